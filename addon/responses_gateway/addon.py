@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -27,11 +28,13 @@ from responses_gateway.endpoints.http import Answer, Call, Forward
 from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Exchange, Runtime, Watch
 from responses_gateway.inspection.addon import Inspector
-from responses_gateway.layer import RoundEnd, Turn, setup
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.listening import announce_only_loopback, keep_to_loopback
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy.contract import RoundEnd, Turn
+from responses_gateway.proxy.layer import setup
+from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.relay import RelayTurn
 from responses_gateway.rounds.web_search import SearchMeans, search_means
 from responses_gateway.routing import Router
@@ -94,8 +97,9 @@ class Gateway:
         self._is_running = False
         self._ending = False
         self._inspector = Inspector(self._runtime)
+        self._shortcuts = Shortcuts()
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector]
+        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -207,6 +211,9 @@ class Gateway:
 
     def turn(self, flow: http.HTTPFlow) -> Turn | None:
         return self._turns.get(flow) or self._relays.get(flow)
+
+    def shortcut(self, connection: Connection) -> Shortcut | None:
+        return self._shortcuts.of(connection)
 
     def body_limit(self) -> int:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)

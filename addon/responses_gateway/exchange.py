@@ -227,6 +227,11 @@ class Exchange:
         return self._done or self._machine.finished
 
     @property
+    def flows(self) -> bool:
+        """Whether nothing has come yet that ends the answer or its round."""
+        return not (self.settled or self.ended or self.fault)
+
+    @property
     def ended(self) -> bool:
         """Whether the client has got, or is about to get, its terminal event."""
         return self._machine.terminal is not None

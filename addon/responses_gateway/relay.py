@@ -3,8 +3,8 @@
 from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
-from responses_gateway.layer import Failure, Limits
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.settings import Settings
 from responses_gateway.turn import error_response
 
@@ -18,6 +18,7 @@ class RelayTurn:
     `settled` stays False: how the answer of another protocol ends is not known here.
     """
 
+    flows = True
     round_over = False
     settled = False
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mitmproxy import ctx, http
 
-from responses_gateway.layer import ShutDown
+from responses_gateway.proxy.contract import ShutDown
 
 GRACE = 3.0
 """Seconds in which turns end; each needs only to write a few bytes."""

@@ -15,10 +15,10 @@ from mitmproxy import http
 
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.exchange import Exchange
-from responses_gateway.layer import MAX_WHOLE_ANSWER, Failure, Limits
 from responses_gateway.learnt import Learnt
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
 from responses_gateway.rounds.web_search import SearchMeans, WebSearch
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
@@ -118,6 +118,10 @@ class ServedTurn:
     @property
     def settled(self) -> bool:
         return self.exchange.settled
+
+    @property
+    def flows(self) -> bool:
+        return self.exchange.flows
 
     @property
     def round_over(self) -> bool:

@@ -17,6 +17,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
+from responses_gateway.proxy.chunks import chunk
+
 type ErrorResponse = Callable[[int, str], http.Response]
 """Makes a response of a status and a message."""
 
@@ -31,11 +33,12 @@ class GatewayHttp1Server(Http1Server):
     def __init__(self, context: Context, error_response: ErrorResponse) -> None:
         super().__init__(context)
         self._error_response = error_response
-        self._chunked = False
+        self.chunked = False
+        """Whether the body of the response at hand goes out in chunks."""
 
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
-        if isinstance(event, ResponseData) and self._chunked:
-            yield commands.SendData(self.conn, b"%x\r\n%b\r\n" % (len(event.data), event.data))
+        if isinstance(event, ResponseData) and self.chunked:
+            yield commands.SendData(self.conn, chunk(event.data))
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
@@ -44,7 +47,7 @@ class GatewayHttp1Server(Http1Server):
                 headers.pop("transfer-encoding", None)
                 headers["connection"] = "close"
             # Asking the headers for every piece of a stream costs more than all else here.
-            self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+            self.chunked = "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:

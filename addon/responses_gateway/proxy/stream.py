@@ -5,26 +5,21 @@ rounds within one answer, and lets a client that left stop the upstream at once.
 it: what is sent to the client comes from the `Turn` of the flow. Streams without a turn are mitmproxy's own.
 """
 
-import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from mitmproxy import flow, http
-from mitmproxy.connection import Connection, ConnectionState, Server
-from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
     GetHttpConnection,
     GetHttpConnectionCompleted,
-    HttpLayer,
-    HTTPMode,
     HttpStream,
     SendHttp,
 )
-from mitmproxy.proxy.layers.http._base import HttpConnection
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     HttpEvent,
@@ -38,308 +33,47 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHeadersHook
-from mitmproxy.proxy.layers.http._http1 import Http1Server
-from mitmproxy.proxy.layers.http._http2 import Http2Server
-from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
-from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.client_connection import GatewayHttp1Server
+from responses_gateway.proxy.contract import (
+    MAX_WHOLE_ANSWER,
+    Failure,
+    Gateway,
+    GatewayRoundHook,
+    Limits,
+    RoundEnd,
+    Turn,
+)
+
+if TYPE_CHECKING:
+    from responses_gateway.proxy.layer import GatewayLayer
 
 type Commands = layer.CommandGenerator[None]
 
 SETTLE = 1.0
 """Seconds for what an upstream still sends behind the end of its answer (token counts, the end of its message)."""
 
-MAX_WHOLE_ANSWER = 64 << 20
-"""Bytes of an answer that is not passed on piece by piece."""
-
-_EPSILON = 0.001
-_NEVER = float("inf")
-
-
-class Limits(NamedTuple):
-    """In seconds. No heartbeats when `heartbeat` is 0."""
-
-    heartbeat: float
-    connect: float
-    first_byte: float
-    idle: float
-
-
-type Cause = Literal[
-    "refused", "connect_timeout", "first_byte_timeout", "idle_timeout", "broken", "too_large", "shutdown"
-]
-
-
-class Failure(NamedTuple):
-    """Why an upstream round ended without the end of its answer."""
-
-    cause: Cause
-    text: str = ""
-    seconds: float = 0.0
-    """The limit, for the timeouts."""
-
-
-class Turn(Protocol):
-    """One request of a client, served by one or more upstream rounds. None of its methods raises."""
-
-    @property
-    def limits(self) -> Limits: ...
-
-    @property
-    def request(self) -> http.Request:
-        """What the next round sends to the upstream; the flow keeps the client's request."""
-
-    @property
-    def streams(self) -> bool:
-        """Whether the client takes its answer piece by piece."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the client has got all of a streamed answer."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether the upstream has said all that matters, so that the rest of its stream is not waited for."""
-
-    @property
-    def round_over(self) -> bool:
-        """Whether nothing more is wanted of this round although the answer has not ended."""
-
-    def begin(self, status: int, headers: http.Headers) -> bool:
-        """The upstream answers. Whether its body goes to `feed` and `finish`, piece by piece, or whole to `take`."""
-
-    def feed(self, data: bytes) -> bytes:
-        """A piece of the upstream's body; returns what the client gets."""
-
-    def finish(self) -> bytes:
-        """The upstream's body has ended; returns what the client gets."""
-
-    def take(self, body: bytes) -> None:
-        """A whole body."""
-
-    def fail(self, failure: Failure) -> None:
-        """The round ended too early."""
-
-    def heartbeat(self) -> bytes:
-        """What the client gets to see that the turn is alive; also before the upstream answers."""
-
-    def told(self) -> bytes:
-        """What the client gets of what happened between rounds."""
-
-    def head(self) -> http.Response:
-        """The head of a streamed answer."""
-
-    def end(self) -> bytes:
-        """The end of a streamed answer that no further round follows."""
-
-    def answer(self) -> http.Response:
-        """The whole answer, when nothing of it was sent yet and no further round follows."""
-
-
-class Gateway(Protocol):
-    """What the layer asks about flows and connections."""
-
-    def turn(self, flow: http.HTTPFlow) -> Turn | None:
-        """The turn that the request hook made for a flow; None for flows that are not the gateway's to serve."""
-
-    def body_limit(self) -> int:
-        """Bytes of a request body."""
-
-    def error_response(self, status: int, message: str) -> http.Response:
-        """How errors look that no hook sees."""
-
-
-@dataclass
-class GatewayRoundHook(commands.StartHook):
-    """A round has ended, and the answer has not. The addon may change the turn's request and set `again`."""
-
-    data: "RoundEnd"
-
-
-@dataclass(eq=False)
-class RoundEnd:
-    """What `GatewayRoundHook` carries."""
-
-    flow: http.HTTPFlow
-    turn: Turn
-    again: bool = False
-    """Whether the turn's request is to be sent again."""
-
-
-@dataclass
-class ShutDown(events.MessageInjected[None]):
-    """Ends the turn of a flow, because the process ends."""
-
-    flow: http.HTTPFlow
-    message: None = None
-
-
-def setup(context: Context, data_client: bytes, gateway: Gateway) -> layer.Layer | None:
-    """The layers for a connection to a reverse proxy for HTTP, as mitmproxy's NextLayer builds them; None for others.
-
-    `data_client` is what the client has sent so far.
-    """
-    mode = context.client.proxy_mode
-    if not isinstance(mode, ReverseMode) or context.client.transport_protocol != "tcp":
-        return None
-    if mode.scheme not in ("http", "https"):
-        return None
-    stack = tunnel.LayerStack()
-    if mode.scheme == "https":
-        stack /= ServerTLSLayer(context)
-    if data_client[:1] == b"\x16":  # a TLS handshake record
-        stack /= ClientTLSLayer(context)
-    stack /= GatewayLayer(context, gateway)
-    return stack[0]
-
-
-class GatewayLayer(HttpLayer):
-    """mitmproxy's HttpLayer with our streams, a clock for them, and errors in the gateway's own form."""
-
-    def __init__(self, context: Context, gateway: Gateway) -> None:
-        super().__init__(context, HTTPMode.transparent)
-        self._gateway = gateway
-        self._alarms: dict[commands.RequestWakeup, float] = {}
-        self._round_ids = itertools.count(-1, -1)
-        self._fed: list[GatewayStream] = []
-        self._retimed = False
-
-    def make_stream(self, stream_id: int) -> Commands:
-        stream = GatewayStream(self.context.fork(), stream_id, self, self._gateway)
-        self.streams[stream_id] = stream
-        yield from self.event_to_child(stream, events.Start())
-
-    def open_round(self, stream: "GatewayStream") -> int:
-        """A stream id for one upstream round: what comes late from an earlier one cannot be taken for it."""
-        round_id = next(self._round_ids)
-        self.streams[round_id] = stream
-        return round_id
-
-    def fed(self, stream: "GatewayStream") -> None:
-        """`stream` has got data; it is told when the event at hand, which may bring more, has been dealt with."""
-        self._fed.append(stream)
-
-    def retimed(self) -> None:
-        """A stream may be due earlier than it was."""
-        self._retimed = True
-
-    def give_up(self, attempt: GetHttpConnection) -> Commands:
-        """Stop a connection attempt that no other stream waits for."""
-        for connection, waiting in self.waiting_for_establishment.items():
-            if len(waiting) == 1 and waiting[0] is attempt:
-                yield commands.CloseConnection(connection)
-                return
-
-    def close_leftovers(self) -> Commands:
-        """Close connections on which an answer is still running out: HTTP/1 cannot take the next request."""
-        for stream in set(self.streams.values()):
-            if isinstance(stream, GatewayStream) and stream.running_out:
-                yield from self.event_to_child(stream, _Tick(_NEVER))
-
-    def handle_event(self, event: events.Event) -> Commands:
-        """Nothing ever pauses this layer, only its streams: it needs no queue for what comes meanwhile."""
-        return self._handle_event(event)
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.DataReceived) and event.connection in self.connections:
-            yield from self.event_to_child(self.connections[event.connection], event)
-        elif isinstance(event, events.Wakeup) and event.command in self._alarms:
-            del self._alarms[event.command]
-            self._retimed = True
-            for stream in self._timed():
-                yield from self.event_to_child(stream, _Tick(time.monotonic()))
-        elif isinstance(event, ShutDown):
-            for stream in self._timed():
-                if stream.flow is event.flow:
-                    yield from self.event_to_child(stream, _End())
-        elif not (isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection)):
-            if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
-                server = GatewayHttp1Server(self.context.fork(), self._gateway.error_response)
-                self.connections.setdefault(self.context.client, server)
-            yield from super()._handle_event(event)
-        while self._fed:
-            yield from self.event_to_child(self._fed.pop(), _Fed())
-        if self._retimed:
-            self._retimed = False
-            yield from self._set_alarm()
-
-    def _timed(self) -> "list[GatewayStream]":
-        streams = dict.fromkeys(self.streams.values())
-        return [stream for stream in streams if isinstance(stream, GatewayStream) and stream.due < _NEVER]
-
-    def _is_forgotten(self, connection: Connection) -> bool:
-        return connection not in self.connections and connection != self.context.server
-
-    def forget_closed(self) -> None:
-        """mitmproxy keeps every connection for as long as the client's lasts, and failed ones answer for new ones."""
-        kept = {self.context.server, *self.waiting_for_establishment}
-        kept.update(stream.context.server for stream in self.streams.values())
-        for connection in list(self.connections):
-            if isinstance(connection, Server) and not connection.connected and connection not in kept:
-                del self.connections[connection]
-
-    def _set_alarm(self) -> Commands:
-        due = min((stream.due for stream in self._timed()), default=_NEVER)
-        if due < _NEVER and all(alarm > due + _EPSILON for alarm in self._alarms.values()):
-            command = commands.RequestWakeup(max(0.0, due - time.monotonic()) + _EPSILON)
-            self._alarms[command] = due
-            yield command
-
-    def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> Commands:
-        if isinstance(event, ResponseProtocolError) and isinstance(child, HttpConnection):
-            status = event.code.http_status_code()
-            if status is not None and child.conn == self.context.client and _untouched(child, event.stream_id):
-                return self._refuse(child, event)
-        if isinstance(event, ResponseData) and isinstance(child, GatewayHttp1Server):
-            # Straight to the point: this way is taken for every piece of every stream, and nothing on it can wait.
-            return child.send(event)
-        return super().event_to_child(child, event)
-
-    def _refuse(self, client: HttpConnection, event: ResponseProtocolError) -> Commands:
-        """Send what is wrong in the gateway's form instead of mitmproxy's."""
-        self.streams.pop(event.stream_id, None)
-        response = self._gateway.error_response(event.code.http_status_code() or 500, event.message)
-        if event.code is ErrorCode.REQUEST_VALIDATION_FAILED:
-            # Where one request ends and the next begins may be in doubt.
-            response.headers["connection"] = "close"
-        for part in _parts(event.stream_id, response):
-            yield from self.event_to_child(client, part)
-
-
-def _parts(stream_id: int, response: http.Response) -> Iterator[HttpEvent]:
-    yield ResponseHeaders(stream_id, response, end_stream=False)
-    yield ResponseData(stream_id, response.raw_content or b"")
-    yield ResponseEndOfMessage(stream_id)
+NEVER = float("inf")
+"""A time that does not come, as of time.monotonic()."""
 
 
 def _nothing() -> Commands:
     yield from ()
 
 
-def _untouched(connection: HttpConnection, stream_id: int) -> bool:
-    """Whether a client can still be sent the head of a response."""
-    if isinstance(connection, Http1Server):
-        return connection.response is None and bool(connection.conn.state & ConnectionState.CAN_WRITE)
-    if isinstance(connection, Http2Server) and connection.is_open_for_us(stream_id):
-        return not connection.h2_conn.streams[stream_id].state_machine.headers_sent
-    return False
-
-
 @dataclass
-class _Tick(events.Event):
+class Tick(events.Event):
     """Time has passed; `now` as of time.monotonic()."""
 
     now: float
 
 
 @dataclass
-class _Fed(events.Event):
-    """All data that came at once is there."""
+class Fed(events.Event):
+    """What came at once is there, or has taken the short way."""
 
 
 @dataclass
-class _End(events.Event):
+class End(events.Event):
     """The turn is to end at once, because the process ends."""
 
 
@@ -349,7 +83,7 @@ type _Step = Literal["connecting", "waiting", "streaming", "taking", "between ro
 class GatewayStream(HttpStream):
     """One request and its answer. Until the request hook made a turn for it, and without one, it is mitmproxy's own."""
 
-    def __init__(self, context: Context, stream_id: int, parent: GatewayLayer, gateway: Gateway) -> None:
+    def __init__(self, context: Context, stream_id: int, parent: "GatewayLayer", gateway: Gateway) -> None:
         super().__init__(context, stream_id)
         self._parent = parent
         self._gateway = gateway
@@ -381,9 +115,9 @@ class GatewayStream(HttpStream):
         """When the next tick is needed, as of time.monotonic()."""
         turn = self._turn
         if turn is None or self._step == "over":
-            return _NEVER
+            return NEVER
         limit = self._limit(turn)
-        due = self._heard + limit.seconds if limit is not None else _NEVER
+        due = self._heard + limit.seconds if limit is not None else NEVER
         if turn.streams and self._limits.heartbeat and self._step != "running out":
             due = min(due, self._spoke + self._limits.heartbeat)
         return due
@@ -425,7 +159,10 @@ class GatewayStream(HttpStream):
 
     def handle_event(self, event: events.Event) -> Commands:
         """Pieces that come in one read are kept until all are there: translated at once, they leave in one write."""
-        if isinstance(event, ResponseData) and self._streaming(event.stream_id):
+        if isinstance(event, ResponseHeaders) and event.stream_id == self._round:
+            if "chunked" in event.response.headers.get("transfer-encoding", "").lower():
+                self._begin_passage(event.stream_id)
+        elif isinstance(event, ResponseData) and self._streaming(event.stream_id):
             if not self._unread:
                 self._parent.fed(self)
             self._unread.append(event.data)
@@ -438,7 +175,7 @@ class GatewayStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         turn = self._turn
         if turn is None:
-            if not isinstance(event, _Tick | _End):
+            if not isinstance(event, Tick | End):
                 yield from super()._handle_event(event)
         elif isinstance(event, HttpEvent):
             if event.stream_id == self._round:
@@ -446,11 +183,11 @@ class GatewayStream(HttpStream):
                 yield from self._upstream(turn, event)
             elif event.stream_id == self.stream_id and isinstance(event, RequestProtocolError):
                 yield from self._client_left(event)
-        elif isinstance(event, _Fed):
+        elif isinstance(event, Fed):
             yield from self._feed(turn)
-        elif isinstance(event, _Tick):
+        elif isinstance(event, Tick):
             yield from self._tick(turn, event.now)
-        elif isinstance(event, _End):
+        elif isinstance(event, End):
             if self._step != "running out":
                 yield from self._close_round()
                 turn.fail(Failure("shutdown"))
@@ -466,6 +203,7 @@ class GatewayStream(HttpStream):
         if event.stream_id != self._round:
             return
         if isinstance(event, ResponseEndOfMessage | ResponseProtocolError):
+            self._end_passage()
             yield DropStream(event.stream_id)
             self._round = None
         match self._step, event:
@@ -488,10 +226,9 @@ class GatewayStream(HttpStream):
 
     def _feed(self, turn: Turn) -> Commands:
         data, self._unread = b"".join(self._unread), []
-        if not data or self._step != "streaming":
+        if self._step != "streaming":
             return
-        self._heard = time.monotonic()
-        yield from self._send(turn, turn.feed(data))
+        yield from self._send(turn, self.translate(data) if data else b"")
         if self._step != "streaming":
             return
         if turn.round_over:
@@ -510,6 +247,34 @@ class GatewayStream(HttpStream):
             yield HttpErrorHook(self.flow)
             self.flow.live = False
             yield DropStream(self.stream_id)
+
+    # The short way ----------------------------------------------------------------------------------------------------
+
+    def _begin_passage(self, round_id: int) -> None:
+        if passage := self._parent.passage(self.context.server):
+            passage.begin(self, round_id)
+
+    def _end_passage(self) -> None:
+        if passage := self._parent.passage(self.context.server):
+            passage.end()
+
+    def passes(self, round_id: int) -> bool:
+        """Whether the next piece of the round's answer can be translated right now, past the layer's events."""
+        return self._at == "streaming" and round_id == self._round and self._committed and self._paused is None
+
+    def translate(self, data: bytes) -> bytes:
+        """A piece of the upstream's body; returns what the client gets."""
+        assert self._turn is not None  # noqa: S101 (`passes` said so)
+        self._heard = time.monotonic()
+        out = self._turn.feed(data)
+        if out:
+            self._spoke = self._heard
+        return out
+
+    @property
+    def flows(self) -> bool:
+        """Whether the answer goes on as it did. If not, an event has to tell the layer."""
+        return self._turn is not None and self._turn.flows
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -608,6 +373,7 @@ class GatewayStream(HttpStream):
             yield from self._parent.give_up(attempt)
         if self._round is not None:
             round_id, self._round = self._round, None
+            self._end_passage()
             yield DropStream(round_id)
             if self.context.server in self._parent.connections:
                 reason = RequestProtocolError(round_id, "no longer needed", ErrorCode.CANCEL)

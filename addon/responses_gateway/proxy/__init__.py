@@ -1,0 +1,1 @@
+"""What the gateway does inside mitmproxy's proxy core, below the hooks."""

@@ -1,0 +1,135 @@
+"""The proxy layer without sockets: events in, commands out."""
+
+from dataclasses import dataclass, field
+
+from mitmproxy import http
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons
+
+from responses_gateway.proxy.contract import Failure, Limits
+from responses_gateway.proxy.layer import GatewayLayer
+from responses_gateway.proxy.shortcut import Shortcut
+
+REQUEST = b"POST /v1/responses HTTP/1.1\r\nhost: gateway\r\ncontent-length: 2\r\n\r\n{}"
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@dataclass
+class Turn:
+    """Answers `<data>` for each piece of data that it is fed, and `.` at the end."""
+
+    limits: Limits = Limits(0, 10, 10, 10)  # noqa: RUF009 (it is immutable)
+    streams: bool = True
+    ended: bool = False
+    settled: bool = False
+    round_over: bool = False
+    request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def flows(self) -> bool:
+        return not (self.ended or self.settled or self.round_over)
+
+    def begin(self, status: int, headers: http.Headers) -> bool:
+        return True
+
+    def feed(self, data: bytes) -> bytes:
+        return b"<%b>" % data
+
+    def finish(self) -> bytes:
+        self.ended = True
+        return b"."
+
+    def fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def take(self, body: bytes) -> None: ...
+
+    def head(self) -> http.Response:
+        response = http.Response.make(200, b"", {"transfer-encoding": "chunked"})
+        response.headers.pop("content-length", None)
+        response.stream = True
+        return response
+
+    def end(self) -> bytes:
+        self.ended = True
+        return b"!"
+
+    def answer(self) -> http.Response:
+        return http.Response.make(502)
+
+
+@dataclass
+class Wire:
+    """A layer between a client and one upstream connection; `sent` is what went to the client."""
+
+    served: Turn
+    sent: list[bytes] = field(default_factory=list)
+    alarms: int = 0
+    way: Shortcut | None = None
+
+    def __post_init__(self) -> None:
+        with taddons.context(Proxyserver()) as addons:
+            self._client = Client(
+                peername=("127.0.0.1", 1),
+                sockname=("127.0.0.1", 2),
+                timestamp_start=0,
+                state=ConnectionState.OPEN,
+                proxy_mode=ProxyMode.parse("reverse:http://upstream:80"),
+            )
+            context = Context(self._client, addons.options)
+            context.server.address = ("upstream", 80)
+            self._layer = GatewayLayer(context, self)
+        self._server: Server | None = None
+
+    def connect(self) -> None:
+        """The client sends its request, and the upstream is connected."""
+        self.handle(events.Start())
+        self.handle(events.DataReceived(self._client, REQUEST))
+
+    def upstream(self, data: bytes) -> None:
+        """Data of one read."""
+        assert self._server is not None
+        self.handle(events.DataReceived(self._server, data))
+
+    def turn(self, flow: http.HTTPFlow) -> Turn:
+        return self.served
+
+    def shortcut(self, connection: Connection) -> Shortcut | None:
+        return self.way
+
+    def body_limit(self) -> int:
+        return 1000
+
+    def error_response(self, status: int, message: str) -> http.Response:
+        return http.Response.make(status, message)
+
+    def handle(self, event: events.Event) -> None:
+        for command in self._layer.handle_event(event):
+            match command:
+                case commands.OpenConnection():
+                    assert isinstance(command.connection, Server)
+                    self._server = command.connection
+                    self._server.state = ConnectionState.OPEN
+                    self.handle(events.OpenConnectionCompleted(command, None))
+                case commands.StartHook(blocking=blocking) if blocking:
+                    self.handle(events.HookCompleted(command))
+                case commands.RequestWakeup():
+                    self.alarms += 1
+                case commands.SendData() if _is(command.connection, self._client):
+                    self.sent.append(command.data)
+
+
+def _is(one: Connection, other: Connection) -> bool:
+    return one is other
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
