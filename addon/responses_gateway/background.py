@@ -156,7 +156,7 @@ class Jobs:
         event = {"type": "response.failed", "sequence_number": len(job.events), "response": failed}
         job.take([event])
         log = EventLog()
-        log.add(job.events)
+        log.add(sse.encode_all(job.events))
         return Record(job.owner, failed, job.input, log.close())
 
     # Following --------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Jobs:
         job = self._running.get(response_id)
         if job is None:
             async for events in self._stored_events(store, owner, response_id):
-                yield b"".join([sse.encode(event) for event in events if event["sequence_number"] > after])
+                yield sse.encode_all(event for event in events if event["sequence_number"] > after)
         else:
             async for event in _live(job):
                 if event is None:

@@ -283,7 +283,7 @@ class Exchange:
         try:
             chunk = completion_in(body)
             events = self._opening() + self._machine.chunk(chunk) + self._finish(done=True)
-            self._show(events)
+            self._show(events, sse.encode_all(events))
             response = final_response(events)
         except GatewayError:
             raise
@@ -402,8 +402,8 @@ class Exchange:
         self._started = True
         return self._machine.start()
 
-    def _show(self, events: list[Event]) -> None:
-        self._recorder.take(events)
+    def _show(self, events: list[Event], stream: bytes) -> None:
+        self._recorder.take(events, stream)
         if self._watch is not None:
             self._watch(self.request, events)
 
@@ -421,8 +421,8 @@ class Exchange:
         except Exception:
             logger.exception("the translation of an answer failed")
             events += self._machine.give_up(_our_fault())
-        self._show(events)
-        encoded = b"".join([sse.encode(event) for event in events])
+        encoded = sse.encode_all(events)
+        self._show(events, encoded)
         if self.ended:
             encoded += sse.DONE
         self.observer.sent(encoded, events)

@@ -4,6 +4,8 @@ Reading follows the WHATWG's event stream format (CR, LF and CRLF, comments, sev
 frame without its blank line. Only `data` matters on the chat wire.
 """
 
+from collections.abc import Iterable
+
 from responses_gateway.protocol.json import JsonObject, dumps
 
 MAX_FRAME = 16 * 1024 * 1024
@@ -103,6 +105,11 @@ def _terminated(lines: list[bytes]) -> tuple[list[bytes], bytes]:
 def encode(event: JsonObject) -> bytes:
     """One event in one piece: some parsers lose an event whose blank line comes in another read."""
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), dumps(event))
+
+
+def encode_all(events: Iterable[JsonObject]) -> bytes:
+    """Events, one after the other."""
+    return b"".join([encode(event) for event in events])
 
 
 DONE = b"data: [DONE]\n\n"

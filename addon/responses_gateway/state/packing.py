@@ -8,6 +8,11 @@ from responses_gateway.protocol.json import dumps, loads
 _LEVEL = 1
 """Histories are mostly text that repeats itself: the fastest level already makes it several times smaller."""
 
+_BATCH = 16 * 1024
+"""Bytes that are compressed at once."""
+
+_DATA = b"data: "
+
 
 def pack(value: Any) -> bytes:
     """`value` as compressed JSON."""
@@ -23,18 +28,32 @@ def unpack(packed: bytes) -> Any:
 
 
 class EventLog:
-    """All events of one response, compressed as they come, so that the end of a long stream costs no more."""
+    """The event stream of one response, compressed as it comes, so that the end of a long one costs no more.
+
+    What it needs meanwhile is small: many streams may be live at once.
+    """
 
     def __init__(self) -> None:
-        self._compressor = zlib.compressobj(_LEVEL)
+        self._compressor = zlib.compressobj(_LEVEL, wbits=12, memLevel=5)
         self._packed: list[bytes] = []
+        self._waiting: list[bytes] = []
+        self._size = 0
 
-    def add(self, events: list[dict[str, Any]]) -> None:
-        for event in events:
-            self._packed.append(self._compressor.compress(dumps(event) + b"\n"))
+    def add(self, stream: bytes) -> None:
+        """The next part of the stream: whole events as `sse.encode` makes them."""
+        self._waiting.append(stream)
+        self._size += len(stream)
+        if self._size > _BATCH:
+            self._compress()
+
+    def _compress(self) -> None:
+        self._packed.append(self._compressor.compress(b"".join(self._waiting)))
+        self._waiting.clear()
+        self._size = 0
 
     def close(self) -> bytes:
         """Everything, for `events_in`; nothing can be added any more."""
+        self._compress()
         return b"".join([*self._packed, self._compressor.flush()])
 
 
@@ -43,6 +62,7 @@ def events_in(log: bytes) -> list[dict[str, Any]]:
     if not log:
         return []
     try:
-        return [loads(line) for line in zlib.decompress(log).splitlines()]
+        stream = zlib.decompress(log)
     except zlib.error as error:
         raise ValueError(f"not an event log: {error}") from None
+    return [loads(line.removeprefix(_DATA)) for line in stream.split(b"\n") if line.startswith(_DATA)]

@@ -13,7 +13,7 @@ from responses_gateway.state.store import FINAL, Record, StoreError
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass
 class Recorder:
     """Takes the events of one answer as they are made. The response is durable before its terminal event is sent."""
 
@@ -32,28 +32,32 @@ class Recorder:
     follow: Callable[[list[JsonObject]], None] | None = None
     """Told of all events, after the response was stored."""
 
-    _log: EventLog = field(default_factory=EventLog)
+    def __post_init__(self) -> None:
+        self._log = EventLog() if self.stores else None
 
-    def take(self, events: list[JsonObject]) -> None:
-        """Raises nothing: a response that cannot be stored is still an answer."""
+    def take(self, events: list[JsonObject], stream: bytes) -> None:
+        """`stream` is what the events are for the client.
+
+        Raises nothing: a response that cannot be stored is still an answer.
+        """
         if not events:
             return
-        if self.stores:
-            self._log.add(events)
+        if self._log is not None:
+            self._log.add(stream)
         response = events[-1].get("response")
         if response is not None and response["status"] in FINAL:
             self.state.thoughts.learn(self.owner, response["output"])
-            if self.stores:
-                self._store(response)
+            if self._log is not None:
+                self._store(response, self._log.close())
         if self.follow is not None:
             self.follow(events)
 
-    def _store(self, response: JsonObject) -> None:
+    def _store(self, response: JsonObject, events: bytes) -> None:
         store = self.state.store
         if store is None:
             return
         key = self.replay_key if response["status"] == "completed" else None
-        record = Record(self.owner, response, self.input, self._log.close(), replay_key=key)
+        record = Record(self.owner, response, self.input, events, replay_key=key)
         try:
             store.put(record)
             if self.conversation is not None and response["status"] in ("completed", "incomplete"):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 
+from responses_gateway.protocol import sse
 from responses_gateway.state.packing import EventLog, events_in, pack, unpack
 from responses_gateway.state.redis import RedisStore
 from responses_gateway.state.sqlite import SqliteStore
@@ -108,8 +109,8 @@ def ids(items: list[dict[str, Any]] | None) -> list[str]:
 
 def test_what_is_put_can_be_got(store: Store) -> None:
     log = EventLog()
-    log.add([{"type": "response.created", "sequence_number": 0}])
-    log.add([{"type": "response.completed", "sequence_number": 1}])
+    log.add(sse.encode({"type": "response.created", "sequence_number": 0}))
+    log.add(sse.encode({"type": "response.completed", "sequence_number": 1}))
     store.put(record("a", events=log.close()))
     found = store.get("me", "a")
     assert found is not None
