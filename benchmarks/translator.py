@@ -14,9 +14,10 @@ from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.providers.profile import Profile
+from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.request import Translation, translate_request
 from responses_gateway.translate.snapshot import Snapshot
-from responses_gateway.translate.stream import ChatToResponses, StreamOptions
+from responses_gateway.translate.stream import ChatToResponses
 
 _DELTAS = 20_000
 _DELTA_KINDS: dict[str, JsonObject] = {

@@ -17,7 +17,7 @@ import tornado.iostream
 import tornado.netutil
 import tornado.web
 
-from responses_gateway import own_client
+from responses_gateway import http_client
 from responses_gateway.endpoints.http import Call, Forward
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, loads
@@ -38,6 +38,9 @@ _POLL = 0.5
 """Seconds between looks at a response that another process runs."""
 
 _KEEP_ALIVE = 10.0
+_KEPT = 1 << 20
+"""Bytes of a turn's answer that are looked at for what went wrong."""
+
 _FORWARDED = ("authorization", "x-api-key", "api-key", "originator", "user-agent", "session_id", "session-id")
 
 
@@ -145,11 +148,15 @@ class Jobs:
         """Make the turn; returns what went wrong, if no response came of it."""
         headers = {name: call.headers[name] for name in _FORWARDED if name in call.headers}
         headers |= {"content-type": "application/json", JOB_HEADER: token}
+        url = f"{call.base_url}/v1/responses"
+        body = b""
         try:
-            status, body = await own_client.post(f"{call.base_url}/v1/responses", headers, call.body)
+            async with http_client.request("POST", url, headers, call.body, verify=False) as response:
+                async for piece in response.body:
+                    body += piece[: _KEPT - len(body)]
         except OSError as error:
             return f"The gateway could not reach itself: {error}"
-        return _message(body) or f"The turn ended with status {status} and no response."
+        return _message(body) or f"The turn ended with status {response.status} and no response."
 
     def _failure(self, job: Job, message: str) -> Record:
         failed = {**job.response, "status": "failed", "error": {"code": "server_error", "message": message}}

@@ -26,9 +26,10 @@ from responses_gateway.translate.compaction import CompactionOutput, asks_for_co
 from responses_gateway.translate.completion import completion_in, final_response
 from responses_gateway.translate.errors import error_in, upstream_error
 from responses_gateway.translate.items import Event
+from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.request import Translation, translate_request
 from responses_gateway.translate.snapshot import Snapshot
-from responses_gateway.translate.stream import ChatToResponses, StreamOptions
+from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.structured import NonCompliantAnswer
 from responses_gateway.translate.truncation import fit
 from responses_gateway.translate.web_search import Finding, SearchCall, SearchSettings

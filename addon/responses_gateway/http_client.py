@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client for the gateway's own requests: web searches, pages, and turns that come over a WebSocket.
+"""A small HTTP/1.1 client for the gateway's own requests: web searches, pages, and turns that it gives to itself.
 
 One connection per request, so that leaving the `async with` cancels it at once, and a body that is read no faster than
 it is used. Who calls decides which addresses may be connected: names are resolved here, once, and the connection goes
@@ -72,11 +72,13 @@ async def request(
     *,
     resolve: Resolve = all_addresses,
     connect_timeout: float = 10,
+    verify: bool = True,
 ) -> AsyncIterator[HttpResponse]:
     """Send one request; the response is there when its head is. Redirects are not followed.
 
-    `host`, `connection` and `content-length` are set here unless given. Raises OSError (HttpError, TimeoutError among
-    them) when there is no answer; so does the body when it ends early.
+    `host`, `connection` and `content-length` are set here unless given. `verify`: a server with TLS has to prove who it
+    is. Raises OSError (HttpError, TimeoutError among them) when there is no answer; so does the body when it
+    ends early.
     """
     parts = urlsplit(url)
     host = parts.hostname
@@ -86,7 +88,7 @@ async def request(
         host, port = None, 0
     if parts.scheme not in ("http", "https") or not host:
         raise HttpError(f"not an HTTP URL: {url}")
-    context = _tls_context() if parts.scheme == "https" else None
+    context = _tls_context(verify) if parts.scheme == "https" else None
     reader, writer = await _connect(host, port, await resolve(host, port), context, connect_timeout)
     try:
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT)
@@ -152,8 +154,11 @@ async def _body(connection: h11.Connection, reader: asyncio.StreamReader) -> Asy
 
 
 @functools.cache
-def _tls_context() -> ssl.SSLContext:
+def _tls_context(verify: bool) -> ssl.SSLContext:
     """The system's certificates, and certifi's: some systems give Python none."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context

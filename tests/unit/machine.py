@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
+from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.snapshot import Snapshot
-from responses_gateway.translate.stream import ChatToResponses, StreamOptions
+from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.tools import ToolTable
 
 Json = dict[str, Any]

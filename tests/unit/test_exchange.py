@@ -142,7 +142,7 @@ def test_a_fault_while_failing_ends_the_stream_too(monkeypatch: pytest.MonkeyPat
     one = exchange()
     one.begin({})
     sent = one.feed(frame(delta(content="half")))
-    monkeypatch.setattr("responses_gateway.translate.stream.ChatToResponses._abandon", broken)
+    monkeypatch.setattr("responses_gateway.translate.stage.Stage.abandon", broken)
     monkeypatch.setattr("responses_gateway.translate.stream.pieces_of", broken)
     received = events(sent + one.feed(frame(delta(content=" an"))))
     assert received[-1]["type"] == "response.failed"
