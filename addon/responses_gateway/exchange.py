@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from responses_gateway.chat_request import COMPACTION, chat_request, whole_request
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.inspection.recorder import Recorder as Observer
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.body import BodyReader
 from responses_gateway.protocol.json import JsonObject, loads
@@ -22,16 +22,15 @@ from responses_gateway.sessions import Session, Sessions, session_id
 from responses_gateway.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
-from responses_gateway.translate.compaction import CompactionOutput, asks_for_compaction, summary_request
+from responses_gateway.translate.compaction import CompactionOutput, asks_for_compaction
 from responses_gateway.translate.completion import completion_in, final_response
 from responses_gateway.translate.errors import error_in, upstream_error
 from responses_gateway.translate.items import Event
 from responses_gateway.translate.options import StreamOptions
-from responses_gateway.translate.request import Translation, translate_request
+from responses_gateway.translate.request import Translation
 from responses_gateway.translate.snapshot import Snapshot
 from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.structured import NonCompliantAnswer
-from responses_gateway.translate.truncation import fit
 from responses_gateway.translate.web_search import Finding, SearchCall, SearchSettings
 from responses_gateway.upstream_lists import UpstreamLists
 from responses_gateway.upstreams import request_headers
@@ -49,8 +48,6 @@ type Watch = Callable[[ResponsesRequest, list[Event]], None]
 
 SEAL_REASONING = "reasoning.encrypted_content"
 SEARCH_SOURCES = "web_search_call.action.sources"
-COMPACTION = "compaction"
-"""What compaction envelopes are made for: any model that the session goes on with reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ class Exchange:
         thread = session_id(request, headers)
         session = runtime.sessions.get(thread) if thread else None
         searches = runtime.searches and (request.n or 1) == 1
-        translate = partial(_translate, _whole(request, runtime.state, recorder), recorder, session, searches)
+        translate = partial(chat_request, whole_request(request, runtime.state, recorder), recorder, session, searches)
         translation = translate(route, ())
         if request.model is None:
             request = request.model_copy(update={"model": route.model})
@@ -428,55 +425,6 @@ class Exchange:
             encoded += sse.DONE
         self.observer.sent(encoded, events)
         return encoded
-
-
-def _whole(request: ResponsesRequest, state: State, recorder: Recorder) -> ResponsesRequest:
-    """The request as it is to be translated: with the reasoning that the client left out, and for a compaction with
-    what asks for a summary."""
-    items, restored = state.thoughts.restore(recorder.owner, request.input)
-    if restored:
-        recorder.ledger.add("added", "input.reasoning", "what the client left out before its tool calls")
-        request = request.model_copy(update={"input": items})
-    return summary_request(request) if asks_for_compaction(request) else request
-
-
-def _translate(
-    request: ResponsesRequest,
-    recorder: Recorder,
-    session: Session | None,
-    web_search: bool,
-    route: Route,
-    shown: Sequence[Item],
-) -> Translation:
-    """`shown` are the items of the answer so far; with them, the request is that of a further round."""
-    ledger = recorder.ledger
-    if shown:
-        # What was dropped of the request itself is in the Ledger since the first round.
-        ledger = Ledger()
-        request = request.model_copy(
-            update={"input": [*request.input, *shown], "tool_choice": _later_choice(request.tool_choice)}
-        )
-    translation = translate_request(
-        fit(request, route.card, ledger),
-        model=route.model,
-        profile=route.profile,
-        card=route.card,
-        ledger=ledger,
-        earlier_tools=session.tools if session else (),
-        seal=recorder.state.seal(route.provider, route.model),
-        compaction_seal=recorder.state.seal(COMPACTION),
-        web_search=web_search,
-    )
-    if session and "tools" in translation.body:
-        session.tools = translation.body["tools"]
-    return translation
-
-
-def _later_choice(choice: str | JsonObject | None) -> str | JsonObject | None:
-    """A choice that forces a call has had its way in the first round; it would go on forever."""
-    if isinstance(choice, dict):
-        return {**choice, "mode": "auto"} if choice.get("type") == "allowed_tools" else "auto"
-    return "auto" if choice == "required" else choice
 
 
 def _stream_options(request: ResponsesRequest, route: Route, headers: Headers, runtime: Runtime) -> StreamOptions:
