@@ -2,13 +2,20 @@
 
 import asyncio
 import itertools
+import socket
 from collections import deque
 
 from hypothesis import given
 from hypothesis import strategies as st
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Server
 from mitmproxy.proxy import events
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import ConnectionIO, SimpleConnectionHandler
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.test import taddons, tflow
 
-from responses_gateway.proxy.shortcut import Shortcut
+from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 
@@ -123,3 +130,27 @@ def test_the_layers_are_told_when_the_answer_is_settled() -> None:
     sockets.loop.close()
     assert sockets.took_shortcut == 1
     assert sockets.wire.alarms == alarms + 1
+
+
+def test_a_closed_connection_is_forgotten() -> None:
+    asyncio.run(_open_and_close())
+
+
+async def _open_and_close() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    with taddons.context(Proxyserver()) as addons:
+        client = tflow.tclient_conn()
+        client.proxy_mode = ProxyMode.parse("reverse:http://upstream")
+        handler = SimpleConnectionHandler(reader, writer, addons.options, client.proxy_mode, {})
+        server = Server(address=("upstream", 80))
+        handler.transports[server] = ConnectionIO(reader=reader, writer=writer)
+        addons.master.addons.get("proxyserver").connections[client.id] = handler
+        shortcuts = Shortcuts()
+        shortcuts.server_connected(ServerConnectionHookData(server, client))
+        assert shortcuts.of(server) is not None
+        theirs.close()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert shortcuts.of(server) is None

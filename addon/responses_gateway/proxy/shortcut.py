@@ -5,7 +5,7 @@ Only where there is no TLS on either side: what is read and written is HTTP/1 as
 
 import asyncio
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from mitmproxy import ctx
 from mitmproxy.connection import Connection, Server
@@ -71,7 +71,8 @@ class Shortcuts:
     """The addon that opens shortcuts."""
 
     def __init__(self) -> None:
-        self._shortcuts: WeakKeyDictionary[Connection, Shortcut] = WeakKeyDictionary()
+        # Each belongs to its transport, and refers to all that refers to the connection.
+        self._shortcuts: WeakValueDictionary[Connection, Shortcut] = WeakValueDictionary()
 
     def of(self, connection: Connection) -> Shortcut | None:
         return self._shortcuts.get(connection)
