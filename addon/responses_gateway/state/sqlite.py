@@ -17,86 +17,11 @@ from typing import Any
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.packing import pack, unpack
+from responses_gateway.state.sqlite_schema import CHAIN, COLUMNS, SCHEMA, SCHEMA_VERSION
 from responses_gateway.state.store import Limits, Record, StoreError, continued
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE responses (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    previous TEXT,
-    live INTEGER NOT NULL,      -- 0: only history of younger responses
-    final INTEGER NOT NULL,
-    children INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    used_at REAL NOT NULL,
-    lease REAL,
-    replay TEXT,
-    size INTEGER NOT NULL,
-    input BLOB NOT NULL,
-    output BLOB NOT NULL,
-    response BLOB,              -- without its output
-    events BLOB
-);
-CREATE INDEX responses_used ON responses (used_at) WHERE live = 1 AND final = 1;
-CREATE INDEX responses_created ON responses (created_at) WHERE live = 1 AND final = 1;
-CREATE INDEX responses_unneeded ON responses (id) WHERE live = 0 AND children = 0;
-CREATE INDEX responses_replay ON responses (owner, replay) WHERE replay IS NOT NULL;
-CREATE TABLE items (
-    owner TEXT NOT NULL,
-    id TEXT NOT NULL,
-    response TEXT NOT NULL,
-    PRIMARY KEY (owner, id)
-) WITHOUT ROWID;
-CREATE INDEX items_response ON items (response);
-CREATE TABLE conversations (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    used_at REAL NOT NULL,
-    object BLOB NOT NULL
-);
-CREATE INDEX conversations_used ON conversations (used_at);
-CREATE TABLE conversation_items (
-    position INTEGER PRIMARY KEY,
-    conversation TEXT NOT NULL,
-    id TEXT NOT NULL,
-    item BLOB NOT NULL
-);
-CREATE UNIQUE INDEX conversation_items_id ON conversation_items (conversation, id);
-CREATE INDEX conversation_items_by_id ON conversation_items (id);
-CREATE TABLE totals (live INTEGER NOT NULL, bytes INTEGER NOT NULL);
-INSERT INTO totals VALUES (0, 0);
-CREATE TRIGGER response_added AFTER INSERT ON responses BEGIN
-    UPDATE totals SET live = live + NEW.live, bytes = bytes + NEW.size;
-END;
-CREATE TRIGGER response_changed AFTER UPDATE OF live, size ON responses BEGIN
-    UPDATE totals SET live = live + NEW.live - OLD.live, bytes = bytes + NEW.size - OLD.size;
-END;
-CREATE TRIGGER response_removed AFTER DELETE ON responses BEGIN
-    UPDATE totals SET live = live - OLD.live, bytes = bytes - OLD.size;
-    DELETE FROM items WHERE response = OLD.id;
-END;
-CREATE TRIGGER conversation_removed AFTER DELETE ON conversations BEGIN
-    DELETE FROM conversation_items WHERE conversation = OLD.id;
-END;
-CREATE TRIGGER conversation_item_added AFTER INSERT ON conversation_items BEGIN
-    UPDATE totals SET bytes = bytes + length(NEW.item);
-END;
-CREATE TRIGGER conversation_item_removed AFTER DELETE ON conversation_items BEGIN
-    UPDATE totals SET bytes = bytes - length(OLD.item);
-END;
-"""
-_CHAIN = """
-WITH RECURSIVE chain (id, depth) AS (
-    SELECT ?, 0
-    UNION ALL
-    SELECT responses.previous, depth + 1 FROM chain JOIN responses USING (id) WHERE responses.previous IS NOT NULL
-)
-SELECT input, output FROM chain LEFT JOIN responses USING (id) ORDER BY depth DESC
-"""
-_COLUMNS = "owner, lease, replay, input, output, response, events"
 _BUSY = 2.0
 """Seconds to wait for another process's transaction."""
 
@@ -169,7 +94,7 @@ class SqliteStore:
 
     def get(self, owner: str, response_id: str) -> Record | None:
         row = self._read(
-            f"SELECT {_COLUMNS} FROM responses WHERE id = ? AND owner = ? AND live = 1 AND created_at > ?",  # noqa: S608
+            f"SELECT {COLUMNS} FROM responses WHERE id = ? AND owner = ? AND live = 1 AND created_at > ?",  # noqa: S608
             (response_id, owner, self._oldest),
         )
         record = _record(row[0]) if row else None
@@ -186,7 +111,7 @@ class SqliteStore:
             return None
         items: list[JsonObject] = []
         last: list[JsonObject] = []
-        for given, made in self._read(_CHAIN, (response_id,)):
+        for given, made in self._read(CHAIN, (response_id,)):
             if given is None:
                 return None
             items += [*last, *unpack(given)]
@@ -234,7 +159,7 @@ class SqliteStore:
 
     def find_replay(self, owner: str, key: str) -> Record | None:
         rows = self._read(
-            f"SELECT {_COLUMNS} FROM responses WHERE owner = ? AND replay = ? AND live = 1 AND final = 1"  # noqa: S608
+            f"SELECT {COLUMNS} FROM responses WHERE owner = ? AND replay = ? AND live = 1 AND final = 1"  # noqa: S608
             " AND created_at > ? ORDER BY created_at DESC LIMIT 1",
             (owner, key, self._oldest),
         )
@@ -456,7 +381,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
         raise StoreError(f"the store was written by a later version of this gateway (schema {version})")
     if version == 0:
-        for statement in _statements(_SCHEMA):
+        for statement in _statements(SCHEMA):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
