@@ -13,6 +13,7 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.arguments import ArgumentStream, InputStream
 from responses_gateway.translate.citations import citations
 from responses_gateway.translate.patch import PatchMender
+from responses_gateway.translate.patch_arguments import PatchArguments, patch_field
 from responses_gateway.translate.reasoning import PLAIN, Seal, Thought, seal
 from responses_gateway.translate.tools import Tool
 from responses_gateway.translate.web_search import Finding, SearchCall, Source, action
@@ -225,12 +226,12 @@ class CallItem(OutputItem):
         self.tool = tool
         self.call_id = call_id
         self._ledger = ledger
-        self._stream: ArgumentStream | InputStream = self._new_stream()
+        self._stream: ArgumentStream | InputStream | PatchArguments = self._new_stream()
         self._sent: list[str] = []
         self._fed = False
         self._open(self._item("in_progress", ""))
 
-    def _new_stream(self) -> ArgumentStream | InputStream:
+    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
         return ArgumentStream(self.tool.schema or None, whole_numbers=True)
 
     @property
@@ -288,6 +289,15 @@ class CallItem(OutputItem):
 class FunctionCallItem(CallItem):
     prefix = "fc"
 
+    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
+        field = patch_field(self.tool)
+        return super()._new_stream() if field is None else PatchArguments(field)
+
+    def _remainder(self, status: ItemStatus) -> str:
+        if status != "completed" and isinstance(self._stream, PatchArguments):
+            return self._stream.give_up()
+        return super()._remainder(status)
+
     def _delta(self, text: str) -> None:
         self._emit("response.function_call_arguments.delta", {"delta": text})
 
@@ -317,7 +327,7 @@ class CustomCallItem(CallItem):
         self._mender = PatchMender() if tool.name == "apply_patch" else None
         super().__init__(output, tool, call_id, ledger)
 
-    def _new_stream(self) -> ArgumentStream | InputStream:
+    def _new_stream(self) -> InputStream:
         return InputStream()
 
     def _decode(self, text: str) -> str:
