@@ -28,9 +28,11 @@ name = "Gateway"
 base_url = "{url}/v1"
 env_key = "GATEWAY_KEY"
 wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
 {provider}
+"""
+
+NO_RETRIES = """request_max_retries = 0
+stream_max_retries = 0
 """
 
 MCP_CONFIG = """
@@ -169,7 +171,7 @@ class Codex:
         self._url = gateway_url
         self._home = home
         self._extra = ""
-        self._provider = ""
+        self._provider = NO_RETRIES
         self._tables = ""
         self.work = home / "work"
         self.work.mkdir(parents=True)
@@ -185,6 +187,10 @@ class Codex:
     def configure_provider(self, extra: str) -> None:
         """Add configuration (TOML) to the gateway's provider table."""
         self._provider += extra + "\n"
+
+    def retry_by_default(self) -> None:
+        """Leave the number of retries to Codex itself; without this there are none."""
+        self._provider = self._provider.replace(NO_RETRIES, "")
 
     def shell(self, command: str, id: str = "call_1") -> Call:
         """The call with which a model runs a shell command in this release."""

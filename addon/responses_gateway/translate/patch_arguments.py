@@ -76,7 +76,7 @@ class PatchArguments:
 
 
 def _object(text: str) -> JsonObject:
-    """The JSON object in `text`, empty when it is none. Control characters in strings, which `loads` takes, are none."""
+    """The JSON object in `text`, else an empty one; `loads` takes control characters in strings, clients do not."""
     try:
         value = loads(text)
     except (ValueError, RecursionError):
