@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from mitmproxy import http
 
 from responses_gateway.errors import EmptyAnswer, GatewayError
-from responses_gateway.exchange import Exchange
+from responses_gateway.exchange import Exchange, is_codex
 from responses_gateway.learnt import Learnt
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -37,6 +37,14 @@ _PERMANENT = frozenset(
     {"context_length_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "not_found"}
 )
 """Codes of errors that neither a repair nor patience mends."""
+
+_FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
+"""Codes that every Codex acts on in a failed response: as a refusal, most releases give up, and none shows the words."""
+
+_SHOWN_BY_CODEX = "invalid_prompt"
+"""The code of a permanent refusal of which Codex shows the message; of others, all of the JSON."""
+
+_EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 _TRANSIENT_STATUS = frozenset({502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
@@ -196,12 +204,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
-        headers = {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "transfer-encoding": "chunked",
-        }
-        response = http.Response.make(200, b"", headers)
+        response = http.Response.make(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -212,7 +215,13 @@ class ServedTurn:
     def answer(self) -> http.Response:
         if self._response is not None:
             return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
-        return error_response(self._error)
+        error = self._error
+        if self.streams and is_codex(self.client_headers):
+            if error.code in _FAILURES_FOR_CODEX:
+                return http.Response.make(200, self.end(), _EVENT_STREAM)
+            if error.status == 400:
+                error.code = _SHOWN_BY_CODEX
+        return error_response(error)
 
     # Further rounds ---------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class OutputItem(ABC):
     def close(self, status: ItemStatus) -> None:
         """End the item: its done events, and its place in the output."""
 
+    @abstractmethod
+    def abandon(self) -> JsonObject:
+        """The item as far as it came, for an answer that failed; its client must not use it, so it is never done."""
+
 
 class MessageItem(OutputItem):
     """An assistant message. Text and refusals are parts of their own, opened when they come."""
@@ -164,6 +168,12 @@ class MessageItem(OutputItem):
         self._end_part()
         self._output.done(self._index, self._item(status))
 
+    def abandon(self) -> JsonObject:
+        item = self._item("incomplete")
+        if self._kind is not None:
+            item["content"].append(self._rendered_part(self._kind, "".join(self._pieces)))
+        return item
+
 
 class ReasoningItem(OutputItem):
     """What the model thought, shown in the wanted form; the raw text always stays in the item."""
@@ -176,7 +186,7 @@ class ReasoningItem(OutputItem):
         self._how = how
         self._pieces: list[str] = []
         self.thought = Thought()
-        self._open({"id": self.id, "type": "reasoning", "status": "in_progress", "summary": []})
+        self._open(self._item("in_progress", ""))
 
     def text(self, text: str) -> None:
         if not self._pieces:
@@ -192,20 +202,28 @@ class ReasoningItem(OutputItem):
 
     def close(self, status: ItemStatus) -> None:
         text = self.thought.text = "".join(self._pieces)
-        item: JsonObject = {"id": self.id, "type": "reasoning", "status": status, "summary": []}
-        if text:
-            if self._summarise:
-                self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
-                self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
-                item["summary"] = [_summary(text)]
-            if self._raw:
-                self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
-                self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
-            item["content"] = [_raw(text)]
+        if text and self._summarise:
+            self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
+            self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
+        if text and self._raw:
+            self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
+            self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
+        item = self._item(status, text)
         needed = self.thought.details or self.thought.calls or self.thought.findings
         if self._sealed or needed:
             item["encrypted_content"] = seal(self.thought, self._how)
         self._output.done(self._index, item)
+
+    def abandon(self) -> JsonObject:
+        return self._item("incomplete", "".join(self._pieces))
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        item: JsonObject = {"id": self.id, "type": "reasoning", "status": status, "summary": []}
+        if text and self._summarise:
+            item["summary"] = [_summary(text)]
+        if text:
+            item["content"] = [_raw(text)]
+        return item
 
 
 def _summary(text: str) -> JsonObject:
@@ -262,7 +280,6 @@ class CallItem(OutputItem):
         return self._stream.finish() if status == "completed" or self._fed else ""
 
     def abandon(self) -> JsonObject:
-        """The item as far as it came, for an answer that failed; its client must not run it, so it is never done."""
         return self._item("incomplete", "".join(self._sent))
 
     def _send(self, text: str) -> None:
