@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.environment import API_KEY, CACHE, clean_environment, exclusive
+from e2e.process import LoggedProcess
 from upstream import Call, call
 
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
@@ -200,29 +201,38 @@ class Codex:
 
     def exec(self, prompt: str, model: str, *options: str, resume: str | None = None, timeout: float = 60) -> CodexRun:
         """Run one turn; `resume` is the thread to go on with. Raises TimeoutError after `timeout` seconds."""
+        self._write_config(model)
+        return self._run(self._exec_command(prompt, options, resume), timeout)
+
+    def start_exec(self, prompt: str, model: str, resume: str | None = None) -> LoggedProcess:
+        """One turn that runs on its own."""
+        self._write_config(model)
+        return LoggedProcess(self._exec_command(prompt, (), resume), self._environment, self.work)
+
+    def app_server(self, model: str) -> LoggedProcess:
+        """What the TUI and editors run turns with: JSON-RPC over standard input and output."""
+        self._write_config(model)
+        return LoggedProcess([self._binary, "app-server"], self._environment, self.work, spoken_to=True)
+
+    def _write_config(self, model: str) -> None:
         config = CONFIG.format(model=model, url=self._url, extra=self._extra, provider=self._provider) + self._tables
         (self._home / ".codex" / "config.toml").write_text(config)
+
+    def _exec_command(self, prompt: str, options: Sequence[str], resume: str | None) -> list[str | Path]:
         resuming = ["resume", resume] if resume else []
         # `--` keeps options that take several values, such as -i, from swallowing the prompt.
-        command: list[str | Path] = [
-            self._binary,
-            "exec",
-            "--json",
-            "--skip-git-repo-check",
-            *options,
-            *resuming,
-            "--",
-            prompt,
-        ]
-        return self._run(command, timeout)
+        return [self._binary, "exec", "--json", "--skip-git-repo-check", *options, *resuming, "--", prompt]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
 
     def _run(self, command: Sequence[str | Path], timeout: float) -> CodexRun:
-        environment = clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
         try:
             ended = subprocess.run(
                 command,
                 cwd=self.work,
-                env=environment,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
