@@ -1,7 +1,9 @@
 """Real Codex CLI under `codex exec`, each in a home, a configuration and a git repository of its own."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -52,8 +54,8 @@ class Release:
     freeform_patch_model: str
     """A slug for which it offers apply_patch as a custom tool."""
     early: bool = False
-    """It sends the result of each parallel call right behind the call, MCP results as text, and with `-i` it waits for
-    an event that it sometimes loses itself."""
+    """It sends the result of each parallel call right behind the call, MCP results as text, and what `-i` names as a
+    turn of its own, for whose end it may wait for ever: two of its tasks take the events, and only one looks for it."""
     function_patch_model: str | None = None
     """A slug for which it offers apply_patch as a function."""
     update_plan: bool = True
@@ -204,10 +206,10 @@ class Codex:
         self._write_config(model)
         return self._run(self._exec_command(prompt, options, resume), timeout)
 
-    def start_exec(self, prompt: str, model: str, resume: str | None = None) -> LoggedProcess:
+    def start_exec(self, prompt: str, model: str, *options: str) -> LoggedProcess:
         """One turn that runs on its own."""
         self._write_config(model)
-        return LoggedProcess(self._exec_command(prompt, (), resume), self._environment, self.work)
+        return LoggedProcess(self._exec_command(prompt, options, None), self._environment, self.work)
 
     def app_server(self, model: str) -> LoggedProcess:
         """What the TUI and editors run turns with: JSON-RPC over standard input and output."""
@@ -228,23 +230,27 @@ class Codex:
         return clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
 
     def _run(self, command: Sequence[str | Path], timeout: float) -> CodexRun:
-        try:
-            ended = subprocess.run(
-                command,
-                cwd=self.work,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise TimeoutError(
-                f"codex {self.release} still runs after {timeout} s: {late.stdout!r} {late.stderr!r}"
-            ) from None
-        return CodexRun(ended.returncode, ended.stdout, ended.stderr)
+        with subprocess.Popen(
+            command,
+            cwd=self.work,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired as late:
+                # The executable from npm starts the program proper, which would outlive it.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise TimeoutError(
+                    f"codex {self.release} still runs after {timeout} s: {late.stdout!r} {late.stderr!r}"
+                ) from None
+        return CodexRun(process.returncode, stdout, stderr)
 
 
 def install(version: str) -> Path:
