@@ -39,7 +39,7 @@ _PERMANENT = frozenset(
 """Codes of errors that neither a repair nor patience mends."""
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
-"""Codes that every Codex acts on in a failed response: as a refusal, most releases give up, and none shows the words."""
+"""Codes that every Codex acts on in a failed response; of a refusal with them, most releases make nothing."""
 
 _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, all of the JSON."""

@@ -191,6 +191,10 @@ class Codex:
         """Add configuration (TOML) to the gateway's provider table."""
         self._provider += extra + "\n"
 
+    def move_to(self, gateway_url: str) -> None:
+        """Use that gateway from the next turn on."""
+        self._url = gateway_url
+
     def retry_by_default(self) -> None:
         """Leave the number of retries to Codex itself; without this there are none."""
         self._provider = self._provider.replace(NO_RETRIES, "")
