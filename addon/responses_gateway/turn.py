@@ -38,6 +38,9 @@ _PERMANENT = frozenset(
 )
 """Codes of errors that neither a repair nor patience mends."""
 
+_FAULTS_OF_THE_UPSTREAM = frozenset({"invalid_api_key", "model_not_found", "not_found", "upstream_unreachable"})
+"""Codes of permanent errors that another upstream may not have."""
+
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
 """Codes that every Codex acts on in a failed response; of a refusal with them, most releases make nothing."""
 
@@ -45,6 +48,12 @@ _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, all of the JSON."""
 
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+_WRONG_ADDRESS = {
+    "Certificate verify failed": "mitmproxy's option ssl_verify_upstream_trusted_ca names an authority of your own.",
+    "does not speak TLS": "Is it http:// instead of https://?",
+}
+"""What mitmproxy says of a TLS handshake that will always fail, and what to do about it."""
 
 _TRANSIENT_STATUS = frozenset({502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
@@ -192,7 +201,8 @@ class ServedTurn:
     def fail(self, failure: Failure) -> None:
         error = self._explain(failure)
         self.exchange.observer.round_ended(error.message)
-        self._fault = _Fault(error, transient=failure.cause in ("refused", "connect_timeout", "broken"))
+        transient = failure.cause in ("refused", "connect_timeout", "broken") and error.status >= 500
+        self._fault = _Fault(error, transient=transient)
         # An answer whose end has come is complete, whatever broke behind it.
         self._over = self._over or failure.cause == "shutdown" or self.exchange.settled
 
@@ -304,7 +314,7 @@ class ServedTurn:
 
     def _fall_back(self, fault: _Fault) -> bool:
         name = self._means.settings.fallback
-        elsewhere = fault.error.status != 400 or fault.error.code in ("model_not_found", "not_found", "invalid_api_key")
+        elsewhere = fault.error.status != 400 or fault.error.code in _FAULTS_OF_THE_UPSTREAM
         if name is None or self._fell_back or not elsewhere:
             return False
         self._fell_back = True
@@ -387,7 +397,7 @@ class ServedTurn:
         upstream, seconds = f"{self._upstream} ({self.exchange.route.base_url})", f"{failure.seconds:g} s"
         match failure.cause:
             case "refused":
-                return _upstream_error(502, f"Cannot connect to {upstream}: {failure.text}.")
+                return _unreachable(upstream, failure.text.rstrip("."))
             case "connect_timeout":
                 return _upstream_error(
                     504, f"{upstream} did not accept a connection within {seconds} (gateway_connect_timeout)."
@@ -414,6 +424,15 @@ def error_response(error: GatewayError) -> http.Response:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     return http.Response.make(error.status, dumps(error.body()), headers)
+
+
+def _unreachable(upstream: str, why: str) -> GatewayError:
+    """Connections were refused: what the address is to blame for is as permanent as a wrong key."""
+    message = f"Cannot connect to {upstream}: {why}."
+    hint = next((hint for words, hint in _WRONG_ADDRESS.items() if words in why), None)
+    if hint is None:
+        return _upstream_error(502, message)
+    return GatewayError(f"{message} {hint}", 400, "upstream_unreachable", type="server_error")
 
 
 def _upstream_error(status: int, message: str) -> GatewayError:

@@ -1,7 +1,9 @@
 """HTTP/2 on both sides: mitmproxy speaks to an upstream what its client speaks to the gateway."""
 
 import json
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -150,7 +152,22 @@ def test_plain_client(shared: GatewayProcess, script: Script) -> None:
 
 
 def test_unknown_authority(start_gateway: StartGateway, modern: Http2Upstream) -> None:
-    gateway = start_gateway({"gateway_retries": "0"}, url=modern.url)
-    refused = raw(gateway, "modern", True)
-    assert (refused.end, refused.status) == ("refused", 502)
-    assert "certificate" in refused.message.lower()
+    """It will not be trusted the next time either."""
+    opened = modern.opened
+    refused = raw(start_gateway(url=modern.url), "modern", True)
+    assert (refused.end, refused.status, refused.code) == ("refused", 400, "upstream_unreachable")
+    assert "Certificate verify failed" in refused.message
+    assert "ssl_verify_upstream_trusted_ca" in refused.message
+    assert modern.opened <= opened + 1
+
+
+def test_upstream_without_tls(start_gateway: StartGateway) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain, ThreadPoolExecutor(1) as pool:
+        gateway = start_gateway(url=f"https://127.0.0.1:{plain.getsockname()[1]}")
+        asking = pool.submit(raw, gateway, "modern", True)
+        connection, _ = plain.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 This is no HTTP\r\n\r\n")
+            refused = asking.result(20)
+    assert (refused.end, refused.status, refused.code) == ("refused", 400, "upstream_unreachable")
+    assert "http://" in refused.message
