@@ -25,7 +25,8 @@ def upstream(text: str) -> str:
     """A base URL without a trailing slash."""
     url = urlsplit(text)
     if "://" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a URL; did you mean https://{text}?")
+        scheme = "http" if re.match(r"(localhost|127\.|\[::1\])", text) else "https"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL; did you mean {scheme}://{text}?")
     if url.scheme not in ("http", "https") or not url.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
     if url.query or url.fragment or url.username is not None:

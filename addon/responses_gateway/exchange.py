@@ -301,9 +301,7 @@ class Exchange:
         """What the client is told when the upstream refused the request."""
         self._observe_answer(status, headers, body)
         route = self.route
-        error = upstream_error(
-            status, headers, body, upstream=route.profile.name, key_source=route.key_source if route.api_key else None
-        )
+        error = upstream_error(status, headers, body, upstream=route.profile.name, credential=route.credential)
         return self._discreet(error)
 
     def _discreet(self, error: GatewayError) -> GatewayError:

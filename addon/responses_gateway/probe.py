@@ -70,7 +70,7 @@ async def probe(route: Route) -> Finding:
         return Finding(route.model, problem=f"cannot be reached: {error or type(error).__name__}")
     if response.status != 200:
         refusal = upstream_error(
-            response.status, response.headers, answer, upstream=route.provider, key_source=route.key_source
+            response.status, response.headers, answer, upstream=route.provider, credential=route.credential
         )
         return _refused(route.model, response.status, refusal)
     return _answered(route.model, answer)

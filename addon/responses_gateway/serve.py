@@ -25,6 +25,7 @@ from responses_gateway.codex_config import base_url, codex_config, curl_line
 from responses_gateway.command_errors import CommandError, nearest
 from responses_gateway.commands.codex import codex_settings
 from responses_gateway.config_file import SettingsError
+from responses_gateway.program import program
 from responses_gateway.raw_output import RawOutput
 from responses_gateway.routing import Router
 from responses_gateway.settings import OPTION_PREFIX, Settings, load_settings
@@ -221,7 +222,7 @@ class _Announcement:
             sections.append(f"Careful: whoever can reach {options.host} can use it, and spend your key.")
         sections.append(f"Try it:\n\n{_indented(curl_line(url, codex.model, codex.env_key))}")
         sections.append(
-            "For Codex: responses-gateway codex-config --write, or paste into ~/.codex/config.toml:\n\n"
+            f"For Codex: {program()} codex-config --write, or paste into ~/.codex/config.toml:\n\n"
             + _indented(codex_config(codex))
         )
         sections.append("Ctrl-C stops the gateway.")

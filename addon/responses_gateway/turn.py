@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from mitmproxy import http
 
 from responses_gateway.errors import EmptyAnswer, GatewayError
-from responses_gateway.exchange import Exchange
+from responses_gateway.exchange import Exchange, is_codex
 from responses_gateway.learnt import Learnt
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -37,6 +37,23 @@ _PERMANENT = frozenset(
     {"context_length_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "not_found"}
 )
 """Codes of errors that neither a repair nor patience mends."""
+
+_FAULTS_OF_THE_UPSTREAM = frozenset({"invalid_api_key", "model_not_found", "not_found", "upstream_unreachable"})
+"""Codes of permanent errors that another upstream may not have."""
+
+_FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
+"""Codes that every Codex acts on in a failed response; of a refusal with them, most releases make nothing."""
+
+_SHOWN_BY_CODEX = "invalid_prompt"
+"""The code of a permanent refusal of which Codex shows the message; of others, all of the JSON."""
+
+_EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+_WRONG_ADDRESS = {
+    "Certificate verify failed": "mitmproxy's option ssl_verify_upstream_trusted_ca names an authority of your own.",
+    "does not speak TLS": "Is it http:// instead of https://?",
+}
+"""What mitmproxy says of a TLS handshake that will always fail, and what to do about it."""
 
 _TRANSIENT_STATUS = frozenset({502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
@@ -184,7 +201,8 @@ class ServedTurn:
     def fail(self, failure: Failure) -> None:
         error = self._explain(failure)
         self.exchange.observer.round_ended(error.message)
-        self._fault = _Fault(error, transient=failure.cause in ("refused", "connect_timeout", "broken"))
+        transient = failure.cause in ("refused", "connect_timeout", "broken") and error.status >= 500
+        self._fault = _Fault(error, transient=transient)
         # An answer whose end has come is complete, whatever broke behind it.
         self._over = self._over or failure.cause == "shutdown" or self.exchange.settled
 
@@ -196,12 +214,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
-        headers = {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "transfer-encoding": "chunked",
-        }
-        response = http.Response.make(200, b"", headers)
+        response = http.Response.make(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -212,7 +225,13 @@ class ServedTurn:
     def answer(self) -> http.Response:
         if self._response is not None:
             return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
-        return error_response(self._error)
+        error = self._error
+        if self.streams and is_codex(self.client_headers):
+            if error.code in _FAILURES_FOR_CODEX:
+                return http.Response.make(200, self.end(), _EVENT_STREAM)
+            if error.status == 400:
+                error.code = _SHOWN_BY_CODEX
+        return error_response(error)
 
     # Further rounds ---------------------------------------------------------------------------------------------------
 
@@ -295,7 +314,7 @@ class ServedTurn:
 
     def _fall_back(self, fault: _Fault) -> bool:
         name = self._means.settings.fallback
-        elsewhere = fault.error.status != 400 or fault.error.code in ("model_not_found", "not_found", "invalid_api_key")
+        elsewhere = fault.error.status != 400 or fault.error.code in _FAULTS_OF_THE_UPSTREAM
         if name is None or self._fell_back or not elsewhere:
             return False
         self._fell_back = True
@@ -378,7 +397,7 @@ class ServedTurn:
         upstream, seconds = f"{self._upstream} ({self.exchange.route.base_url})", f"{failure.seconds:g} s"
         match failure.cause:
             case "refused":
-                return _upstream_error(502, f"Cannot connect to {upstream}: {failure.text}.")
+                return _unreachable(upstream, failure.text.rstrip("."))
             case "connect_timeout":
                 return _upstream_error(
                     504, f"{upstream} did not accept a connection within {seconds} (gateway_connect_timeout)."
@@ -405,6 +424,15 @@ def error_response(error: GatewayError) -> http.Response:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     return http.Response.make(error.status, dumps(error.body()), headers)
+
+
+def _unreachable(upstream: str, why: str) -> GatewayError:
+    """Connections were refused: what the address is to blame for is as permanent as a wrong key."""
+    message = f"Cannot connect to {upstream}: {why}."
+    hint = next((hint for words, hint in _WRONG_ADDRESS.items() if words in why), None)
+    if hint is None:
+        return _upstream_error(502, message)
+    return GatewayError(f"{message} {hint}", 400, "upstream_unreachable", type="server_error")
 
 
 def _upstream_error(status: int, message: str) -> GatewayError:

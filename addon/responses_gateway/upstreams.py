@@ -37,6 +37,15 @@ class Upstream:
     forward_authorization: bool
     """Whether the client's own Authorization goes to this upstream; only without `api_key`."""
 
+    @property
+    def credential(self) -> str:
+        """What the upstream is shown as a key, in words; never the key."""
+        if self.api_key is not None:
+            return f"the key from {self.key_source}"
+        if self.forward_authorization:
+            return "the client's own key"
+        return f"the request, which had no key ({self.key_source}; the option api_key_env says where one is)"
+
 
 def request_headers(
     upstream: Upstream, client_headers: Mapping[str, str], session: str | None, accept: str

@@ -1,7 +1,9 @@
 """Real Codex CLI under `codex exec`, each in a home, a configuration and a git repository of its own."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from e2e.environment import API_KEY, CACHE, clean_environment, exclusive
+from e2e.process import LoggedProcess
 from upstream import Call, call
 
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
@@ -28,9 +31,11 @@ name = "Gateway"
 base_url = "{url}/v1"
 env_key = "GATEWAY_KEY"
 wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
 {provider}
+"""
+
+NO_RETRIES = """request_max_retries = 0
+stream_max_retries = 0
 """
 
 MCP_CONFIG = """
@@ -49,8 +54,8 @@ class Release:
     freeform_patch_model: str
     """A slug for which it offers apply_patch as a custom tool."""
     early: bool = False
-    """It sends the result of each parallel call right behind the call, MCP results as text, and with `-i` it waits for
-    an event that it sometimes loses itself."""
+    """It sends the result of each parallel call right behind the call, MCP results as text, and what `-i` names as a
+    turn of its own, for whose end it may wait for ever: two of its tasks take the events, and only one looks for it."""
     function_patch_model: str | None = None
     """A slug for which it offers apply_patch as a function."""
     update_plan: bool = True
@@ -169,7 +174,7 @@ class Codex:
         self._url = gateway_url
         self._home = home
         self._extra = ""
-        self._provider = ""
+        self._provider = NO_RETRIES
         self._tables = ""
         self.work = home / "work"
         self.work.mkdir(parents=True)
@@ -186,6 +191,14 @@ class Codex:
         """Add configuration (TOML) to the gateway's provider table."""
         self._provider += extra + "\n"
 
+    def move_to(self, gateway_url: str) -> None:
+        """Use that gateway from the next turn on."""
+        self._url = gateway_url
+
+    def retry_by_default(self) -> None:
+        """Leave the number of retries to Codex itself; without this there are none."""
+        self._provider = self._provider.replace(NO_RETRIES, "")
+
     def shell(self, command: str, id: str = "call_1") -> Call:
         """The call with which a model runs a shell command in this release."""
         if self.release.shell_tool == "shell":
@@ -194,41 +207,54 @@ class Codex:
 
     def exec(self, prompt: str, model: str, *options: str, resume: str | None = None, timeout: float = 60) -> CodexRun:
         """Run one turn; `resume` is the thread to go on with. Raises TimeoutError after `timeout` seconds."""
+        self._write_config(model)
+        return self._run(self._exec_command(prompt, options, resume), timeout)
+
+    def start_exec(self, prompt: str, model: str, *options: str) -> LoggedProcess:
+        """One turn that runs on its own."""
+        self._write_config(model)
+        return LoggedProcess(self._exec_command(prompt, options, None), self._environment, self.work)
+
+    def app_server(self, model: str) -> LoggedProcess:
+        """What the TUI and editors run turns with: JSON-RPC over standard input and output."""
+        self._write_config(model)
+        return LoggedProcess([self._binary, "app-server"], self._environment, self.work, spoken_to=True)
+
+    def _write_config(self, model: str) -> None:
         config = CONFIG.format(model=model, url=self._url, extra=self._extra, provider=self._provider) + self._tables
         (self._home / ".codex" / "config.toml").write_text(config)
+
+    def _exec_command(self, prompt: str, options: Sequence[str], resume: str | None) -> list[str | Path]:
         resuming = ["resume", resume] if resume else []
         # `--` keeps options that take several values, such as -i, from swallowing the prompt.
-        command: list[str | Path] = [
-            self._binary,
-            "exec",
-            "--json",
-            "--skip-git-repo-check",
-            *options,
-            *resuming,
-            "--",
-            prompt,
-        ]
-        return self._run(command, timeout)
+        return [self._binary, "exec", "--json", "--skip-git-repo-check", *options, *resuming, "--", prompt]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
 
     def _run(self, command: Sequence[str | Path], timeout: float) -> CodexRun:
-        environment = clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
-        try:
-            ended = subprocess.run(
-                command,
-                cwd=self.work,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise TimeoutError(
-                f"codex {self.release} still runs after {timeout} s: {late.stdout!r} {late.stderr!r}"
-            ) from None
-        return CodexRun(ended.returncode, ended.stdout, ended.stderr)
+        with subprocess.Popen(
+            command,
+            cwd=self.work,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired as late:
+                # The executable from npm starts the program proper, which would outlive it.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise TimeoutError(
+                    f"codex {self.release} still runs after {timeout} s: {late.stdout!r} {late.stderr!r}"
+                ) from None
+        return CodexRun(process.returncode, stdout, stderr)
 
 
 def install(version: str) -> Path:

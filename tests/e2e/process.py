@@ -1,5 +1,6 @@
 """A child process whose output is collected and can be waited for."""
 
+import os
 import re
 import subprocess
 import threading
@@ -12,11 +13,23 @@ from e2e.environment import ROOT
 
 
 class LoggedProcess:
-    """A process that runs from `__enter__` to `__exit__`; stdout and stderr are one log."""
+    """A process that runs from `__enter__` to `__exit__`, in `directory`; stdout and stderr are one log.
 
-    def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+    It has a standard input only when it is `spoken_to`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        directory: Path = ROOT,
+        *,
+        spoken_to: bool = False,
+    ) -> None:
         self._command = command
         self._environment = environment
+        self._directory = directory
+        self._stdin = subprocess.PIPE if spoken_to else subprocess.DEVNULL
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
@@ -46,13 +59,14 @@ class LoggedProcess:
         self._process = subprocess.Popen(
             self._command,
             env=self._environment,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
+            cwd=self._directory,
+            stdin=self._stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read_log, name="process log", daemon=True)
         self._reader.start()
@@ -63,8 +77,18 @@ class LoggedProcess:
             raise
         return self
 
+    def send_line(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
     def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the process and those that it started, as a terminal does."""
+        os.killpg(self._process.pid, number)
 
     def wait_exit(self, timeout: float) -> int:
         """The exit status. Raises TimeoutExpired after `timeout` seconds."""
@@ -92,6 +116,8 @@ class LoggedProcess:
 
     def _stop(self) -> None:
         self._process.terminate()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

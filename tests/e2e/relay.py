@@ -8,21 +8,32 @@ from typing import Self
 
 
 class Relay:
-    """Relays connections to `port` of loopback; a context manager."""
+    """Relays connections to `port` of loopback; a context manager.
 
-    def __init__(self, port: int) -> None:
+    Without `listening` it refuses them until `listen` is called.
+    """
+
+    def __init__(self, port: int, *, listening: bool = True) -> None:
         self._target = ("127.0.0.1", port)
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.socket()
+        self._listening.bind(("127.0.0.1", 0))
+        self._at_once = listening
         self._open: list[socket.socket] = []
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        if self._at_once:
+            self.listen()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._listening.close()
         self.cut()
+
+    def listen(self) -> None:
+        """Take connections from now on."""
+        self._listening.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """Close everything that is open now."""

@@ -15,7 +15,7 @@ from e2e.codex import PATCH, Codex, releases
 from e2e.environment import API_KEY
 from e2e.gateway import GatewayProcess
 from e2e.mcp_server import png
-from upstream import Script, calling, error, reply, writing
+from upstream import Ending, Script, calling, error, reply, writing
 
 ScriptFor = Callable[[str], Script]
 
@@ -93,7 +93,7 @@ def test_mcp_call_that_fails(codex: Codex, script: Script) -> None:
     assert "it failed on purpose" in script.requests[1].tool_result("call_1")
 
 
-@releases(having=lambda release: not release.early)
+@releases()
 def test_mcp_picture(codex: Codex, script: Script) -> None:
     codex.configure(mcp=True)
     script.answer(calling("picture", {}), reply(text="A red square."))
@@ -104,6 +104,18 @@ def test_mcp_picture(codex: Codex, script: Script) -> None:
     [picture] = second.pictures()
     assert picture["url"].startswith("data:image/png;base64,")
     assert "base64," not in second.tool_result("call_1")
+
+
+@releases(having=lambda release: release.early)
+def test_attached_image_before_the_prompt(codex: Codex, script: Script) -> None:
+    picture = codex.work / "picture.png"
+    picture.write_bytes(png())
+    script.always(reply(text="A red square."))
+    with codex.start_exec("what is this?", script.model, "-i", str(picture)):
+        first = script.wait_requests(1)[0]
+        assert first.wait_ending() is Ending.ANSWERED
+    [image] = first.pictures()
+    assert image["url"].startswith("data:image/png;base64,")
 
 
 @releases(having=lambda release: not release.early)

@@ -1,10 +1,13 @@
 """What models get wrong and Codex would not forgive: mended on the way, so that the turn goes on."""
 
+import json
+
 import pytest
 
-from e2e.codex import PATCH, Codex
+from e2e.codex import PATCH, Codex, releases
 from e2e.test_codex import ScriptFor
 from upstream import Script, call, chunk, done, error, finish, reply, stream, text, usage, writing
+from upstream.request import JsonObject
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,28 @@ def test_patch_in_a_wrapping(codex: Codex, script_for: ScriptFor, patch: str) ->
     (codex.work / "greeting.txt").write_text("hello\n")
     script = script_for(codex.release.freeform_patch_model)
     script.answer(writing("apply_patch", patch), reply(text="Changed."))
+    assert codex.exec("change the greeting", script.model).succeeded().messages == ["Changed."]
+    assert (codex.work / "greeting.txt").read_text() == "good evening\n"
+
+
+WITHOUT_END = PATCH.replace("*** End Patch\n", "")
+
+
+@releases(having=lambda release: release.function_patch_model)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"input": f"```\n{PATCH}```"},
+        {"input": WITHOUT_END},
+        {"patch": PATCH},
+        json.dumps(json.dumps({"input": f"apply_patch <<'EOF'\n{PATCH}EOF"})),
+    ],
+    ids=["fenced", "without end", "by another key", "encoded twice"],
+)
+def test_patch_of_a_function_in_a_wrapping(codex: Codex, script_for: ScriptFor, arguments: JsonObject | str) -> None:
+    (codex.work / "greeting.txt").write_text("hello\n")
+    script = script_for(str(codex.release.function_patch_model))
+    script.answer(reply(calls=[call("apply_patch", arguments)]), reply(text="Changed."))
     assert codex.exec("change the greeting", script.model).succeeded().messages == ["Changed."]
     assert (codex.work / "greeting.txt").read_text() == "good evening\n"
 

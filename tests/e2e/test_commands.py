@@ -115,7 +115,7 @@ def test_commands_without_a_provider_say_what_to_do(tmp_path: Path) -> None:
     for command in ("models", "check"):
         ended = run(tmp_path, command)
         assert ended.returncode == 1
-        assert "responses-gateway configure" in ended.stderr
+        assert "-m responses_gateway configure`" in ended.stderr
     nobody = run(tmp_path, "configure")
     assert nobody.returncode == 1
     assert "needs a terminal" in nobody.stderr

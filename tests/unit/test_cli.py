@@ -61,6 +61,7 @@ def test_a_bad_variable_is_refused(capsys):
         (["start", "--log-level", "wran"], "did you mean warn?"),
         (["start", "--port", "65536"], "is not a port number"),
         (["start", "--upstream", "api.deepseek.com"], "did you mean https://api.deepseek.com?"),
+        (["start", "--upstream", "localhost:8080/v1"], "did you mean http://localhost:8080/v1?"),
         (["start", "--upstream", "ftp://x"], "not an http or https URL"),
         (["start", "--upstream", "https://x:port"], "Port could not be cast"),
         (["start", "--upstream", "https://x/v1?key=1"], "without user, query or fragment"),

@@ -95,7 +95,7 @@ def test_refusals(status: int, body: Any, expected: tuple[int, str]) -> None:
         error = error_in(body)
         assert error is not None
     else:
-        error = upstream_error(status, {}, raw.encode(), upstream="acme", key_source="ACME_KEY")
+        error = upstream_error(status, {}, raw.encode(), upstream="acme", credential="the key from ACME_KEY")
     assert (error.status, error.code) == expected
     assert error.message
     if error.code == "rate_limit_exceeded":
@@ -129,7 +129,7 @@ def test_no_error() -> None:
 
 
 def test_the_key_is_named_and_the_words_are_kept() -> None:
-    error = upstream_error(401, {}, b'{"error":"no such key"}', upstream="acme", key_source="ACME_KEY")
+    error = upstream_error(401, {}, b'{"error":"no such key"}', upstream="acme", credential="the key from ACME_KEY")
     assert "ACME_KEY" in error.message
     assert "acme" in error.message
     assert "no such key" in error.message

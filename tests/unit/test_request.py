@@ -165,6 +165,31 @@ def test_an_orphaned_result_becomes_a_user_message() -> None:
     assert translated[-1] == {"role": "user", "content": "Output of agent.goal:\ndone"}
 
 
+def told(*parts: Json) -> Json:
+    return {"type": "agent_message", "author": "/root", "recipient": "/root/worker", "content": list(parts)}
+
+
+def test_an_agent_is_told_its_task() -> None:
+    """Codex marks the words of one agent for another as encrypted, which no chat model ever did."""
+    head = {"type": "input_text", "text": "Payload:"}
+    plain = {"type": "encrypted_content", "encrypted_content": "Count the files."}
+    [message] = messages(told(head, plain))
+    assert message == {
+        "role": "user",
+        "content": "Message from agent /root to /root/worker:\nPayload:\nCount the files.",
+    }
+    assert messages(said("user", "x"), called("c"), result("c", [plain]))[-1]["content"] == "Count the files."
+
+
+def test_what_a_service_encrypted_is_not_shown_to_the_model() -> None:
+    ledger = Ledger()
+    token = "gAAAAABm" + "x_-9" * 40 + "=="
+    item = told({"type": "encrypted_content", "encrypted_content": token})
+    [message] = translate(ledger=ledger, input=[item]).body["messages"]
+    assert token not in message["content"]
+    assert [entry.field for entry in ledger.entries] == ["input[0].content.encrypted_content"]
+
+
 def test_an_empty_result_is_never_sent_empty() -> None:
     assert messages(called("c1"), result("c1", []))[1]["content"] == EMPTY_RESULT
 

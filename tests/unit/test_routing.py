@@ -212,6 +212,7 @@ def test_a_missing_key_says_where_it_should_be(router):
     route = router("providers:\n  deepseek: {api_key: $SOME_KEY}\n", KEYS).resolve("m")
     assert key(route) is None
     assert route.key_source == "SOME_KEY not set"
+    assert "no key (SOME_KEY not set" in route.credential
 
 
 def test_opencodes_key_is_used_for_that_provider(router, tmp_path):

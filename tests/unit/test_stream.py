@@ -337,6 +337,18 @@ def test_a_failed_response_has_a_code_that_its_reader_knows(error: Json, code: s
     assert machine(for_codex=True).chunk({"error": error})[-1]["response"]["error"]["code"] == for_codex
 
 
+@pytest.mark.parametrize("kind", ["message", "reasoning"])
+def test_what_codex_is_told_by_halves_is_never_done(kind: str) -> None:
+    """It keeps what is done in its history, and asks again."""
+    half = delta(content="so far") if kind == "message" else delta(reasoning_content="so far")
+    done = [delta(content="Look."), call(0, "run", "{}", "c")]
+    events = run([*done, half, {"error": "boom"}], RUN, for_codex=True)
+    finished = [event["item"]["type"] for event in events if event["type"] == "response.output_item.done"]
+    assert finished == ["message", "function_call"]
+    assert [spoken(item) for item in output(events)][2:] == [(kind, "so far")]
+    assert output(events)[-1]["status"] == "incomplete"
+
+
 def test_a_stream_that_just_stops_fails() -> None:
     assert run([delta(content="a")], done=False)[-1]["type"] == "response.failed"
     assert run([delta(content="a")], done=False, tolerate_eof=True)[-1]["type"] == "response.completed"

@@ -37,13 +37,16 @@ class Gate:
 
 @dataclass(frozen=True)
 class Cut:
-    """The end of the connection in the middle of an answer."""
+    """The end of the connection in the middle of an answer; over HTTP/2, with `reset`, the end of the stream only."""
 
     reset: bool
+    farewell: bool = False
+    """Over HTTP/2, GOAWAY comes before the end."""
 
 
 CUT = Cut(reset=False)
 RESET = Cut(reset=True)
+GOAWAY = Cut(reset=False, farewell=True)
 Piece = bytes | Gate | Cut
 
 

@@ -8,9 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from upstream.answers import Answer, Cut, Gate, Responder, completion, error
 from upstream.request import Ending, JsonObject, Request, parsed_body
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Script:
@@ -83,6 +87,7 @@ class ScriptedUpstream:
         self._loop = asyncio.new_event_loop()
         self._connections: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._serve, name="scripted upstream", daemon=True)
+        self._tls: ssl.SSLContext | None = None
         self._started = threading.Event()
 
     @property
@@ -109,7 +114,8 @@ class ScriptedUpstream:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._connected, "127.0.0.1", 0, limit=2**26))
+        starting = asyncio.start_server(self._connected, "127.0.0.1", 0, limit=2**26, ssl=self._tls)
+        server = self._loop.run_until_complete(starting)
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
@@ -120,9 +126,12 @@ class ScriptedUpstream:
         self._loop.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(_Connection(self, reader, writer).run())
+        task = self._loop.create_task(self._converse(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _Connection(self, reader, writer).run()
 
     def answer_to(self, request: Request) -> Answer:
         if request.method == "GET" and request.path.endswith("/models"):

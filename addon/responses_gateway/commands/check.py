@@ -8,6 +8,7 @@ from responses_gateway.commands.models import learnt_router
 from responses_gateway.commands.settings import read_settings
 from responses_gateway.errors import GatewayError
 from responses_gateway.probe import Finding, probe
+from responses_gateway.program import program
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
 from responses_gateway.upstreams import Upstream
@@ -61,5 +62,5 @@ def _routes(router: Router, settings: Settings, model: str | None) -> list[tuple
         known = (item.route for item in router.models() if item.route.provider == upstream.provider)
         chosen.setdefault(upstream.provider, next(known, None))
     if not chosen:
-        raise CommandError("no provider is configured; `responses-gateway configure` sets one up")
+        raise CommandError(f"no provider is configured; `{program()} configure` sets one up")
     return list(chosen.items())

@@ -10,12 +10,13 @@ from responses_gateway.command_errors import CommandError
 from responses_gateway.commands.models import catalogue
 from responses_gateway.commands.settings import read_settings
 from responses_gateway.demo import MODEL as DEMO_MODEL
+from responses_gateway.program import program
 from responses_gateway.protocol.json import dumps
 from responses_gateway.settings import Settings
 
 _OLD_CODEX = """\
 # Codex before 0.160 ignores model_catalog_url. For it, write the catalogue to a file (0.111 and newer read it):
-#   responses-gateway codex-config --catalog ~/.codex/gateway-models.json
+#   {program} codex-config --catalog ~/.codex/gateway-models.json
 """
 
 
@@ -30,7 +31,7 @@ def run_print(url: str, model: str | None, config: str | None, catalogue_file: s
     settings = codex_settings(url, model, read_settings(config), _written(catalogue_file, config))
     print(codex_config(settings))
     if catalogue_file is None:
-        print(f"\n{_OLD_CODEX}", end="")
+        print(f"\n{_OLD_CODEX.format(program=program())}", end="")
     _mention_key(settings)
     return 0
 
@@ -38,15 +39,13 @@ def run_print(url: str, model: str | None, config: str | None, catalogue_file: s
 def run_write(url: str, model: str | None, config: str | None, catalogue_file: str | None) -> int:
     settings = codex_settings(url, model, read_settings(config), _written(catalogue_file, config))
     if settings.model is None:
-        raise CommandError(
-            "which model shall Codex ask for? Name it with --model; `responses-gateway models` lists them"
-        )
+        raise CommandError(f"which model shall Codex ask for? Name it with --model; `{program()} models` lists them")
     path = location(os.environ)
     backup = write(path, settings)
     print(f"Codex now uses the model {settings.model} of the provider {PROVIDER}: {path}")
     if backup is not None:
         print(f"What was there before: {backup}")
-    print("To go back: responses-gateway codex-config --undo")
+    print(f"To go back: {program()} codex-config --undo")
     _mention_key(settings)
     return 0
 
@@ -66,7 +65,7 @@ def _written(catalogue_file: str | None, config: str | None) -> str | None:
     path = Path(catalogue_file).expanduser().absolute()
     models = catalogue(config)["models"]
     if not models:
-        raise CommandError("no provider is configured, so no models are known; `responses-gateway configure` helps")
+        raise CommandError(f"no provider is configured, so no models are known; `{program()} configure` helps")
     try:
         path.write_bytes(dumps({"models": models}))
     except OSError as error:

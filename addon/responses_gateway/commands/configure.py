@@ -18,6 +18,7 @@ from responses_gateway.commands.settings import settings_file
 from responses_gateway.config_file import SettingsError
 from responses_gateway.models import catalogue as cards
 from responses_gateway.probe import probe
+from responses_gateway.program import program
 from responses_gateway.providers.catalogue import shipped
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import load_settings
@@ -50,7 +51,7 @@ def run(config: str | None, provider: str | None, model: str | None) -> int:
     except EOFError:
         raise CommandError("there is nobody to ask: configure needs a terminal") from None
     _write(path, text)
-    print(f"Wrote {path}\nStart the gateway with: responses-gateway start")
+    print(f"Wrote {path}\nStart the gateway with: {program()} start")
     return 0 if finding.works else 1
 
 

@@ -5,6 +5,7 @@ import sys
 
 from responses_gateway.commands.settings import read_settings
 from responses_gateway.endpoints.models import models_body
+from responses_gateway.program import program
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.routing import Listed, Router
 from responses_gateway.settings import Settings
@@ -30,7 +31,7 @@ def run(config: str | None) -> int:
     """Print one line per model: its id, the provider, its name there, and its limits."""
     rows = [_row(item) for item in learnt_router(read_settings(config)).models() if not item.assumed]
     if not rows:
-        print("No provider is configured. `responses-gateway configure` sets one up.", file=sys.stderr)
+        print(f"No provider is configured. `{program()} configure` sets one up.", file=sys.stderr)
         return 1
     table = [("MODEL", "PROVIDER", "NAME THERE", "CONTEXT", "OUTPUT"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]

@@ -4,9 +4,10 @@ Upstreams cache prompts by prefix, so what is not in it is paid for again.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -15,15 +16,19 @@ DEPTH = 3
 """Levels that get parts of their own: `messages`, `messages[3]`, `messages[3].content`."""
 
 
+type Place = tuple[str | int, ...]
+"""Keys and indexes that lead to a value."""
+
+
 class Part(NamedTuple):
     """One value of a request, in the order of the rendered body."""
 
-    where: tuple[str | int, ...]
+    where: Place
     end: int
     """Offset of its last byte's successor in the rendered body."""
 
     digest: int
-    """64 bits of place and value; means something in this process only."""
+    """64 bits of place and value, as a `Digest` makes them."""
 
     @property
     def path(self) -> str:
@@ -67,28 +72,38 @@ class PrefixReport:
         return self.common / self.size if self.size else 0.0
 
 
-def outline(body: JsonObject) -> Outline:
+type Digest = Callable[[tuple[Place, bytes]], int]
+"""Of a place and the value there. `hash` is the fastest, and means something in this process only."""
+
+
+def lasting_digest(part: tuple[Place, bytes]) -> int:
+    """A `Digest` that other processes understand."""
+    where, rendered = part
+    return int.from_bytes(blake2b(rendered, digest_size=8, key=repr(where).encode()[-64:]).digest(), signed=True)
+
+
+def outline(body: JsonObject, digest: Digest = hash) -> Outline:
     """The values of a request body in the order in which `dumps` renders them."""
     found: list[Part] = []
-    size = _walk(body, (), 0, found)
+    size = _walk(body, (), 0, found, digest)
     return Outline(found, size)
 
 
-def _walk(value: Any, where: tuple[str | int, ...], start: int, found: list[Part]) -> int:
+def _walk(value: Any, where: Place, start: int, found: list[Part], digest: Digest) -> int:
     """Append the parts of `value`, whose rendering begins at `start`; returns where it ends."""
     if len(where) < DEPTH and isinstance(value, dict) and value:
         end = start + 1
         for key, child in value.items():
-            end = _walk(child, (*where, key), end + _key_size(key), found) + 1
+            end = _walk(child, (*where, key), end + _key_size(key), found, digest) + 1
         return end
     if len(where) < DEPTH and isinstance(value, list) and value:
         end = start + 1
         for index, child in enumerate(value):
-            end = _walk(child, (*where, index), end, found) + 1
+            end = _walk(child, (*where, index), end, found, digest) + 1
         return end
     rendered = dumps(value)
     end = start + len(rendered)
-    found.append(Part(where, end, hash((where, rendered))))
+    found.append(Part(where, end, digest((where, rendered))))
     return end
 
 

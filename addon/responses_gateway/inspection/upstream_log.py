@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from responses_gateway.inspection.prefix import outline
+from responses_gateway.inspection.prefix import lasting_digest, outline
 from responses_gateway.inspection.record import parsed
 from responses_gateway.protocol.json import JsonObject, dumps
 
@@ -64,7 +64,7 @@ class UpstreamLog:
             "input_tokens": usage.get("input_tokens", 0),
             "cached_tokens": (usage.get("input_tokens_details") or {}).get("cached_tokens", 0),
             "output_tokens": usage.get("output_tokens", 0),
-            "parts": [list(part) for part in outline(request).parts] if isinstance(request, dict) else [],
+            "parts": outline(request, lasting_digest).parts if isinstance(request, dict) else [],
         }
         return {**entry, "body": request} if self._bodies else entry
 

@@ -60,6 +60,13 @@ class VideoPart(Wire):
     video_url: str | None = None
 
 
+class EncryptedPart(Wire):
+    """What one of Codex's agents tells another: the model's own words, unless the service encrypted them."""
+
+    type: Literal["encrypted_content"]
+    encrypted_content: str | None = None
+
+
 class UnknownPart(Wire):
     type: str | None = None
 
@@ -71,6 +78,7 @@ _PARTS: Mapping[str, type[Wire]] = {
     "input_file": FilePart,
     "input_audio": AudioPart,
     "input_video": VideoPart,
+    "encrypted_content": EncryptedPart,
 }
 
 
@@ -88,6 +96,7 @@ Part = Annotated[
     | Annotated[FilePart, Tag("input_file")]
     | Annotated[AudioPart, Tag("input_audio")]
     | Annotated[VideoPart, Tag("input_video")]
+    | Annotated[EncryptedPart, Tag("encrypted_content")]
     | Annotated[UnknownPart, Tag("unknown")],
     Discriminator(_part_tag),
 ]

@@ -4,7 +4,7 @@ from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.translate.coercion import Coercer
 from responses_gateway.translate.json_scan import ObjectScanner, Part, StringDecoder
 
-_NOTHING_CAME = "empty arguments -> {}"
+NOTHING_CAME = "empty arguments -> {}"
 
 
 class ArgumentStream:
@@ -59,7 +59,7 @@ class ArgumentStream:
     def finish(self) -> str:
         """What is left to send after the last piece; `{}` when nothing but white space ever came."""
         if not self._started:
-            self.repairs.append(_NOTHING_CAME)
+            self.repairs.append(NOTHING_CAME)
             return "{}"
         held, self._held = self._held or [], None
         space = [] if self._rest else self._space

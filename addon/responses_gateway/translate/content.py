@@ -1,5 +1,6 @@
 """Content parts of messages and tool results."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,9 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.providers.profile import Media, MessagesProfile
 
 _NAMES: dict[Media, str] = {"image": "images", "audio": "audio", "video": "video", "pdf": "files"}
+
+_CIPHERTEXT = re.compile(r"gAAAA[\w-]{80,}=*")
+"""A Fernet token (https://github.com/fernet/spec): the form in which OpenAI encrypts."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,8 @@ class ContentTranslator:
                 return self._audio(part, path)
             case wire.VideoPart():
                 return self._video(part, path)
+            case wire.EncryptedPart():
+                return self._encrypted(part, path)
         kind = part.type or "part"
         return self._note(path, kind, "a chat upstream has nothing like this part")
 
@@ -126,6 +132,13 @@ class ContentTranslator:
         if refusal := self._refusal("video"):
             return self._note(path, "video", refusal)
         return {"type": "video_url", "video_url": {"url": part.video_url}}
+
+    def _encrypted(self, part: wire.EncryptedPart, path: str) -> JsonObject | None:
+        """OpenAI encrypts what an agent tells another; what a chat model wrote into that argument stayed as it was."""
+        text = part.encrypted_content
+        if text and _CIPHERTEXT.fullmatch(text):
+            return self._note(path, part.type, "only the service that encrypted it can read it")
+        return {"type": "text", "text": text} if text else None
 
     def _refusal(self, media: Media) -> str | None:
         """Why this kind of media cannot be sent, if so."""

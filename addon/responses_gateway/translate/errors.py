@@ -167,9 +167,9 @@ def failed_response_error(error: GatewayError, *, codex: bool) -> JsonObject:
 
 
 def upstream_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, upstream: str, key_source: str | None = None
+    status: int, headers: Mapping[str, str], body: bytes, *, upstream: str, credential: str = "the request"
 ) -> GatewayError:
-    """The error for a refused request. `upstream` and `key_source` name the provider and where its key came from."""
+    """The error for a refused request. `upstream` names the provider, `credential` what it was shown as a key."""
     try:
         payload = loads(body) if body.strip() else None
     except (ValueError, RecursionError):
@@ -183,8 +183,7 @@ def upstream_error(
         message, code = _plain(body), ""
     error = classify(status, message or f"HTTP status {status} without a message", code, _retry_after(headers))
     if status in (401, 403):
-        whose = f"the key from {key_source}" if key_source else "the request, which carried no key of the gateway"
-        error.message = f"{upstream} refused {whose} (HTTP {status}): {error.message}"
+        error.message = f"{upstream} refused {credential} (HTTP {status}): {error.message}"
     else:
         error.message = f"{upstream} answered HTTP {status}: {error.message}"
     if 300 <= status < 400:

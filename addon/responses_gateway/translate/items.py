@@ -13,6 +13,7 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.arguments import ArgumentStream, InputStream
 from responses_gateway.translate.citations import citations
 from responses_gateway.translate.patch import PatchMender
+from responses_gateway.translate.patch_arguments import PatchArguments, patch_field
 from responses_gateway.translate.reasoning import PLAIN, Seal, Thought, seal
 from responses_gateway.translate.tools import Tool
 from responses_gateway.translate.web_search import Finding, SearchCall, Source, action
@@ -72,6 +73,10 @@ class OutputItem(ABC):
     @abstractmethod
     def close(self, status: ItemStatus) -> None:
         """End the item: its done events, and its place in the output."""
+
+    @abstractmethod
+    def abandon(self) -> JsonObject:
+        """The item as far as it came, for an answer that failed; its client must not use it, so it is never done."""
 
 
 class MessageItem(OutputItem):
@@ -163,6 +168,12 @@ class MessageItem(OutputItem):
         self._end_part()
         self._output.done(self._index, self._item(status))
 
+    def abandon(self) -> JsonObject:
+        item = self._item("incomplete")
+        if self._kind is not None:
+            item["content"].append(self._rendered_part(self._kind, "".join(self._pieces)))
+        return item
+
 
 class ReasoningItem(OutputItem):
     """What the model thought, shown in the wanted form; the raw text always stays in the item."""
@@ -175,7 +186,7 @@ class ReasoningItem(OutputItem):
         self._how = how
         self._pieces: list[str] = []
         self.thought = Thought()
-        self._open({"id": self.id, "type": "reasoning", "status": "in_progress", "summary": []})
+        self._open(self._item("in_progress", ""))
 
     def text(self, text: str) -> None:
         if not self._pieces:
@@ -191,20 +202,28 @@ class ReasoningItem(OutputItem):
 
     def close(self, status: ItemStatus) -> None:
         text = self.thought.text = "".join(self._pieces)
-        item: JsonObject = {"id": self.id, "type": "reasoning", "status": status, "summary": []}
-        if text:
-            if self._summarise:
-                self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
-                self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
-                item["summary"] = [_summary(text)]
-            if self._raw:
-                self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
-                self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
-            item["content"] = [_raw(text)]
+        if text and self._summarise:
+            self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
+            self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
+        if text and self._raw:
+            self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
+            self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
+        item = self._item(status, text)
         needed = self.thought.details or self.thought.calls or self.thought.findings
         if self._sealed or needed:
             item["encrypted_content"] = seal(self.thought, self._how)
         self._output.done(self._index, item)
+
+    def abandon(self) -> JsonObject:
+        return self._item("incomplete", "".join(self._pieces))
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        item: JsonObject = {"id": self.id, "type": "reasoning", "status": status, "summary": []}
+        if text and self._summarise:
+            item["summary"] = [_summary(text)]
+        if text:
+            item["content"] = [_raw(text)]
+        return item
 
 
 def _summary(text: str) -> JsonObject:
@@ -225,12 +244,12 @@ class CallItem(OutputItem):
         self.tool = tool
         self.call_id = call_id
         self._ledger = ledger
-        self._stream: ArgumentStream | InputStream = self._new_stream()
+        self._stream: ArgumentStream | InputStream | PatchArguments = self._new_stream()
         self._sent: list[str] = []
         self._fed = False
         self._open(self._item("in_progress", ""))
 
-    def _new_stream(self) -> ArgumentStream | InputStream:
+    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
         return ArgumentStream(self.tool.schema or None, whole_numbers=True)
 
     @property
@@ -261,7 +280,6 @@ class CallItem(OutputItem):
         return self._stream.finish() if status == "completed" or self._fed else ""
 
     def abandon(self) -> JsonObject:
-        """The item as far as it came, for an answer that failed; its client must not run it, so it is never done."""
         return self._item("incomplete", "".join(self._sent))
 
     def _send(self, text: str) -> None:
@@ -287,6 +305,15 @@ class CallItem(OutputItem):
 
 class FunctionCallItem(CallItem):
     prefix = "fc"
+
+    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
+        field = patch_field(self.tool)
+        return super()._new_stream() if field is None else PatchArguments(field)
+
+    def _remainder(self, status: ItemStatus) -> str:
+        if status != "completed" and isinstance(self._stream, PatchArguments):
+            return self._stream.give_up()
+        return super()._remainder(status)
 
     def _delta(self, text: str) -> None:
         self._emit("response.function_call_arguments.delta", {"delta": text})
@@ -317,7 +344,7 @@ class CustomCallItem(CallItem):
         self._mender = PatchMender() if tool.name == "apply_patch" else None
         super().__init__(output, tool, call_id, ledger)
 
-    def _new_stream(self) -> ArgumentStream | InputStream:
+    def _new_stream(self) -> InputStream:
         return InputStream()
 
     def _decode(self, text: str) -> str:

@@ -14,7 +14,7 @@ class StreamOptions:
     `incomplete_completes`: an answer cut by a limit ends with `response.completed` (status `incomplete`), because
     Codex fails the turn on `response.incomplete`. `tolerate_eof`: this upstream may end its stream with neither
     finish_reason nor [DONE]. `for_codex`: messages say whether they are commentary or the final answer, and a
-    failure has a code that Codex acts on.
+    failure has a code that Codex acts on, and leaves what was half said undone.
     `reasoning_snapshots`: a delta of reasoning may repeat all of it so far. `queued`: the response was waiting before
     it began. `seal` makes the envelopes of reasoning. `schema`: the answer's text is JSON that has to match it, and is
     held back until it is known to. `search_sources`: web_search_call items say what was found.

@@ -137,7 +137,7 @@ def _mend(text: str, mends: list[str]) -> str:
     patch, done = text, list[str]()
     # Each mend takes one wrapper off, and wrappers are nested a few deep at most.
     for _ in range(len(_MENDS) + 2):
-        if _is_enveloped(patch):
+        if is_patch(patch):
             mends += done
             return patch
         for name, mend in _MENDS:
@@ -151,7 +151,8 @@ def _mend(text: str, mends: list[str]) -> str:
     return text
 
 
-def _is_enveloped(text: str) -> bool:
+def is_patch(text: str) -> bool:
+    """Whether `text` is something between the first and the last line of a patch."""
     lines = text.strip().splitlines()
     return len(lines) > 1 and lines[0].rstrip() == _BEGIN and lines[-1].rstrip() == _END
 

@@ -387,6 +387,11 @@ class Stage:
                 if isinstance(waiting, Piece):
                     self._show(waiting)
         self._queue.clear()
-        self._close_message("incomplete", "commentary")
-        self._close_reasoning("incomplete")
+        if self._options.for_codex:
+            # It asks again with all items that were done: half a message would be the last one of its history.
+            unfinished += [item.abandon() for item in (self._reasoning, self._message) if item is not None]
+            self._reasoning = self._message = None
+        else:
+            self._close_message("incomplete", "commentary")
+            self._close_reasoning("incomplete")
         return unfinished

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.inspection.prefix import PrefixReport, compare, fingerprint, outline
+from responses_gateway.inspection.prefix import PrefixReport, compare, fingerprint, lasting_digest, outline
 from responses_gateway.protocol.json import dumps
 
 JSON = st.recursive(
@@ -60,3 +60,9 @@ def test_a_changed_message_is_named():
 def test_a_request_that_lost_its_end_has_changed():
     before = {"model": "m", "stop": "x"}
     assert report(before, {"model": "m"}).changed == "(the end is missing)"
+
+
+def test_what_is_logged_is_understood_by_other_processes() -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}, {"role": "user", "content": "hi"}]}
+    digests = [part.digest for part in outline(body, lasting_digest).parts]
+    assert digests == [5440832418325035508, -1243714688626219531, -3952148567425872630, 6294049527518886938]
