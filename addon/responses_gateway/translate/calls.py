@@ -7,7 +7,7 @@ repeated or empty in later deltas, arguments as an object.
 from dataclasses import dataclass, field
 
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.translate.items import CallItem, arguments_text
+from responses_gateway.translate.call_items import CallItem, arguments_text
 
 
 @dataclass(slots=True, eq=False)

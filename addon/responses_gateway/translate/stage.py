@@ -9,6 +9,7 @@ from typing import Literal
 
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.call_items import WebSearchCallItem, open_call
 from responses_gateway.translate.calls import Call, CallAssembler
 from responses_gateway.translate.chunk import Piece, merge_details
 from responses_gateway.translate.findings import sealed_finding
@@ -18,8 +19,6 @@ from responses_gateway.translate.items import (
     NewId,
     Output,
     ReasoningItem,
-    WebSearchCallItem,
-    open_call,
 )
 from responses_gateway.translate.markup import TextCall
 from responses_gateway.translate.options import StreamOptions
