@@ -11,9 +11,9 @@ from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.exchange import Runtime
-from responses_gateway.inspection import contentviews, recorder, summary
+from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.commands import Commands
-from responses_gateway.inspection.recorder import Recorder
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.redaction import SECRET_HEADERS
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log import UpstreamLog
@@ -32,7 +32,7 @@ _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 class _Turn:
     """A turn that is under way."""
 
-    recorder: Recorder
+    observer: Observer
     received: http.Request
     """The client's request as it will be shown, without secrets."""
 
@@ -65,7 +65,7 @@ class Inspector:
             flow.request.headers[name] = value
         if flow.is_replay != "request":
             return
-        body, facts = (flow.metadata.get(key) for key in (recorder.REQUEST, recorder.TURN))
+        body, facts = (flow.metadata.get(key) for key in (observer.REQUEST, observer.TURN))
         if isinstance(body, bytes) and isinstance(facts, dict) and flow.request.path != facts["path"]:
             # It was saved, or given up, while it still held the upstream's request.
             flow.request.method, flow.request.path = facts["method"], facts["path"]
@@ -73,9 +73,9 @@ class Inspector:
             flow.request.headers.pop("content-encoding", None)
             flow.request.content = body
 
-    def begin(self, flow: http.HTTPFlow, body: bytes) -> Recorder:
+    def begin(self, flow: http.HTTPFlow, body: bytes) -> Observer:
         """A turn begins: `flow` still holds the client's request, whose decoded body is `body`."""
-        made = Recorder(
+        made = Observer(
             flow.metadata,
             clock=time.time,
             keep=_is_watched(),
@@ -130,22 +130,22 @@ class Inspector:
             self.show_received(flow)
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
-                turn.recorder.answered(flow.response.get_content(strict=False) or b"")
-            turn.recorder.ended(flow.error.msg if flow.error else "")
-            flow.marked = flow.marked or summary.marker(turn.recorder.facts)
+                turn.observer.answered(flow.response.get_content(strict=False) or b"")
+            turn.observer.ended(flow.error.msg if flow.error else "")
+            flow.marked = flow.marked or summary.marker(turn.observer.facts)
             _show(flow, turn)
         self._count(flow)
 
     def _count(self, flow: http.HTTPFlow) -> None:
         """Count a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
-        facts = flow.metadata.get(recorder.TURN)
+        facts = flow.metadata.get(observer.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
 
 
 def _notifier(flow: http.HTTPFlow, turn: _Turn) -> Callable[[], None]:
-    """What a recorder calls when something new can be shown: it is shown soon, with all that comes until then.
+    """What an observer calls when something new can be shown: it is shown soon, with all that comes until then.
 
     It does not keep the flow alive.
     """
@@ -153,14 +153,14 @@ def _notifier(flow: http.HTTPFlow, turn: _Turn) -> Callable[[], None]:
 
     def changed() -> None:
         if turn.timer is None:
-            delay = UPDATE_INTERVAL + turn.recorder.events.size / _BYTES_PER_SECOND
+            delay = UPDATE_INTERVAL + turn.observer.events.size / _BYTES_PER_SECOND
             turn.timer = asyncio.get_running_loop().call_later(delay, update)
 
     def update() -> None:
         turn.timer = None
         shown = known()
         if shown is not None:
-            turn.recorder.note()
+            turn.observer.note()
             _show(shown, turn)
             ctx.master.addons.trigger(UpdateHook([shown]))
 
@@ -168,13 +168,13 @@ def _notifier(flow: http.HTTPFlow, turn: _Turn) -> Callable[[], None]:
 
 
 def _show(flow: http.HTTPFlow, turn: _Turn) -> None:
-    flow.comment = summary.comment(turn.recorder.facts)
-    if turn.recorder.keep and flow.response is not None and flow.response.stream:
+    flow.comment = summary.comment(turn.observer.facts)
+    if turn.observer.keep and flow.response is not None and flow.response.stream:
         # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
-        flow.response.data.content = turn.recorder.events.content()
+        flow.response.data.content = turn.observer.events.content()
 
 
-def _presentable(request: http.Request, body: bytes, made: Recorder) -> http.Request:
+def _presentable(request: http.Request, body: bytes, made: Observer) -> http.Request:
     shown = request.copy()
     for name in SECRET_HEADERS:
         shown.headers.pop(name, None)

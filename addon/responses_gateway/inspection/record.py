@@ -1,4 +1,4 @@
-"""Reads what a recorder wrote: the turn behind a flow, as far as it was kept."""
+"""Reads what an observer wrote: the turn behind a flow, as far as it was kept."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from responses_gateway.inspection import tape
-from responses_gateway.inspection.recorder import EVENTS, REQUEST, ROUNDS, TURN
+from responses_gateway.inspection.observer import EVENTS, REQUEST, ROUNDS, TURN
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.sse import FrameTooLong, SseDecoder
 

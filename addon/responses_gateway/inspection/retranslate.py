@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Exchange, Runtime
 from responses_gateway.inspection import tape
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.record import Record, frames, parsed
-from responses_gateway.inspection.recorder import Recorder
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.routing import Router
 from responses_gateway.sessions import Sessions
-from responses_gateway.state.recorder import Recorder as StateRecorder
+from responses_gateway.state.recorder import Recorder
 
 _ID = re.compile(r"\b([a-z]{2,8}_)[0-9a-f]{24,64}\b")
 _VOLATILE = ("created_at", "completed_at")
@@ -50,12 +50,10 @@ class Retranslator:
             return Comparison([], [], "nothing was recorded, or nothing went to the upstream")
         headers = dict(record.facts["headers"])
         runtime = self._for_upstream_of(record)
-        notes = Recorder(clock=runtime.clock, keep=True)
+        notes = Observer(clock=runtime.clock, keep=True)
         try:
             request = parse_request(record.request)
-            exchange = Exchange.open(
-                request, headers, runtime, StateRecorder(runtime.state, "", Ledger(), stores=False)
-            )
+            exchange = Exchange.open(request, headers, runtime, Recorder(runtime.state, "", Ledger(), stores=False))
         except GatewayError as error:
             return Comparison(diff("", error.message), [], "today's code refuses the request")
         exchange.observe(notes)
@@ -79,7 +77,7 @@ class Retranslator:
         return replace(self._runtime, router=router)
 
 
-def _answer(exchange: Exchange, upstream_round: JsonObject, notes: Recorder) -> tape.TapeData:
+def _answer(exchange: Exchange, upstream_round: JsonObject, notes: Observer) -> tape.TapeData:
     headers = dict(upstream_round["answer_headers"])
     pieces = [piece.data for piece in tape.pieces(upstream_round["chunks"])]
     if exchange.streams:

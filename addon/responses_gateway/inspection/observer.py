@@ -4,7 +4,7 @@ The metadata holds nothing but str, bytes, int, float, bool, None, list and dict
 flows. Its keys:
 
 - `gateway.request` (bytes): the client's body as received, decoded.
-- `gateway.turn` (dict): what is known of the turn; see `Recorder.facts`.
+- `gateway.turn` (dict): what is known of the turn; see `Observer.facts`.
 - `gateway.rounds` (list of dict): the upstream requests of the turn, each with `number` (from 1), `url`, `headers`
   (list of [name, value]), `body` (bytes), `began`, `status` (0: no answer yet), `answered`, `answer_headers`, `ended`,
   `error`, `chunks` (a tape).
@@ -36,7 +36,7 @@ KEYS = (REQUEST, TURN, ROUNDS, EVENTS)
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class Recorder:
+class Observer:
     """One turn. Takes notes of what the exchange does; never raises for what passes through it."""
 
     def __init__(
