@@ -1,6 +1,5 @@
 """The addon that shows turns: it records them, keeps the flow list up to date, and the client's request in the flow."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.redaction import SECRET_HEADERS
 from responses_gateway.inspection.stats import Statistics
+from responses_gateway.inspection.updates import Updates
 from responses_gateway.inspection.upstream_log import UpstreamLog
 from responses_gateway.settings import Settings
 
-UPDATE_INTERVAL = 0.25
-"""Seconds between two updates of a running flow, plus what is due to its size."""
-
-_BYTES_PER_SECOND = 8 << 20
-"""Each update costs time in proportion to the bytes so far; this keeps it a small share of the process's."""
+LATEST = 16 << 10
+"""Bytes of a running answer that stand in the flow's body; mitmweb hashes them at each update."""
 
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 
@@ -36,8 +33,6 @@ class _Turn:
     received: http.Request
     """The client's request as it will be shown, without secrets."""
 
-    timer: asyncio.TimerHandle | None = None
-
 
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
@@ -49,6 +44,7 @@ class Inspector:
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
         self._counted: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
+        self._updates = Updates(self._update)
         self.addons = [Commands(self._statistics, runtime)]
         contentviews.register()
 
@@ -83,9 +79,9 @@ class Inspector:
         )
         headers = {name.lower(): value for name, value in flow.request.headers.items()}
         made.requested(flow.request.method, flow.request.path, headers, body)
-        self._turns[flow] = turn = _Turn(made, _presentable(flow.request, body, made))
+        self._turns[flow] = _Turn(made, _presentable(flow.request, body, made))
         if _has_view():
-            made.on_change = _notifier(flow, turn)
+            made.on_change = self._notifier(flow)
         if flow.marked in _MARKERS:
             flow.marked = ""
         return made
@@ -133,8 +129,31 @@ class Inspector:
                 turn.observer.answered(flow.response.get_content(strict=False) or b"")
             turn.observer.ended(flow.error.msg if flow.error else "")
             flow.marked = flow.marked or summary.marker(turn.observer.facts)
-            _show(flow, turn)
+            self._updates.discard(flow)
+            flow.comment = summary.comment(turn.observer.facts)
+            if streamed and turn.observer.keep and flow.response is not None:
+                # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
+                flow.response.data.content = turn.observer.events.content()
         self._count(flow)
+
+    def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
+        """What an observer calls when there is something new to show. It does not keep the flow alive."""
+        known = ref(flow)
+
+        def changed() -> None:
+            if (shown := known()) is not None:
+                self._updates.add(shown)
+
+        return changed
+
+    def _update(self, flow: http.HTTPFlow) -> None:
+        """Show what there is of a turn that runs."""
+        turn = self._turns[flow]
+        turn.observer.note()
+        flow.comment = summary.comment(turn.observer.facts)
+        if turn.observer.keep and flow.response is not None and flow.response.stream:
+            flow.response.data.content = turn.observer.events.latest(LATEST)
+        ctx.master.addons.trigger(UpdateHook([flow]))
 
     def _count(self, flow: http.HTTPFlow) -> None:
         """Count a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
@@ -142,36 +161,6 @@ class Inspector:
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
-
-
-def _notifier(flow: http.HTTPFlow, turn: _Turn) -> Callable[[], None]:
-    """What an observer calls when something new can be shown: it is shown soon, with all that comes until then.
-
-    It does not keep the flow alive.
-    """
-    known = ref(flow)
-
-    def changed() -> None:
-        if turn.timer is None:
-            delay = UPDATE_INTERVAL + turn.observer.events.size / _BYTES_PER_SECOND
-            turn.timer = asyncio.get_running_loop().call_later(delay, update)
-
-    def update() -> None:
-        turn.timer = None
-        shown = known()
-        if shown is not None:
-            turn.observer.note()
-            _show(shown, turn)
-            ctx.master.addons.trigger(UpdateHook([shown]))
-
-    return changed
-
-
-def _show(flow: http.HTTPFlow, turn: _Turn) -> None:
-    flow.comment = summary.comment(turn.observer.facts)
-    if turn.observer.keep and flow.response is not None and flow.response.stream:
-        # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
-        flow.response.data.content = turn.observer.events.content()
 
 
 def _presentable(request: http.Request, body: bytes, made: Observer) -> http.Request:

@@ -9,8 +9,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import export, retranslate
-from responses_gateway.inspection.record import Record, body_of
+from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.stats import Statistics
+from responses_gateway.inspection.tape import body_of
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")

@@ -54,13 +54,6 @@ def parsed(body: bytes | None) -> Any:
         return None
 
 
-def body_of(data: tape.TapeData | None) -> bytes:
-    """Everything that a tape kept, joined."""
-    if not data:
-        return b""
-    return data["body"] if "body" in data else b"".join(data["pieces"])
-
-
 def frames(data: tape.TapeData | None) -> Iterator[Frame]:
     """The events on a tape. A body that is no event stream (an error, a whole answer) is one frame."""
     kept = list(tape.pieces(data)) if data else []

@@ -6,8 +6,9 @@ from typing import Any
 
 from responses_gateway.inspection import timeline, transcript
 from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.record import Record, body_of, frames, parsed
+from responses_gateway.inspection.record import Record, frames, parsed
 from responses_gateway.inspection.summary import speed
+from responses_gateway.inspection.tape import body_of
 from responses_gateway.inspection.text import indented, limited, percent, pretty, seconds, shortened, size
 from responses_gateway.protocol.json import JsonObject
 

@@ -95,7 +95,7 @@ def test_a_changed_answer_is_found(session):
     changed = Tape()
     for piece in tape.pieces(record.rounds[0]["chunks"]):
         changed.add(piece.at / 1000, piece.data.replace(b" there", b" world"))
-    changed.pack()
+    changed.flush(is_end=True)
     record.rounds[0]["chunks"] = changed.data
     lines = list(report([record], Gateway().runtime))
     assert any("the answer is different" in line for line in lines)
