@@ -186,33 +186,6 @@ def test_keys_of_requests_that_are_no_turns_are_hidden_too(mitmweb: MitmwebProce
         assert flow["comment"] == f"{method} {path}"
 
 
-def test_a_replay_translates_the_original_afresh(mitmweb: MitmwebProcess, turn: dict[str, Any], script: Script) -> None:
-    ask(mitmweb, turn)
-    flow = mitmweb.wait_flow(ended)
-    script.answer(reply("Again."))
-    mitmweb.web("POST", f"/flows/{flow['id']}/replay")
-    replayed = mitmweb.wait_flow(lambda flow: "turn 2" in flow["comment"] and ended(flow))
-    assert "Again." in mitmweb.view(replayed["id"], "response", "Answer")
-    first, second = script.requests
-    assert first.body == second.body
-    assert second.headers["authorization"] == f"Bearer {UPSTREAM_KEY}"
-
-
-def test_an_edited_request_is_translated_at_replay(
-    mitmweb: MitmwebProcess, turn: dict[str, Any], script: Script
-) -> None:
-    ask(mitmweb, turn)
-    flow = mitmweb.wait_flow(ended)
-    edited = {**turn, "stream": True, "input": "Something else entirely"}
-    mitmweb.web("PUT", f"/flows/{flow['id']}", {"request": {"content": json.dumps(edited)}})
-    assert "Something else entirely" in mitmweb.view(flow["id"], "request", "Conversation")
-    script.answer(reply("Edited."))
-    mitmweb.web("POST", f"/flows/{flow['id']}/replay")
-    mitmweb.wait_flow(lambda flow: "turn 2" in flow["comment"] and ended(flow))
-    assert script.requests[1].body["messages"][-1]["content"] == "Something else entirely"
-    assert "Something else entirely" in mitmweb.view(flow["id"], "request", "Responses request")
-
-
 def test_commands_answer(mitmweb: MitmwebProcess, turn: dict[str, Any], tmp_path: Path) -> None:
     ask(mitmweb, turn)
     mitmweb.wait_flow(ended)

@@ -1,8 +1,7 @@
 """The addon that shows turns: it records them, keeps the flow list up to date, and the client's request in the flow."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from weakref import WeakKeyDictionary, ref
 
 from mitmproxy import ctx, http
@@ -25,22 +24,13 @@ LATEST = 16 << 10
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 
 
-@dataclass
-class _Turn:
-    """A turn that is under way."""
-
-    observer: Observer
-    received: http.Request
-    """The client's request as it will be shown, without secrets."""
-
-
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
     def __init__(self, runtime: Callable[[ReverseMode], Runtime]) -> None:
         """`runtime` gives what a listener's exchanges are made with today."""
-        self._turns: WeakKeyDictionary[http.HTTPFlow, _Turn] = WeakKeyDictionary()
-        self._secrets: WeakKeyDictionary[http.HTTPFlow, list[tuple[str, str]]] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
+        self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
         self._counted: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
@@ -54,62 +44,47 @@ class Inspector:
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 
-    def restore(self, flow: http.HTTPFlow) -> None:
-        """Put back what the client sent into a flow that is to be served: the hidden secrets, and for a replay
-        the request."""
-        for name, value in self._secrets.get(flow, ()):
-            flow.request.headers[name] = value
-        if flow.is_replay != "request":
-            return
-        body, facts = (flow.metadata.get(key) for key in (observer.REQUEST, observer.TURN))
-        if isinstance(body, bytes) and isinstance(facts, dict) and flow.request.path != facts["path"]:
-            # It was saved, or given up, while it still held the upstream's request.
-            flow.request.method, flow.request.path = facts["method"], facts["path"]
-            flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in facts["headers"]])
-            flow.request.headers.pop("content-encoding", None)
-            flow.request.content = body
+    def headers(self, flow: http.HTTPFlow) -> dict[str, str]:
+        """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
+        headers = {name.lower(): value for name, value in flow.request.headers.items()}
+        return headers | self._secrets.get(flow, {})
 
-    def begin(self, flow: http.HTTPFlow, body: bytes) -> Observer:
-        """A turn begins: `flow` still holds the client's request, whose decoded body is `body`."""
+    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
+        """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
+
+        From here on, the flow holds no secret of theirs.
+        """
         made = Observer(
             flow.metadata,
             clock=time.time,
             keep=_is_watched(),
             on_round=self._log.write if self._log else None,
         )
-        headers = {name.lower(): value for name, value in flow.request.headers.items()}
         made.requested(flow.request.method, flow.request.path, headers, body)
-        self._turns[flow] = _Turn(made, _presentable(flow.request, body, made))
+        self._turns[flow] = made
+        cleaned = made.redactor.clean(body)
+        if cleaned != body:
+            flow.request.headers.pop("content-encoding", None)
+            flow.request.content = cleaned
         if _has_view():
             made.on_change = self._notifier(flow)
         if flow.marked in _MARKERS:
             flow.marked = ""
         return made
 
-    def show_received(self, flow: http.HTTPFlow) -> None:
-        """From here on, the flow holds the client's request, without secrets."""
-        turn = self._turns.get(flow)
-        if turn is not None:
-            flow.request = turn.received
-
     # Hooks ------------------------------------------------------------------------------------------------------------
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         self._hide_secrets(flow)
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """Runs after the gateway's own hook, which needed them; only mitmproxy's replays still do."""
-        if flow.response is not None or flow.is_replay is None:
-            self._hide_secrets(flow)
-
     def _hide_secrets(self, flow: http.HTTPFlow) -> None:
         """mitmweb shows flows from their first moment."""
         headers = flow.request.headers
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
-            found = [(name, headers[name]) for name in SECRET_HEADERS if name in headers]
+            found = {name: headers[name] for name in SECRET_HEADERS if name in headers}
             if found:
                 self._secrets[flow] = found
-            for name, _ in found:
+            for name in found:
                 del headers[name]
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -123,17 +98,16 @@ class Inspector:
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
         if turn is not None:
-            self.show_received(flow)
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
-                turn.observer.answered(flow.response.get_content(strict=False) or b"")
-            turn.observer.ended(flow.error.msg if flow.error else "")
-            flow.marked = flow.marked or summary.marker(turn.observer.facts)
+                turn.answered(flow.response.get_content(strict=False) or b"")
+            turn.ended(flow.error.msg if flow.error else "")
+            flow.marked = flow.marked or summary.marker(turn.facts)
             self._updates.discard(flow)
-            flow.comment = summary.comment(turn.observer.facts)
-            if streamed and turn.observer.keep and flow.response is not None:
+            flow.comment = summary.comment(turn.facts)
+            if streamed and turn.keep and flow.response is not None:
                 # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
-                flow.response.data.content = turn.observer.events.content()
+                flow.response.data.content = turn.events.content()
         self._count(flow)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
@@ -149,10 +123,10 @@ class Inspector:
     def _update(self, flow: http.HTTPFlow) -> None:
         """Show what there is of a turn that runs."""
         turn = self._turns[flow]
-        turn.observer.note()
-        flow.comment = summary.comment(turn.observer.facts)
-        if turn.observer.keep and flow.response is not None and flow.response.stream:
-            flow.response.data.content = turn.observer.events.latest(LATEST)
+        turn.note()
+        flow.comment = summary.comment(turn.facts)
+        if turn.keep and flow.response is not None and flow.response.stream:
+            flow.response.data.content = turn.events.latest(LATEST)
         ctx.master.addons.trigger(UpdateHook([flow]))
 
     def _count(self, flow: http.HTTPFlow) -> None:
@@ -161,17 +135,6 @@ class Inspector:
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
-
-
-def _presentable(request: http.Request, body: bytes, made: Observer) -> http.Request:
-    shown = request.copy()
-    for name in SECRET_HEADERS:
-        shown.headers.pop(name, None)
-    cleaned = made.redactor.clean(body)
-    if cleaned != body:
-        shown.headers.pop("content-encoding", None)
-        shown.content = cleaned
-    return shown
 
 
 def _has_view() -> bool:

@@ -324,7 +324,8 @@ class GatewayStream(HttpStream):
 
     def _begin(self, turn: Turn, event: ResponseHeaders) -> Commands:
         response = event.response
-        self.flow.response = response
+        if not self._committed:
+            self.flow.response = response
         if turn.begin(response.status_code, response.headers):
             self._step = "streaming"
             if not self._committed:
