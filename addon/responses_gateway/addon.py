@@ -317,13 +317,15 @@ class Gateway:
             flow.response.stream = True
 
     def response(self, flow: http.HTTPFlow) -> None:
-        self._report(flow)
+        self._end(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._report(flow)
+        self._end(flow)
 
-    def _report(self, flow: http.HTTPFlow) -> None:
-        if (turn := self._turns.get(flow)) is not None:
+    def _end(self, flow: http.HTTPFlow) -> None:
+        """Report a turn, and let go of what served it: mitmweb keeps the flow."""
+        self._relays.pop(flow, None)
+        if (turn := self._turns.pop(flow, None)) is not None:
             for entry in turn.exchange.ledger.entries:
                 logger.info("%s: %s", turn.exchange.request.model, entry)
 

@@ -18,9 +18,6 @@ from responses_gateway.inspection.updates import Updates
 from responses_gateway.inspection.upstream_log import UpstreamLog
 from responses_gateway.settings import Settings
 
-LATEST = 16 << 10
-"""Bytes of a running answer that stand in the flow's body; mitmweb hashes them at each update."""
-
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 
 
@@ -94,7 +91,7 @@ class Inspector:
         self._end(flow)
 
     def _end(self, flow: http.HTTPFlow) -> None:
-        turn = self._turns.get(flow)
+        turn = self._turns.pop(flow, None)
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
         if turn is not None:
@@ -126,7 +123,8 @@ class Inspector:
         turn.note()
         flow.comment = summary.comment(turn.facts)
         if turn.keep and flow.response is not None and flow.response.stream:
-            flow.response.data.content = turn.events.latest(LATEST)
+            # Not the whole: mitmweb hashes it at each update.
+            flow.response.data.content = turn.events.latest()
         ctx.master.addons.trigger(UpdateHook([flow]))
 
     def _count(self, flow: http.HTTPFlow) -> None:

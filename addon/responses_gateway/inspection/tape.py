@@ -1,9 +1,12 @@
 """Bytes with the times at which they passed, kept up to a limit: the beginning and the end."""
 
+import io
 import itertools
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+import zstandard
 
 HEAD = 6 << 20
 """Bytes that are kept from the beginning of a tape."""
@@ -15,11 +18,15 @@ BLOCK = 64 << 10
 """Bytes that wait at most, unless no line ends in them."""
 
 type TapeData = dict[str, Any]
-"""`blocks`, a list of bytes: what passed, joined. `marks`, a list of bytes: for each block, time and size of each of
-its pieces as little-endian 32-bit numbers; times are milliseconds since the turn was opened. `gap_at` is the index of
-the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
+"""`blocks`, a list of bytes: what passed, as frames of zstd. `marks`, a list of bytes: for each block, time and size of
+each of its pieces as little-endian 32-bit numbers; times are milliseconds since the turn was opened. `gap_at` is the
+index of the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
 
 _MARK = struct.Struct("<II")
+
+# Streams of events repeat themselves: packing one costs less than touching the memory that it takes unpacked.
+_packer = zstandard.ZstdCompressor(level=1)
+_unpacker = zstandard.ZstdDecompressor()
 
 
 class Piece(NamedTuple):
@@ -45,7 +52,10 @@ class Tape:
         self._waiting: list[bytes] = []
         self._times: list[float] = []
         self._waiting_size = 0
-        self._tail_size = 0
+        self._latest = b""
+        self._tail: list[int] = []
+        """Sizes of the blocks behind the beginning."""
+
         self.size = 0
         """Bytes of everything that passed, kept or not, up to the last flush."""
 
@@ -78,7 +88,9 @@ class Tape:
         opened = self._opened
         offsets = [max(0, int((now - opened) * 1000 + 0.5)) for now in times]
         marks = itertools.chain.from_iterable(zip(offsets, map(len, pieces), strict=True))
-        self._blocks.append(block)
+        self._latest = block
+        # Copied, because what the packer returns holds on to memory for the worst case.
+        self._blocks.append(bytes(memoryview(_packer.compress(block))))
         self._marks.append(struct.pack(f"<{2 * len(pieces)}I", *marks))
         self.size += len(block)
         if self.size > HEAD:
@@ -87,53 +99,45 @@ class Tape:
     def _add_to_tail(self, size: int) -> None:
         if self.data["gap_at"] < 0:
             self.data["gap_at"] = len(self._blocks) - 1
-        self._tail_size += size
-        if self._tail_size > 2 * TAIL:
+        self._tail.append(size)
+        if sum(self._tail) > 2 * TAIL:
             self._shorten_tail()
 
     def _shorten_tail(self) -> None:
-        start = end = self.data["gap_at"]
         dropped = 0
-        while self._tail_size - dropped > TAIL and end < len(self._blocks) - 1:
-            dropped += len(self._blocks[end])
-            end += 1
-        del self._blocks[start:end]
-        del self._marks[start:end]
-        self._tail_size -= dropped
-        self.data["gap"] += dropped
+        while len(self._tail) > 1 and sum(self._tail) > TAIL:
+            self.data["gap"] += self._tail.pop(0)
+            dropped += 1
+        start = self.data["gap_at"]
+        del self._blocks[start : start + dropped]
+        del self._marks[start : start + dropped]
 
     def content(self) -> bytes:
-        """What was kept, as one body, when nothing more comes; a comment line stands for what was not."""
-        if self.data["gap"]:
-            note, at = b"\n\n: %d bytes are not kept here\n\n" % self.data["gap"], self.data["gap_at"]
-            return b"".join([*self._blocks[:at], note, *self._blocks[at:]])
-        if len(self._blocks) > 1:
-            # One block, so that the tape and the body that mitmproxy shows are the same object.
-            self._blocks[:] = [b"".join(self._blocks)]
-            self._marks[:] = [b"".join(self._marks)]
-        return self._blocks[0] if self._blocks else b""
+        """What is kept, as one body; a comment line of the event stream stands for what is not."""
+        whole = io.BytesIO()
+        for index, block in enumerate(self._blocks):
+            if self.data["gap"] and index == self.data["gap_at"]:
+                whole.write(b"\n\n: %d bytes are not kept here\n\n" % self.data["gap"])
+            whole.write(_unpacker.decompress(block))
+        return whole.getvalue()
 
-    def latest(self, size: int) -> bytes:
-        """The last blocks, of about `size` bytes together; a comment line stands for what came before them."""
-        start, taken = len(self._blocks), 0
-        while start and taken < size:
-            start -= 1
-            taken += len(self._blocks[start])
-        before = b": %d bytes came before this\n\n" % (self.size - taken) if self.size > taken else b""
-        return b"".join([before, *self._blocks[start:]])
+    def latest(self) -> bytes:
+        """What came with the last flush; a comment line stands for what came before it."""
+        before = self.size - len(self._latest)
+        return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
 
 
 def body_of(data: TapeData | None) -> bytes:
     """Everything that a tape kept, joined."""
-    return b"".join(data["blocks"]) if data else b""
+    return b"".join(map(_unpacker.decompress, data["blocks"])) if data else b""
 
 
 def pieces(data: TapeData) -> Iterator[Piece]:
     """What a tape kept, in order."""
-    for index, (block, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
+    for index, (packed, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
         if data["gap"] and index == data["gap_at"]:
             yield Piece(_MARK.unpack_from(marks)[0], b"", data["gap"])
-        start = 0
+        block, start = _unpacker.decompress(packed), 0
         for at, size in _MARK.iter_unpack(marks):
             yield Piece(at, block[start : start + size])
             start += size

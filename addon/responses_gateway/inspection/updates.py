@@ -13,7 +13,7 @@ INTERVAL = 0.25
 PATIENCE = 2.0
 """Seconds after which a change is shown, whatever that costs."""
 
-SHARE = 0.04
+SHARE = 0.03
 """Of this process's CPU time that goes into showing what runs; mitmweb hashes both bodies of a flow each time."""
 
 _SAVINGS = 0.02

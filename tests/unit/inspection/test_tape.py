@@ -12,25 +12,13 @@ def test_everything_is_kept_up_to_the_limit():
     assert kept.content() == b"".join(b"x%d" % number for number in range(100))
 
 
-def test_the_content_shares_its_memory_with_the_tape():
-    kept = tape.Tape()
-    for number in range(100):
-        kept.add(number, b"x" * number)
-        kept.flush(is_end=True)
-    before = list(tape.pieces(kept.data))
-    content = kept.content()
-    assert kept.data["blocks"] == [content]
-    assert kept.data["blocks"][0] is content
-    assert list(tape.pieces(kept.data)) == before
-
-
 def test_the_latest_bytes_say_what_came_before_them():
     kept = tape.Tape()
     for number in range(100):
         kept.add(number, b"%03d\n" % number)
         kept.flush()
-    assert kept.latest(8) == b": 392 bytes came before this\n\n098\n099\n"
-    assert kept.latest(400) == kept.content()
+        kept.flush()
+    assert kept.latest() == b": 396 bytes came before this\n\n099\n"
 
 
 def test_a_long_stream_keeps_its_beginning_and_its_end_and_says_what_is_missing():
@@ -56,7 +44,7 @@ def test_a_secret_across_pieces_is_found_whenever_somebody_looks():
     for piece in (b"a line\n", b"my se", b"cr", b"et is", b" kept\n"):
         kept.add(0.0, piece)
         kept.flush()
-        assert b"my" not in kept.latest(100) or b"*" in kept.latest(100)
+        assert b"my" not in kept.latest() or b"*" in kept.latest()
     assert kept.content() == b"a line\nmy * is kept\n"
 
 
