@@ -230,3 +230,15 @@ def test_a_turn_that_runs_when_it_is_replayed_is_left_alone(mitmweb: MitmwebProc
     mitmweb.wait_flow(ended)
     connection.close()
     assert "one two" in mitmweb.view(flow["id"], "response")
+
+
+def test_the_end_of_the_process_ends_a_replay(upstream: ScriptedUpstream, script: Script, tmp_path: Path) -> None:
+    gate = Gate()
+    script.answer(reply("First."), stream(text("one"), gate))
+    with MitmwebProcess(upstream.url, tmp_path) as mitmweb:
+        ask(mitmweb, {"model": script.model, "input": "hi"})
+        flow = mitmweb.wait_flow(ended)
+        mitmweb.web("POST", f"/flows/{flow['id']}/replay")
+        gate.wait_reached()
+        mitmweb.stop()
+        assert not mitmweb.faults(), mitmweb.log

@@ -65,6 +65,8 @@ class Inspector:
             flow.request.content = cleaned
         if _has_view():
             made.on_change = self._notifier(flow)
+        # Of the turn that is replayed.
+        flow.comment = ""
         if flow.marked in _MARKERS:
             flow.marked = ""
         return made
