@@ -289,7 +289,7 @@ class Gateway:
                 self._forwarded.add(flow)
             case Relay(url, headers, body):
                 request = _upstream_request(url, headers, body)
-                self._relays[flow] = RelayTurn(flow, request, self._runtime(mode).settings)
+                self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
             case exchange:
                 self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
                 turn.request = _turn_request(exchange, call.headers)

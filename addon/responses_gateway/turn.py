@@ -214,6 +214,9 @@ class ServedTurn:
             return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
         return error_response(self._error)
 
+    def presentable(self, body: bytes) -> bytes:
+        return self.exchange.observer.redactor.clean(body)
+
     # Further rounds ---------------------------------------------------------------------------------------------------
 
     async def next_round(self) -> bool:

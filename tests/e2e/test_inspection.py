@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from e2e.capture import contents
 from e2e.codex import LATEST, Codex
 from e2e.environment import API_KEY, UPSTREAM_KEY, clean_environment
 from e2e.gateway import GatewayProcess, StartGateway
@@ -168,11 +169,33 @@ def test_keys_appear_nowhere(mitmweb: MitmwebProcess, script: Script, tmp_path: 
         mitmweb.command("gateway.export", form, "@all", str(path))
         shown += path.read_text()
     mitmweb.command("save.file", "@all", str(tmp_path / "flows"))
-    shown += (tmp_path / "flows").read_bytes().decode("utf-8", "replace")
+    shown += contents(tmp_path / "flows").decode("utf-8", "replace")
     shown += mitmweb.log
     for secret in SECRETS:
         assert secret not in shown
     assert [request.headers["authorization"] for request in script.requests] == [f"Bearer {UPSTREAM_KEY}"] * 2
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "whole"])
+def test_a_key_in_an_answer_reaches_the_client_only(
+    start_gateway: StartGateway, script: Script, tmp_path: Path, streaming: bool, path: str
+) -> None:
+    capture = tmp_path / "capture.flows"
+    options, environment = {"gateway_api_key_env": "KEY"}, {"KEY": UPSTREAM_KEY}
+    gateway = start_gateway(options, ["-w", str(capture)], environment)
+    script.answer(reply(f"Your keys: {API_KEY}, {UPSTREAM_KEY}"))
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    asked = {"input": "hi"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "hi"}]}
+    body = json.dumps({"model": script.model, "stream": streaming, **asked})
+    connection.request("POST", path, body, {"authorization": f"Bearer {API_KEY}"})
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    assert all(secret in answer for secret in SECRETS)
+    gateway.stop()
+    saved = contents(capture)
+    assert saved.count(b"[redacted]") >= 2
+    assert not [secret for secret in SECRETS if secret.encode() in saved]
 
 
 def test_keys_of_requests_that_are_no_turns_are_hidden_too(mitmweb: MitmwebProcess) -> None:
@@ -211,7 +234,7 @@ def test_a_capture_shows_the_same_in_mitmweb(
     script.answer(stream(text("Hel"), CUT))
     ask(gateway, {**turn, "input": "Go on."})
     gateway.stop()
-    assert not [secret for secret in SECRETS if secret.encode() in capture.read_bytes()]
+    assert not [secret for secret in SECRETS if secret.encode() in contents(capture)]
     home = tmp_path / "web"
     home.mkdir()
     with MitmwebProcess(upstream.url, home, arguments=["-r", str(capture)]) as web:

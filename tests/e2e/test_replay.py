@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from e2e.capture import contents
 from e2e.environment import API_KEY, UPSTREAM_KEY
 from e2e.gateway import StartGateway
 from e2e.mitmweb import MitmwebProcess
@@ -199,8 +200,8 @@ def test_a_replay_from_the_command_line(start_gateway: StartGateway, script: Scr
     replaying.stop()
     first, second = script.requests
     assert first.body == second.body
-    assert b"Again." in again.read_bytes()
-    assert UPSTREAM_KEY.encode() not in again.read_bytes()
+    assert b"Again." in contents(again)
+    assert UPSTREAM_KEY.encode() not in contents(again)
 
 
 def test_other_requests_are_replayed_too(mitmweb: MitmwebProcess, script: Script) -> None:
