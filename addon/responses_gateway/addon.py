@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
@@ -36,7 +37,7 @@ from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.relay import RelayTurn
 from responses_gateway.replay import Replays, listener_of
-from responses_gateway.rounds.web_search import SearchMeans, search_means
+from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.routing import Router
 from responses_gateway.sessions import Sessions
 from responses_gateway.settings import (
@@ -95,7 +96,7 @@ class Gateway:
         self._sockets: SocketServer | None = None
         self._is_running = False
         self._ending = False
-        self._inspector = Inspector(self._runtime)
+        self._inspector = Inspector(self._runtime, self._learnt)
         self._shortcuts = Shortcuts()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
@@ -201,7 +202,8 @@ class Gateway:
                 searches=self._search is not None,
             )
             self._runtimes[mode.full_spec] = runtime
-            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, self._search)
+            search = partial(WebSearch, self._search) if self._search is not None else None
+            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, search)
         return runtime
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------

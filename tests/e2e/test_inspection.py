@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from e2e.capture import contents
-from e2e.codex import LATEST, Codex
 from e2e.environment import API_KEY, UPSTREAM_KEY, clean_environment
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.mitmweb import MitmwebProcess
@@ -303,48 +302,3 @@ def test_nothing_shows_the_key_before_the_upstream_answers(mitmweb: MitmwebProce
     gate.open()
     connection.getresponse().read()
     connection.close()
-
-
-def test_a_long_codex_session_translates_the_same_again(
-    upstream: ScriptedUpstream, start_gateway: StartGateway, script: Script, tmp_path: Path
-) -> None:
-    capture = tmp_path / "codex.flows"
-    gateway = start_gateway(arguments=["-w", str(capture)])
-    codex = Codex(LATEST, gateway.url, tmp_path / "codex")
-    script.answer(
-        *[
-            reply(text=f"Step {step}.", reasoning="Go on.", calls=[codex.shell(f"echo {step}", f"call_{step}")])
-            for step in range(12)
-        ],
-        reply(text="Done."),
-    )
-    codex.exec("do it step by step", script.model, timeout=120).succeeded()
-    gateway.stop()
-    home = tmp_path / "web"
-    home.mkdir()
-    with MitmwebProcess(upstream.url, home, arguments=["-r", str(capture)]) as web:
-        web.wait_flow(lambda _: len([flow for flow in web.flows() if " · turn " in flow["comment"]]) == 13)
-        told = web.command("gateway.retranslate", "@all")
-        assert told == ["13 turns retranslated: no difference"]
-    changed = tmp_path / "changed.py"
-    changed.write_text(DELIBERATE_CHANGE)
-    (tmp_path / "web2").mkdir()
-    with MitmwebProcess(upstream.url, tmp_path / "web2", arguments=["-r", str(capture), "-s", str(changed)]) as web:
-        web.wait_flow(lambda _: len([flow for flow in web.flows() if " · turn " in flow["comment"]]) == 13)
-        told = web.command("gateway.retranslate", "@all")
-        assert told[-1] == "13 turns retranslated: 13 different"
-        assert any(line.startswith("+") and '"assistant!"' in line for line in told)
-
-
-DELIBERATE_CHANGE = """
-from responses_gateway import exchange
-
-translate = exchange.translate_request
-
-def changed(*arguments, **options):
-    translation = translate(*arguments, **options)
-    translation.body["messages"].append({"role": "assistant!"})
-    return translation
-
-exchange.translate_request = changed
-"""

@@ -16,6 +16,7 @@ from responses_gateway.inspection.redaction import SECRET_HEADERS
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.updates import Updates
 from responses_gateway.inspection.upstream_log import UpstreamLog
+from responses_gateway.learnt import Learnt
 from responses_gateway.settings import Settings
 
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
@@ -24,15 +25,15 @@ _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime]) -> None:
-        """`runtime` gives what a listener's exchanges are made with today."""
+    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
+        """`runtime` gives what a listener's exchanges are made with today, `learnt` is what upstreams taught."""
         self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
         self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
         self._counted: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
         self._updates = Updates(self._update)
-        self.addons = [Commands(self._statistics, runtime)]
+        self.addons = [Commands(self._statistics, runtime, learnt)]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:

@@ -7,7 +7,7 @@ flows. Its keys:
 - `gateway.turn` (dict): what is known of the turn; see `Observer.facts`.
 - `gateway.rounds` (list of dict): the upstream requests of the turn, each with `number` (from 1), `url`, `headers`
   (list of [name, value]), `body` (bytes), `began`, `status` (0: no answer yet), `answered`, `answer_headers`, `ended`,
-  `error`, `chunks` (a tape).
+  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a tape).
 - `gateway.events` (a tape): what the client was sent.
 
 All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". A tape is described in
@@ -169,6 +169,7 @@ class Observer:
                 "answer_headers": [],
                 "ended": -1,
                 "error": "",
+                "failure": [],
                 "chunks": self._chunks.data,
             }
         )
@@ -189,10 +190,12 @@ class Observer:
         if self.keep:
             self._chunks.add(self._clock(), data)
 
-    def round_ended(self, error: str = "") -> None:
-        """The upstream's answer has ended; `error` says how, when it was not at its own end."""
+    def round_ended(self, error: str = "", failure: Sequence[str | float] = ()) -> None:
+        """The upstream's answer has ended; `error` says how, when it was not at its own end, and `failure` gives the
+        values of the proxy layer's `Failure`."""
         if self._rounds and self._rounds[-1]["ended"] < 0:
-            self._rounds[-1].update(ended=self._now(), error=self.redactor.clean(error.encode()).decode())
+            error = self.redactor.clean(error.encode()).decode()
+            self._rounds[-1].update(ended=self._now(), error=error, failure=list(failure))
             self._chunks.flush(is_end=True)
             if self._on_round is not None:
                 self.note()
