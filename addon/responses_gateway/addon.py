@@ -338,7 +338,7 @@ def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> C
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
     base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url)
+    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url, flow.id)
 
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:

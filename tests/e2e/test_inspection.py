@@ -252,6 +252,16 @@ def test_a_capture_shows_the_same_in_mitmweb(
     assert script.requests[2].body == script.requests[0].body
 
 
+def test_a_background_response_is_seen_where_it_was_asked_for(mitmweb: MitmwebProcess, script: Script) -> None:
+    script.answer(error(503, "later"), reply("In the background."))
+    ask(mitmweb, {"model": script.model, "input": "hi", "background": True, "stream": False})
+    mitmweb.wait_flow(lambda flow: ended(flow) and len(mitmweb.flows()) == 2)
+    asked, _ = mitmweb.flows()
+    assert " · queued" in asked["comment"]
+    assert "══ round 2 of 2 ══" in mitmweb.view(asked["id"], "request", "Chat request")
+    assert "background" in mitmweb.view(asked["id"], "response", "Upstream chunks")
+
+
 def test_the_upstream_log(start_gateway: StartGateway, turn: dict[str, Any], script: Script, tmp_path: Path) -> None:
     log = tmp_path / "upstream.jsonl"
     options = {"gateway_upstream_log": str(log), "gateway_upstream_log_bodies": "true"}

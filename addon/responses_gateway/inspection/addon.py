@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from mitmproxy import ctx, http
 from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
+from responses_gateway.background import FLOW_HEADER
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.commands import Commands
@@ -33,6 +34,8 @@ class Inspector:
         self._statistics = Statistics()
         self._counted: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
         self._updates = Updates(self._update)
+        self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self.addons = [Commands(self._statistics, runtime, learnt)]
         contentviews.register()
 
@@ -64,13 +67,27 @@ class Inspector:
         if cleaned != body:
             flow.request.headers.pop("content-encoding", None)
             flow.request.content = cleaned
+        self._flows[flow.id] = flow
         if _has_view():
             made.on_change = self._notifier(flow)
+            self._show_in_origin(flow, headers)
         # Of the turn that is replayed.
         flow.comment = ""
         if flow.marked in _MARKERS:
             flow.marked = ""
         return made
+
+    def _show_in_origin(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
+        """The flow in which a client asked for a background response shows its rounds, too."""
+        origin = self._flows.get(headers.get(FLOW_HEADER, ""))
+        if origin is not None:
+            self._origins[flow] = ref(origin)
+            origin.metadata[observer.ROUNDS] = flow.metadata[observer.ROUNDS]
+
+    def _origin(self, flow: http.HTTPFlow) -> list[http.HTTPFlow]:
+        """That flow, if there is one."""
+        origin = self._origins[flow]() if flow in self._origins else None
+        return [] if origin is None else [origin]
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 
@@ -108,6 +125,8 @@ class Inspector:
             if streamed and turn.keep and flow.response is not None:
                 # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
                 flow.response.data.content = turn.events.content()
+            if origin := self._origin(flow):
+                ctx.master.addons.trigger(UpdateHook(origin))
         self._count(flow)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
@@ -128,7 +147,7 @@ class Inspector:
         if turn.keep and flow.response is not None and flow.response.stream:
             # Not the whole: mitmweb hashes it at each update.
             flow.response.data.content = turn.events.latest()
-        ctx.master.addons.trigger(UpdateHook([flow]))
+        ctx.master.addons.trigger(UpdateHook([flow, *self._origin(flow)]))
 
     def _count(self, flow: http.HTTPFlow) -> None:
         """Count a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
