@@ -58,7 +58,7 @@ def test_no_export_holds_a_secret(session, make):
 
 def test_curl_commands_are_valid_shell(session):
     for make, key in ((export.client_curl, "GATEWAY_KEY"), (export.upstream_curl, "UPSTREAM_KEY")):
-        command = f"curl() {{ printf '%s\\n' \"$@\"; }}\n{make(session[:1])}"
+        command = f"curl() {{ printf '%s\\n' \"$@\"; cat; }}\n{make(session[:1])}"
         told = subprocess.run(["/bin/sh", "-c", command], env={key: "k"}, capture_output=True, text=True, check=True)
         assert "Authorization: Bearer k" in told.stdout
         assert "it's me" in told.stdout
