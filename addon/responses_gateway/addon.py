@@ -4,8 +4,8 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
@@ -36,7 +36,8 @@ from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.relay import RelayTurn
-from responses_gateway.rounds.web_search import SearchMeans, search_means
+from responses_gateway.replay import Replays, listener_of
+from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.routing import Router
 from responses_gateway.sessions import Sessions
 from responses_gateway.settings import (
@@ -78,7 +79,6 @@ class Gateway:
     def __init__(self, *, target_is_fallback: bool = False, watch: Watch | None = None) -> None:
         self._target_is_fallback = target_is_fallback
         self._watch = watch
-        self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self._sessions = Sessions()
         self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
@@ -96,14 +96,16 @@ class Gateway:
         self._sockets: SocketServer | None = None
         self._is_running = False
         self._ending = False
-        self._inspector = Inspector(self._runtime)
+        self._inspector = Inspector(self._runtime, self._learnt)
         self._shortcuts = Shortcuts()
+        self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
         self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
             loader.add_option(option.name, option.typespec, option.default, option.help)
+        self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.
         ctx.options.update(connection_strategy="lazy", keep_host_header=True)
@@ -200,7 +202,8 @@ class Gateway:
                 searches=self._search is not None,
             )
             self._runtimes[mode.full_spec] = runtime
-            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, self._search)
+            search = partial(WebSearch, self._search) if self._search is not None else None
+            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, search)
         return runtime
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
@@ -233,7 +236,8 @@ class Gateway:
     async def done(self) -> None:
         """End what still runs; mitmproxy awaits this on SIGTERM and SIGINT before it exits."""
         self._ending = True
-        await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live])
+        self._replays.remove()
+        await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])
         if self._sockets is not None:
             await self._sockets.shut_down()
         await self._jobs.close()
@@ -246,13 +250,12 @@ class Gateway:
         self._follow_config_file()
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        mode = flow.client_conn.proxy_mode
-        if not isinstance(mode, ReverseMode) or flow.response is not None or flow.error is not None:
+        mode = self._listener(flow)
+        if mode is None or flow.response is not None or flow.error is not None:
             return
         self._turns.pop(flow, None)
         self._relays.pop(flow, None)
-        self._exchanges.pop(flow, None)
-        self._inspector.restore(flow)
+        self._forwarded.discard(flow)
         try:
             await self._serve(flow, mode)
         except GatewayError as error:
@@ -262,18 +265,18 @@ class Gateway:
             logger.exception("a request could not be served")
             flow.response = self.error_response(500, "The gateway cannot serve the request; its log says why.")
 
+    def _listener(self, flow: http.HTTPFlow) -> ReverseMode | None:
+        return listener_of(flow, ctx.options.mode)
+
     async def _serve(self, flow: http.HTTPFlow, mode: ReverseMode) -> None:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
         runtime = self._runtime(mode)
-        if flow.is_replay is not None:
-            # Nobody carries out searches for it: that takes rounds.
-            runtime = replace(runtime, searches=False)
-        call = _call(flow, runtime.settings.body_limit)
+        call = _call(flow, self._inspector.headers(flow), runtime.settings.body_limit)
         if (call.method, call.path, call.headers.get("upgrade", "").lower()) == ("GET", "/responses", "websocket"):
             self._open_socket(flow, call.headers)
             return
-        observer = self._inspector.begin(flow, call.body) if (call.method, call.path) in TURNS else None
+        observer = self._inspector.begin(flow, call.headers, call.body) if (call.method, call.path) in TURNS else None
         outcome = await serve(call, runtime)
         if observer is not None and isinstance(outcome, Exchange):
             outcome.observe(observer)
@@ -288,18 +291,10 @@ class Gateway:
                 self._forwarded.add(flow)
             case Relay(url, headers, body):
                 request = _upstream_request(url, headers, body)
-                if flow.is_replay is None:
-                    self._relays[flow] = RelayTurn(flow, request, self._runtime(mode).settings)
-                else:
-                    flow.request = request
+                self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
             case exchange:
-                self._exchanges[flow] = exchange
-                if flow.is_replay is None:
-                    self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
-                    turn.request = _turn_request(exchange, call.headers)
-                    self._inspector.show_received(flow)
-                else:
-                    flow.request = _turn_request(exchange, call.headers)
+                self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
+                turn.request = _turn_request(exchange, call.headers)
 
     def _open_socket(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
         """Send an upgrade request to the WebSocket server. Raises GatewayError 426, on which clients use POST."""
@@ -320,51 +315,30 @@ class Gateway:
             del flow.websocket.messages[:-MESSAGES_KEPT]
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """For mitmproxy's own replays, which have no layer of ours, as is `response`; and for forwarded streams."""
-        self._inspector.show_received(flow)
         if flow in self._forwarded and flow.response is not None:
             flow.response.stream = True
-        exchange = self._exchanges.get(flow)
-        response = flow.response
-        if exchange is None or flow in self._turns or response is None:
-            return
-        if not exchange.streams or response.status_code != 200:
-            return
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        try:
-            exchange.begin(headers)
-        except ValueError as error:
-            logger.error("%s: %s", exchange.route.profile.name, error)
-            return
-        response.headers = _stream_headers()
-        response.stream = _streamer(exchange)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        exchange = self._exchanges.get(flow)
-        if exchange is None or flow.response is None:
-            return
-        if flow not in self._turns and not flow.response.stream:
-            flow.response = _whole_answer(exchange, flow.response)
-        self._report(exchange)
+        self._end(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        exchange = self._exchanges.get(flow)
-        if exchange is not None:
-            self._report(exchange)
+        self._end(flow)
 
-    def _report(self, exchange: Exchange) -> None:
-        for entry in exchange.ledger.entries:
-            logger.info("%s: %s", exchange.request.model, entry)
+    def _end(self, flow: http.HTTPFlow) -> None:
+        """Report a turn, and let go of what served it: mitmweb keeps the flow."""
+        self._relays.pop(flow, None)
+        if (turn := self._turns.pop(flow, None)) is not None:
+            for entry in turn.exchange.ledger.entries:
+                logger.info("%s: %s", turn.exchange.request.model, entry)
 
 
-def _call(flow: http.HTTPFlow, body_limit: int) -> Call:
-    """Raises GatewayError for a body that cannot be decoded."""
+def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> Call:
+    """`headers` are the client's, by lower-case name. Raises GatewayError for a body that cannot be decoded."""
     request = flow.request
-    headers = {name.lower(): value for name, value in request.headers.items()}
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
     base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url)
+    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url, flow.id)
 
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
@@ -382,40 +356,6 @@ def _upstream_request(url: str, headers: Mapping[str, str], body: bytes) -> http
     )
     request.headers["content-length"] = str(len(body))
     return request
-
-
-def _streamer(exchange: Exchange) -> Callable[[bytes], Iterable[bytes]]:
-    def stream(data: bytes) -> list[bytes]:
-        produced = exchange.feed(data) if data else exchange.close()
-        return [produced] if produced else []
-
-    return stream
-
-
-def _stream_headers() -> http.Headers:
-    """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
-    return http.Headers(
-        [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"transfer-encoding", b"chunked"),
-        ]
-    )
-
-
-def _whole_answer(exchange: Exchange, response: http.Response) -> http.Response:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    try:
-        body = response.get_content(strict=True) or b""
-    except ValueError:
-        body = response.raw_content or b""
-    try:
-        if exchange.streams:
-            raise exchange.refusal(response.status_code, headers, body)
-        answer = exchange.answer(response.status_code, headers, body)
-    except GatewayError as error:
-        return error_response(error)
-    return http.Response.make(200, dumps(answer), {"content-type": "application/json"})
 
 
 def _decoded(request: http.Request, limit: int) -> bytes:

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 JOB_HEADER = "x-responses-gateway-job"
 """Marks the gateway's own request for a job; its value is a secret of this process."""
 
+FLOW_HEADER = "x-responses-gateway-flow"
+"""On such a request: the id of the flow in which the client asked for it."""
+
 LEASE = 30.0
 """Seconds after which a runner counts as dead; renewed at a third of it."""
 
@@ -147,7 +150,7 @@ class Jobs:
     async def _post(self, call: Call, token: str) -> str:
         """Make the turn; returns what went wrong, if no response came of it."""
         headers = {name: call.headers[name] for name in _FORWARDED if name in call.headers}
-        headers |= {"content-type": "application/json", JOB_HEADER: token}
+        headers |= {"content-type": "application/json", JOB_HEADER: token, FLOW_HEADER: call.flow}
         url = f"{call.base_url}/v1/responses"
         body = b""
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from responses_gateway.chat_request import COMPACTION, chat_request, whole_request
 from responses_gateway.errors import EmptyAnswer, GatewayError
-from responses_gateway.inspection.recorder import Recorder as Observer
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.body import BodyReader
 from responses_gateway.protocol.json import JsonObject, loads

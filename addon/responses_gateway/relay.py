@@ -1,8 +1,11 @@
 """An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
 
+from collections.abc import Mapping
+
 from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
+from responses_gateway.inspection.redaction import Redactor
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.settings import Settings
@@ -22,7 +25,9 @@ class RelayTurn:
     round_over = False
     settled = False
 
-    def __init__(self, flow: http.HTTPFlow, request: http.Request, settings: Settings) -> None:
+    def __init__(
+        self, flow: http.HTTPFlow, client_headers: Mapping[str, str], request: http.Request, settings: Settings
+    ) -> None:
         self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
         self.streams = False
         self.ended = False
@@ -32,6 +37,9 @@ class RelayTurn:
         self._headers = http.Headers()
         self._body = bytearray()
         self._error: GatewayError | None = None
+        self._redactor = Redactor()
+        self._redactor.conceal_headers(client_headers)
+        self._redactor.conceal_headers({name.lower(): value for name, value in request.headers.items()})
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = status
@@ -83,11 +91,14 @@ class RelayTurn:
         response.headers["content-length"] = str(len(self._body))
         return response
 
+    def presentable(self, body: bytes) -> bytes:
+        return self._redactor.clean(body)
+
     def _end(self) -> None:
         """Keep what passed, to be looked at."""
         self.ended = True
         if self._flow.response is not None:
-            self._flow.response.data.content = bytes(self._body)
+            self._flow.response.data.content = self.presentable(bytes(self._body))
 
     def _response(self) -> http.Response:
         response = http.Response.make(self._status)

@@ -16,16 +16,18 @@ from mitmproxy import http
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.exchange import Exchange, is_codex
 from responses_gateway.learnt import Learnt
+from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
-from responses_gateway.rounds.web_search import SearchMeans, WebSearch
+from responses_gateway.rounds.web_search import Searches
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
 from responses_gateway.translate.errors import told_wait
 from responses_gateway.translate.healing import ROUNDS, heal
 from responses_gateway.translate.repairs import Repair, apply, describe
 from responses_gateway.translate.structured import NonCompliantAnswer
+from responses_gateway.translate.web_search import SearchSettings
 
 SHORT_WAIT = 5.0
 """Seconds that an upstream may ask to wait; clients that can wait longer are told so instead."""
@@ -71,7 +73,9 @@ class Means:
     router: Router
     learnt: Learnt
     fetch_models: FetchModels
-    search: SearchMeans | None = None
+    search: Callable[[SearchSettings, Ledger, int | None], Searches] | None = None
+    """Makes what carries out the searches of one response; takes the limit of their number, too."""
+
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     """A number from 0 to 1."""
@@ -117,10 +121,10 @@ class ServedTurn:
             settings.heartbeat, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout
         )
         self._apply_learnt()
-        self._searches: WebSearch | None = None
+        self._searches: Searches | None = None
         if exchange.search is not None and means.search is not None:
             limit = exchange.request.max_tool_calls
-            self._searches = WebSearch(exchange.search, means.search, exchange.ledger, limit)
+            self._searches = means.search(exchange.search, exchange.ledger, limit)
 
     # What the layer asks ----------------------------------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class ServedTurn:
 
     def fail(self, failure: Failure) -> None:
         error = self._explain(failure)
-        self.exchange.observer.round_ended(error.message)
+        self.exchange.observer.round_ended(error.message, failure)
         transient = failure.cause in ("refused", "connect_timeout", "broken") and error.status >= 500
         self._fault = _Fault(error, transient=transient)
         # An answer whose end has come is complete, whatever broke behind it.
@@ -232,6 +236,9 @@ class ServedTurn:
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
         return error_response(error)
+
+    def presentable(self, body: bytes) -> bytes:
+        return self.exchange.observer.redactor.clean(body)
 
     # Further rounds ---------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,26 @@ class Screen:
         self.page.locator(".dropdown-menu.show").get_by_text(name.lower(), exact=True).click()
         self.page.locator(".contentview h5", has_text=name).wait_for()
 
+    def open_flow(self, index: int) -> None:
+        """Select a flow of the list."""
+        self.rows.nth(index).click()
+        self.page.locator(".flow-detail").wait_for()
+
+    def replay(self) -> None:
+        """Press mitmweb's own button for the selected flow."""
+        self.page.locator("header nav").get_by_text("Flow", exact=True).click()
+        self.page.locator("header button", has_text="Replay").click()
+
+    def edit(self, content: str) -> None:
+        """Put `content` in the place of the body that is shown."""
+        controls = self.page.locator(".contentview .controls")
+        controls.locator("button", has_text="Edit").click()
+        self.page.locator(".contentview .cm-content").click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(content)
+        controls.locator("button", has_text="Done").click()
+        controls.locator("button", has_text="Edit").wait_for()
+
     def screenshot(self, name: str) -> Path:
         """Keep a picture among the run's artefacts."""
         ARTIFACTS.mkdir(exist_ok=True)

@@ -65,6 +65,9 @@ class Turn:
     def answer(self) -> http.Response:
         return http.Response.make(502)
 
+    def presentable(self, body: bytes) -> bytes:
+        return body
+
 
 @dataclass
 class Wire:

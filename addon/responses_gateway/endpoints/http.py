@@ -23,15 +23,19 @@ class Call:
     body: bytes
     base_url: str
     """Where this gateway listens, as the client reached it: scheme, host and port."""
+    flow: str = ""
+    """The id of the flow that shows the call."""
 
     @classmethod
-    def parse(cls, method: str, target: str, headers: Mapping[str, str], body: bytes, base_url: str) -> "Call":
+    def parse(
+        cls, method: str, target: str, headers: Mapping[str, str], body: bytes, base_url: str, flow: str = ""
+    ) -> "Call":
         """`target` is the request target: path and query."""
         path, _, query = target.partition("?")
         values: dict[str, list[str]] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             values.setdefault(name.removesuffix("[]"), []).append(value)
-        return cls(method, target, path.removeprefix("/v1").rstrip("/"), values, headers, body, base_url)
+        return cls(method, target, path.removeprefix("/v1").rstrip("/"), values, headers, body, base_url, flow)
 
     def json(self) -> JsonObject:
         """The body; {} when there is none. Raises GatewayError when it is no JSON object."""

@@ -1,55 +1,42 @@
 """The addon that shows turns: it records them, keeps the flow list up to date, and the client's request in the flow."""
 
-import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary, ref
+from collections.abc import Callable, Mapping
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from mitmproxy import ctx, http
 from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
+from responses_gateway.background import FLOW_HEADER
 from responses_gateway.exchange import Runtime
-from responses_gateway.inspection import contentviews, recorder, summary
+from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.commands import Commands
-from responses_gateway.inspection.recorder import Recorder
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.redaction import SECRET_HEADERS
 from responses_gateway.inspection.stats import Statistics
+from responses_gateway.inspection.updates import Updates
 from responses_gateway.inspection.upstream_log import UpstreamLog
+from responses_gateway.learnt import Learnt
 from responses_gateway.settings import Settings
 
-UPDATE_INTERVAL = 0.25
-"""Seconds between two updates of a running flow, plus what is due to its size."""
-
-_BYTES_PER_SECOND = 8 << 20
-"""Each update costs time in proportion to the bytes so far; this keeps it a small share of the process's."""
-
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
-
-
-@dataclass
-class _Turn:
-    """A turn that is under way."""
-
-    recorder: Recorder
-    received: http.Request
-    """The client's request as it will be shown, without secrets."""
-
-    timer: asyncio.TimerHandle | None = None
 
 
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime]) -> None:
-        """`runtime` gives what a listener's exchanges are made with today."""
-        self._turns: WeakKeyDictionary[http.HTTPFlow, _Turn] = WeakKeyDictionary()
-        self._secrets: WeakKeyDictionary[http.HTTPFlow, list[tuple[str, str]]] = WeakKeyDictionary()
+    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
+        """`runtime` gives what a listener's exchanges are made with today, `learnt` is what upstreams taught."""
+        self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
+        self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
         self._counted: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
-        self.addons = [Commands(self._statistics, runtime)]
+        self._updates = Updates(self._update)
+        self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
+        self.addons = [Commands(self._statistics, runtime, learnt)]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:
@@ -58,62 +45,63 @@ class Inspector:
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 
-    def restore(self, flow: http.HTTPFlow) -> None:
-        """Put back what the client sent into a flow that is to be served: the hidden secrets, and for a replay
-        the request."""
-        for name, value in self._secrets.get(flow, ()):
-            flow.request.headers[name] = value
-        if flow.is_replay != "request":
-            return
-        body, facts = (flow.metadata.get(key) for key in (recorder.REQUEST, recorder.TURN))
-        if isinstance(body, bytes) and isinstance(facts, dict) and flow.request.path != facts["path"]:
-            # It was saved, or given up, while it still held the upstream's request.
-            flow.request.method, flow.request.path = facts["method"], facts["path"]
-            flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in facts["headers"]])
-            flow.request.headers.pop("content-encoding", None)
-            flow.request.content = body
+    def headers(self, flow: http.HTTPFlow) -> dict[str, str]:
+        """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
+        headers = {name.lower(): value for name, value in flow.request.headers.items()}
+        return headers | self._secrets.get(flow, {})
 
-    def begin(self, flow: http.HTTPFlow, body: bytes) -> Recorder:
-        """A turn begins: `flow` still holds the client's request, whose decoded body is `body`."""
-        made = Recorder(
+    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
+        """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
+
+        From here on, the flow holds no secret of theirs.
+        """
+        made = Observer(
             flow.metadata,
             clock=time.time,
             keep=_is_watched(),
             on_round=self._log.write if self._log else None,
         )
-        headers = {name.lower(): value for name, value in flow.request.headers.items()}
         made.requested(flow.request.method, flow.request.path, headers, body)
-        self._turns[flow] = turn = _Turn(made, _presentable(flow.request, body, made))
+        self._turns[flow] = made
+        cleaned = made.redactor.clean(body)
+        if cleaned != body:
+            flow.request.headers.pop("content-encoding", None)
+            flow.request.content = cleaned
+        self._flows[flow.id] = flow
         if _has_view():
-            made.on_change = _notifier(flow, turn)
+            made.on_change = self._notifier(flow)
+            self._show_in_origin(flow, headers)
+        # Of the turn that is replayed.
+        flow.comment = ""
         if flow.marked in _MARKERS:
             flow.marked = ""
         return made
 
-    def show_received(self, flow: http.HTTPFlow) -> None:
-        """From here on, the flow holds the client's request, without secrets."""
-        turn = self._turns.get(flow)
-        if turn is not None:
-            flow.request = turn.received
+    def _show_in_origin(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
+        """The flow in which a client asked for a background response shows its rounds, too."""
+        origin = self._flows.get(headers.get(FLOW_HEADER, ""))
+        if origin is not None:
+            self._origins[flow] = ref(origin)
+            origin.metadata[observer.ROUNDS] = flow.metadata[observer.ROUNDS]
+
+    def _origin(self, flow: http.HTTPFlow) -> list[http.HTTPFlow]:
+        """That flow, if there is one."""
+        origin = self._origins[flow]() if flow in self._origins else None
+        return [] if origin is None else [origin]
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         self._hide_secrets(flow)
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """Runs after the gateway's own hook, which needed them; only mitmproxy's replays still do."""
-        if flow.response is not None or flow.is_replay is None:
-            self._hide_secrets(flow)
-
     def _hide_secrets(self, flow: http.HTTPFlow) -> None:
         """mitmweb shows flows from their first moment."""
         headers = flow.request.headers
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
-            found = [(name, headers[name]) for name in SECRET_HEADERS if name in headers]
+            found = {name: headers[name] for name in SECRET_HEADERS if name in headers}
             if found:
                 self._secrets[flow] = found
-            for name, _ in found:
+            for name in found:
                 del headers[name]
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -123,66 +111,50 @@ class Inspector:
         self._end(flow)
 
     def _end(self, flow: http.HTTPFlow) -> None:
-        turn = self._turns.get(flow)
+        turn = self._turns.pop(flow, None)
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
         if turn is not None:
-            self.show_received(flow)
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
-                turn.recorder.answered(flow.response.get_content(strict=False) or b"")
-            turn.recorder.ended(flow.error.msg if flow.error else "")
-            flow.marked = flow.marked or summary.marker(turn.recorder.facts)
-            _show(flow, turn)
+                turn.answered(flow.response.get_content(strict=False) or b"")
+            turn.ended(flow.error.msg if flow.error else "")
+            flow.marked = flow.marked or summary.marker(turn.facts)
+            self._updates.discard(flow)
+            flow.comment = summary.comment(turn.facts)
+            if streamed and turn.keep and flow.response is not None:
+                # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
+                flow.response.data.content = turn.events.content()
+            if origin := self._origin(flow):
+                ctx.master.addons.trigger(UpdateHook(origin))
         self._count(flow)
+
+    def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
+        """What an observer calls when there is something new to show. It does not keep the flow alive."""
+        known = ref(flow)
+
+        def changed() -> None:
+            if (shown := known()) is not None:
+                self._updates.add(shown)
+
+        return changed
+
+    def _update(self, flow: http.HTTPFlow) -> None:
+        """Show what there is of a turn that runs."""
+        turn = self._turns[flow]
+        turn.note()
+        flow.comment = summary.comment(turn.facts)
+        if turn.keep and flow.response is not None and flow.response.stream:
+            # Not the whole: mitmweb hashes it at each update.
+            flow.response.data.content = turn.events.latest()
+        ctx.master.addons.trigger(UpdateHook([flow, *self._origin(flow)]))
 
     def _count(self, flow: http.HTTPFlow) -> None:
         """Count a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
-        facts = flow.metadata.get(recorder.TURN)
+        facts = flow.metadata.get(observer.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
-
-
-def _notifier(flow: http.HTTPFlow, turn: _Turn) -> Callable[[], None]:
-    """What a recorder calls when something new can be shown: it is shown soon, with all that comes until then.
-
-    It does not keep the flow alive.
-    """
-    known = ref(flow)
-
-    def changed() -> None:
-        if turn.timer is None:
-            delay = UPDATE_INTERVAL + turn.recorder.events.size / _BYTES_PER_SECOND
-            turn.timer = asyncio.get_running_loop().call_later(delay, update)
-
-    def update() -> None:
-        turn.timer = None
-        shown = known()
-        if shown is not None:
-            turn.recorder.note()
-            _show(shown, turn)
-            ctx.master.addons.trigger(UpdateHook([shown]))
-
-    return changed
-
-
-def _show(flow: http.HTTPFlow, turn: _Turn) -> None:
-    flow.comment = summary.comment(turn.recorder.facts)
-    if turn.recorder.keep and flow.response is not None and flow.response.stream:
-        # Streamed bodies are not stored by mitmproxy, and it sends nothing that is put here.
-        flow.response.data.content = turn.recorder.events.content()
-
-
-def _presentable(request: http.Request, body: bytes, made: Recorder) -> http.Request:
-    shown = request.copy()
-    for name in SECRET_HEADERS:
-        shown.headers.pop(name, None)
-    cleaned = made.redactor.clean(body)
-    if cleaned != body:
-        shown.headers.pop("content-encoding", None)
-        shown.content = cleaned
-    return shown
 
 
 def _has_view() -> bool:

@@ -1,7 +1,9 @@
 """mitmproxy commands: `gateway.export`, `gateway.raw`, `gateway.retranslate`, `gateway.stats`."""
 
+import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mitmproxy import command, ctx, exceptions, flow, http, types
@@ -9,8 +11,11 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import export, retranslate
-from responses_gateway.inspection.record import Record, body_of
+from responses_gateway.inspection.observer import TURN
+from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.stats import Statistics
+from responses_gateway.inspection.tape import body_of
+from responses_gateway.learnt import Learnt
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")
@@ -19,9 +24,10 @@ _SCOPES = ("flows", "session")
 class Commands:
     """What can be asked for in mitmweb's command bar, in mitmproxy's console, and by scripts."""
 
-    def __init__(self, statistics: Statistics, runtime: Callable[[ReverseMode], Runtime]) -> None:
+    def __init__(self, statistics: Statistics, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
         self._statistics = statistics
         self._runtime = runtime
+        self._learnt = learnt
 
     @command.command("gateway.export.formats")
     def formats(self) -> Sequence[str]:
@@ -55,13 +61,19 @@ class Commands:
     @command.command("gateway.retranslate")
     def retranslate(self, flows: Sequence[flow.Flow]) -> Sequence[str]:
         """Run saved turns through today's code; shows what comes out differently, for both sides."""
-        turns = sorted(_turns(flows), key=lambda turn: turn.timestamp_created)
-        if not turns:
+        chosen = _turns(flows)
+        if not chosen:
             raise exceptions.CommandError("none of these flows is a turn of the gateway")
-        mode = turns[0].client_conn.proxy_mode
+        mode = chosen[0].client_conn.proxy_mode
         if not isinstance(mode, ReverseMode):
             raise exceptions.CommandError("the turns were not made in reverse mode")
-        return list(retranslate.report(_records(turns), self._runtime(mode)))
+        turns = sorted(_turns(_all(flows)), key=lambda turn: turn.metadata[TURN]["opened"])
+        wanted = [at for at, turn in enumerate(turns) if turn in chosen]
+        turns = turns[: wanted[-1] + 1]
+        told = retranslate.report(_records(turns), self._runtime(mode), self._learnt, wanted)
+        # In a thread of its own, because this one's event loop runs already.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, told).result()
 
     @command.command("gateway.stats")
     def stats(self) -> Sequence[str]:
@@ -70,11 +82,17 @@ class Commands:
 
     def _session_of(self, flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
         names = {record.facts["session"] for record in _records(flows) if record.facts["session"]}
-        view = ctx.master.addons.get("view")
-        known: Iterable[flow.Flow] = flows if view is None else view.resolve("@all")
         return [
-            one for one in known if (record := Record.of(one.metadata)) is not None and record.facts["session"] in names
+            one
+            for one in _all(flows)
+            if (record := Record.of(one.metadata)) is not None and record.facts["session"] in names
         ]
+
+
+def _all(flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
+    """All flows that there are: `flows` when nothing else is kept."""
+    view = ctx.master.addons.get("view")
+    return flows if view is None else list(view.resolve("@all"))
 
 
 def _turns(flows: Sequence[flow.Flow]) -> list[http.HTTPFlow]:

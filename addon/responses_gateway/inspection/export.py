@@ -75,13 +75,20 @@ def upstream_curl(records: Sequence[Record]) -> str:
 
 
 def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -> str:
+    """The body is a here-document: one argument of a command may have no more than 128 KiB."""
     options = [f"  -H {shlex.quote(f'{name}: {value}')} \\" for name, value in headers]
+    text = body.decode("utf-8", "replace")
+    end = "BODY"
+    while end in text:
+        end += "_"
     return "\n".join(
         [
             f'curl -N "{url}" \\',
             f'  -H "Authorization: Bearer ${key}" \\',
             *options,
-            f"  --data-raw {shlex.quote(body.decode('utf-8', 'replace'))}",
+            f"  --data-binary @- <<'{end}'",
+            text,
+            end,
             "",
         ]
     )

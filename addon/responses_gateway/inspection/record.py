@@ -1,4 +1,4 @@
-"""Reads what a recorder wrote: the turn behind a flow, as far as it was kept."""
+"""Reads what an observer wrote: the turn behind a flow, as far as it was kept."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from responses_gateway.inspection import tape
-from responses_gateway.inspection.recorder import EVENTS, REQUEST, ROUNDS, TURN
+from responses_gateway.inspection.observer import EVENTS, REQUEST, ROUNDS, TURN
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.sse import FrameTooLong, SseDecoder
 
@@ -52,13 +52,6 @@ def parsed(body: bytes | None) -> Any:
         return loads(body) if body else None
     except (ValueError, RecursionError):
         return None
-
-
-def body_of(data: tape.TapeData | None) -> bytes:
-    """Everything that a tape kept, joined."""
-    if not data:
-        return b""
-    return data["body"] if "body" in data else b"".join(data["pieces"])
 
 
 def frames(data: tape.TapeData | None) -> Iterator[Frame]:

@@ -1,24 +1,20 @@
-"""Runs saved turns through today's code, and compares both outputs with what was recorded."""
+"""Runs saved turns through today's code, and compares what goes out on both sides with what was recorded."""
 
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
-from urllib.parse import urlsplit
 
 from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
+from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import tape
 from responses_gateway.inspection.record import Record, frames, parsed
-from responses_gateway.inspection.recorder import Recorder
-from responses_gateway.ledger import Ledger
-from responses_gateway.protocol.json import JsonObject, dumps
-from responses_gateway.protocol.responses import parse_request
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
-from responses_gateway.state.recorder import Recorder as StateRecorder
+from responses_gateway.inspection.rerun import NotComparable, Rerunner
+from responses_gateway.learnt import Learnt
+from responses_gateway.translate.reasoning import Seal
 
 _ID = re.compile(r"\b([a-z]{2,8}_)[0-9a-f]{24,64}\b")
 _VOLATILE = ("created_at", "completed_at")
@@ -29,77 +25,38 @@ _CONTEXT = 2
 class Comparison:
     """One turn, then and now; both diffs are empty when nothing changed."""
 
-    request: list[str]
-    """Unified diff of the chat request."""
+    request: list[str] = field(default_factory=list)
+    """Unified diffs of the chat requests."""
 
-    answer: list[str]
+    answer: list[str] = field(default_factory=list)
     """Unified diff of the client's events."""
 
     note: str = ""
     """What could not be compared, and why."""
 
 
-class Retranslator:
-    """Translates turns again, in their order, so that each session's memory grows as it did then."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = replace(runtime, sessions=Sessions())
-
-    def compare(self, record: Record) -> Comparison:
-        if record.request is None or not record.rounds:
-            return Comparison([], [], "nothing was recorded, or nothing went to the upstream")
-        headers = dict(record.facts["headers"])
-        runtime = self._for_upstream_of(record)
-        notes = Recorder(clock=runtime.clock, keep=True)
-        try:
-            request = parse_request(record.request)
-            exchange = Exchange.open(
-                request, headers, runtime, StateRecorder(runtime.state, "", Ledger(), stores=False)
-            )
-        except GatewayError as error:
-            return Comparison(diff("", error.message), [], "today's code refuses the request")
-        exchange.observe(notes)
-        asked = diff(_lines(parsed(record.rounds[0]["body"])), _lines(exchange.chat_body))
-        answered = [one for one in record.rounds if one["status"] == 200]
-        if len(answered) != 1:
-            return Comparison(asked, [], f"its answer came in {len(answered)} rounds, which are not compared")
-        if answered[0]["chunks"]["gap"] or not record.events or record.events["gap"]:
-            return Comparison(asked, [], "its answer was too long to be kept whole")
-        now = _answer(exchange, answered[0], notes)
-        return Comparison(asked, diff(_events(record.events), _events(now)), "")
-
-    def _for_upstream_of(self, record: Record) -> Runtime:
-        """Today's settings; where they name no upstream, the recorded one, with its profile."""
-        settings = self._runtime.settings
-        if settings.upstream or settings.provider:
-            return self._runtime
-        base = record.rounds[0]["url"].removesuffix("/chat/completions")
-        url = urlsplit(base)
-        router = Router(settings.model_copy(update={"upstream": base}), f"{url.scheme}://{url.netloc}")
-        return replace(self._runtime, router=router)
+async def compare(record: Record, rerunner: Rerunner) -> Comparison:
+    """Serve a turn again. Turns are to come in their order."""
+    if any(one["chunks"]["gap"] for one in record.rounds) or not record.events or record.events["gap"]:
+        return Comparison(note="not compared: it is too long to be kept whole, or nothing was recorded")
+    try:
+        rerun = await rerunner.run(record)
+    except NotComparable as reason:
+        return Comparison(note=f"not compared: {reason}")
+    except GatewayError as error:
+        return Comparison(diff("", error.message), note="today's code refuses the request")
+    then = [_lines(parsed(one["body"])) for one in record.rounds]
+    now = [_lines(body) for body in rerun.requests]
+    requests: list[str] = []
+    for number, (before, after) in enumerate(zip_longest(then, now, fillvalue=""), 1):
+        changes = diff(before, after)
+        if changes and max(len(then), len(now)) > 1:
+            requests.append(f"round {number} of {len(then)} then, {len(now)} now")
+        requests += changes
+    return Comparison(requests, diff(_events(record.events, rerun.seals), _events(rerun.events, rerun.seals)))
 
 
-def _answer(exchange: Exchange, upstream_round: JsonObject, notes: Recorder) -> tape.TapeData:
-    headers = dict(upstream_round["answer_headers"])
-    pieces = [piece.data for piece in tape.pieces(upstream_round["chunks"])]
-    if exchange.streams:
-        exchange.begin(headers)
-        for piece in pieces:
-            exchange.feed(piece)
-        if upstream_round["error"]:
-            exchange.fail(GatewayError(upstream_round["error"]))
-        else:
-            exchange.close()
-    else:
-        try:
-            notes.answered(dumps(exchange.answer(200, headers, b"".join(pieces))))
-        except GatewayError as error:
-            notes.answered(dumps(error.body()))
-    notes.note()
-    return notes.events.data
-
-
-def _events(data: tape.TapeData) -> str:
+def _events(data: tape.TapeData, seals: Sequence[Seal]) -> str:
     """The events as text, one per line, without what is different in every run; keep-alives are left out."""
     lines: list[str] = []
     for frame in frames(data):
@@ -108,16 +65,25 @@ def _events(data: tape.TapeData) -> str:
             if event.get("type") == "response.in_progress" and lines and "response.created" not in lines[-1]:
                 continue
             event = {name: value for name, value in event.items() if name != "sequence_number"}
-        lines.append(json.dumps(_steady(event), ensure_ascii=False))
+        lines.append(json.dumps(_steady(event, seals), ensure_ascii=False))
     return _numbered_ids("\n".join(lines))
 
 
-def _steady(value: Any) -> Any:
+def _steady(value: Any, seals: Sequence[Seal]) -> Any:
     if isinstance(value, dict):
-        return {name: 0 if name in _VOLATILE else _steady(child) for name, child in value.items()}
+        return {name: _steady_field(name, child, seals) for name, child in value.items()}
     if isinstance(value, list):
-        return [_steady(child) for child in value]
+        return [_steady(child, seals) for child in value]
     return value
+
+
+def _steady_field(name: str, value: Any, seals: Sequence[Seal]) -> Any:
+    if name in _VOLATILE:
+        return 0
+    if name == "encrypted_content" and isinstance(value, str):
+        # An envelope is different each time; what is in it is not.
+        return next((content for seal in seals if (content := seal.open(value)) is not None), value)
+    return _steady(value, seals)
 
 
 def _numbered_ids(text: str) -> str:
@@ -141,22 +107,35 @@ def diff(then: str, now: str) -> list[str]:
     return list(difflib.unified_diff(then.splitlines(), now.splitlines(), "then", "now", n=_CONTEXT, lineterm=""))
 
 
-def report(records: Sequence[Record], runtime: Runtime) -> Iterator[str]:
-    """Lines for people: what is different in each turn, and a summary."""
-    retranslator = Retranslator(runtime)
-    changed = 0
-    for number, record in enumerate(records, 1):
-        comparison = retranslator.compare(record)
-        different = bool(comparison.request or comparison.answer)
-        changed += different
-        name = f"turn {record.facts['number'] or number} ({record.facts['model']})"
-        if comparison.note:
-            yield f"{name}: {comparison.note}"
-        if comparison.request:
-            yield f"{name}: the chat request is different"
-            yield from comparison.request
-        if comparison.answer:
-            yield f"{name}: the answer is different"
-            yield from comparison.answer
-    verdict = "no difference" if not changed else f"{changed} different"
-    yield f"{len(records)} turns retranslated: {verdict}"
+async def report(
+    records: Sequence[Record], runtime: Runtime, learnt: Learnt, wanted: Collection[int] | None = None
+) -> list[str]:
+    """Lines for people: what is different in each turn, and a summary.
+
+    `records` are in the order of their turns. `wanted` are the indexes of those to report, None for all; the others
+    are their history.
+    """
+    rerunner = Rerunner(runtime, learnt)
+    lines: list[str] = []
+    reported = changed = skipped = 0
+    for index, record in enumerate(records):
+        comparison = await compare(record, rerunner)
+        if wanted is not None and index not in wanted:
+            continue
+        reported += 1
+        changed += bool(comparison.request or comparison.answer)
+        skipped += comparison.note.startswith("not compared")
+        lines += _told(comparison, f"turn {record.facts['number'] or index + 1} ({record.facts['model']})")
+    rerunner.close()
+    verdict = f"{changed} different" if changed else "no difference"
+    left_out = f", {skipped} not compared" if skipped else ""
+    return [*lines, f"{reported} turns retranslated: {verdict}{left_out}"]
+
+
+def _told(comparison: Comparison, name: str) -> list[str]:
+    lines = [f"{name}: {comparison.note}"] if comparison.note else []
+    if comparison.request:
+        lines += [f"{name}: the chat request is different", *comparison.request]
+    if comparison.answer:
+        lines += [f"{name}: the answer is different", *comparison.answer]
+    return lines

@@ -1,6 +1,6 @@
 """One line and one marker per turn, for mitmproxy's flow list."""
 
-from responses_gateway.inspection.text import percent, tokens
+from responses_gateway.inspection.text import counted, percent, tokens
 from responses_gateway.models.card import Price
 from responses_gateway.protocol.json import JsonObject
 
@@ -25,7 +25,7 @@ def comment(facts: JsonObject) -> str:
     if spent := _tokens(facts):
         parts.append(spent)
     if facts["calls"]:
-        parts.append("1 call" if facts["calls"] == 1 else f"{facts['calls']} calls")
+        parts.append(counted(facts["calls"], "call"))
     if facts["first_token"] >= 0 or facts["ended"] >= 0:
         parts.append(f"{_seconds(facts['first_token'])}/{_seconds(facts['ended'])}")
     parts.append(_status(facts))

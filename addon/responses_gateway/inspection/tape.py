@@ -1,8 +1,12 @@
 """Bytes with the times at which they passed, kept up to a limit: the beginning and the end."""
 
+import io
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+import zstandard
 
 HEAD = 6 << 20
 """Bytes that are kept from the beginning of a tape."""
@@ -10,16 +14,19 @@ HEAD = 6 << 20
 TAIL = 2 << 20
 """Bytes that are kept, at least, from the end of a tape that is longer."""
 
-BATCH = 256
-"""Pieces that wait at most."""
+BLOCK = 64 << 10
+"""Bytes that wait at most, unless no line ends in them."""
 
 type TapeData = dict[str, Any]
-"""While it grows: `pieces`, a list of bytes, and `times`, a list of int: for each piece, milliseconds since the turn
-was opened. When it is packed: `body`, all bytes, and `marks`, bytes: time and size of each piece as little-endian
-32-bit numbers. `gap_at` is the index of the first piece behind the gap (-1: there is none), `gap` the number of bytes
-that are missing there."""
+"""`blocks`, a list of bytes: what passed, as frames of zstd. `marks`, a list of bytes: for each block, time and size of
+each of its pieces as little-endian 32-bit numbers; times are milliseconds since the turn was opened. `gap_at` is the
+index of the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
 
-_MARKS = "<%dI"
+_MARK = struct.Struct("<II")
+
+# Streams of events repeat themselves: packing one costs less than touching the memory that it takes unpacked.
+_packer = zstandard.ZstdCompressor(level=1)
+_unpacker = zstandard.ZstdDecompressor()
 
 
 class Piece(NamedTuple):
@@ -37,93 +44,100 @@ class Tape:
 
     def __init__(self, opened: float = 0.0, clean: Callable[[bytes], bytes] = bytes) -> None:
         """`opened`: when the turn was, in seconds; `clean` takes secrets out of bytes."""
-        self.data: TapeData = {"pieces": [], "times": [], "gap_at": -1, "gap": 0}
+        self._blocks: list[bytes] = []
+        self._marks: list[bytes] = []
+        self.data: TapeData = {"blocks": self._blocks, "marks": self._marks, "gap_at": -1, "gap": 0}
         self._opened = opened
         self._clean = clean
-        self._waiting: list[tuple[float, bytes]] = []
-        self._pieces: list[bytes] = self.data["pieces"]
-        self._times: list[int] = self.data["times"]
-        self._tail_size = 0
+        self._waiting: list[bytes] = []
+        self._times: list[float] = []
+        self._waiting_size = 0
+        self._latest = b""
+        self._tail: list[int] = []
+        """Sizes of the blocks behind the beginning."""
+
         self.size = 0
         """Bytes of everything that passed, kept or not, up to the last flush."""
 
     def add(self, now: float, data: bytes) -> None:
         """`data` passes at `now` (seconds). As cheap as can be: this runs for every delta."""
-        self._waiting.append((now, data))
-        if len(self._waiting) >= BATCH:
+        self._waiting.append(data)
+        self._times.append(now)
+        self._waiting_size += len(data)
+        if self._waiting_size > BLOCK:
             self.flush()
 
-    def flush(self) -> None:
-        """Put what waits on the tape. Does nothing when the tape was packed."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting or "marks" in self.data:
-            return
-        whole = b"".join(data for _, data in waiting)
-        cleaned = self._clean(whole)
-        if cleaned != whole:
-            # A secret may lie across pieces.
-            waiting = [(waiting[0][0], cleaned)]
-        for now, data in waiting:
-            self._keep(max(0, round((now - self._opened) * 1000)), data)
+    def flush(self, *, is_end: bool = False) -> None:
+        """Put what waits on the tape: whole lines, because a secret may lie across pieces, unless this `is_end`."""
+        count = len(self._waiting)
+        while count and not (is_end or self._waiting[count - 1].endswith(b"\n")):
+            count -= 1
+        if not count and self._waiting_size > BLOCK:
+            count = len(self._waiting)
+        if count:
+            pieces, times = self._waiting[:count], self._times[:count]
+            del self._waiting[:count], self._times[:count]
+            self._waiting_size = sum(map(len, self._waiting))
+            self._put(pieces, times)
 
-    def _keep(self, at: int, data: bytes) -> None:
-        self.size += len(data)
-        self._pieces.append(data)
-        self._times.append(at)
+    def _put(self, pieces: list[bytes], times: list[float]) -> None:
+        whole = b"".join(pieces)
+        block = self._clean(whole)
+        if block is not whole:
+            pieces, times = [block], times[:1]
+        opened = self._opened
+        offsets = [max(0, int((now - opened) * 1000 + 0.5)) for now in times]
+        marks = itertools.chain.from_iterable(zip(offsets, map(len, pieces), strict=True))
+        self._latest = block
+        # Copied, because what the packer returns holds on to memory for the worst case.
+        self._blocks.append(bytes(memoryview(_packer.compress(block))))
+        self._marks.append(struct.pack(f"<{2 * len(pieces)}I", *marks))
+        self.size += len(block)
         if self.size > HEAD:
-            self._add_to_tail(len(data))
+            self._add_to_tail(len(block))
 
     def _add_to_tail(self, size: int) -> None:
         if self.data["gap_at"] < 0:
-            self.data["gap_at"] = len(self._pieces) - 1
-        self._tail_size += size
-        if self._tail_size > 2 * TAIL:
+            self.data["gap_at"] = len(self._blocks) - 1
+        self._tail.append(size)
+        if sum(self._tail) > 2 * TAIL:
             self._shorten_tail()
 
     def _shorten_tail(self) -> None:
-        start = end = self.data["gap_at"]
         dropped = 0
-        while self._tail_size - dropped > TAIL and end < len(self._pieces) - 1:
-            dropped += len(self._pieces[end])
-            end += 1
-        del self._pieces[start:end]
-        del self._times[start:end]
-        self._tail_size -= dropped
-        self.data["gap"] += dropped
-
-    def pack(self) -> None:
-        """Nothing more will be added: keep it in a form that is cheap to copy and to save."""
-        self.flush()
-        if "marks" in self.data:
-            return
-        marks = [number for at, piece in zip(self._times, self._pieces, strict=True) for number in (at, len(piece))]
-        self.data["body"] = b"".join(self._pieces)
-        self.data["marks"] = struct.pack(_MARKS % len(marks), *marks)
-        del self.data["pieces"], self.data["times"]
+        while len(self._tail) > 1 and sum(self._tail) > TAIL:
+            self.data["gap"] += self._tail.pop(0)
+            dropped += 1
+        start = self.data["gap_at"]
+        del self._blocks[start : start + dropped]
+        del self._marks[start : start + dropped]
 
     def content(self) -> bytes:
         """What is kept, as one body; a comment line of the event stream stands for what is not."""
-        if not self.data["gap"]:
-            packed: bytes | None = self.data.get("body")
-            return b"".join(self._pieces) if packed is None else packed
-        note = b"\n\n: %d bytes are not kept here\n\n"
-        return b"".join(note % piece.missing if piece.missing else piece.data for piece in pieces(self.data))
+        whole = io.BytesIO()
+        for index, block in enumerate(self._blocks):
+            if self.data["gap"] and index == self.data["gap_at"]:
+                whole.write(b"\n\n: %d bytes are not kept here\n\n" % self.data["gap"])
+            whole.write(_unpacker.decompress(block))
+        return whole.getvalue()
+
+    def latest(self) -> bytes:
+        """What came with the last flush; a comment line stands for what came before it."""
+        before = self.size - len(self._latest)
+        return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
+
+
+def body_of(data: TapeData | None) -> bytes:
+    """Everything that a tape kept, joined."""
+    return b"".join(map(_unpacker.decompress, data["blocks"])) if data else b""
 
 
 def pieces(data: TapeData) -> Iterator[Piece]:
     """What a tape kept, in order."""
-    gap, gap_at = data.get("gap", 0), data.get("gap_at", -1)
-    for index, (at, piece) in enumerate(_kept(data)):
-        if gap and index == gap_at:
-            yield Piece(at, b"", gap)
-        yield Piece(at, piece)
-
-
-def _kept(data: TapeData) -> Iterator[tuple[int, bytes]]:
-    if "marks" not in data:
-        yield from zip(data["times"], data["pieces"], strict=False)
-        return
-    start = 0
-    for at, size in struct.iter_unpack(_MARKS % 2, data["marks"]):
-        yield at, data["body"][start : start + size]
-        start += size
+    for index, (packed, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
+        if data["gap"] and index == data["gap_at"]:
+            yield Piece(_MARK.unpack_from(marks)[0], b"", data["gap"])
+        block, start = _unpacker.decompress(packed), 0
+        for at, size in _MARK.iter_unpack(marks):
+            yield Piece(at, block[start : start + size])
+            start += size

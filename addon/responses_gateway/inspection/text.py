@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from typing import Any
 
 LONG_STRING = 20_000
@@ -9,6 +10,9 @@ LONG_STRING = 20_000
 
 VIEW_LIMIT = 1_000_000
 """Characters of one view; mitmweb gets slow with more."""
+
+WIDTH = 80
+"""Columns that mitmweb shows beside its list in an ordinary window."""
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,")
 
@@ -26,6 +30,11 @@ def tokens(count: int) -> str:
     if count < 10_000:
         return str(count)
     return f"{count / 1000:.0f}k" if count < 1_000_000 else f"{count / 1_000_000:.1f}M"
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as `1 call`, `2 calls`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def seconds(milliseconds: int) -> str:
@@ -53,6 +62,12 @@ def shortened(text: str, limit: int) -> str:
     head = limit * 2 // 3
     tail = limit - head
     return f"{text[:head]} … {len(text) - limit:,} characters left out … {text[-tail:]}"
+
+
+def wrapped(line: str, indent: int = 10) -> str:
+    """A line that fits into mitmweb's pane; what follows of it is indented by that many spaces."""
+    parts = textwrap.wrap(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts) if len(line) > WIDTH else line
 
 
 def limited(lines: list[str], limit: int = VIEW_LIMIT) -> str:

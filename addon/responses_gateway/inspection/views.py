@@ -6,9 +6,20 @@ from typing import Any
 
 from responses_gateway.inspection import timeline, transcript
 from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.record import Record, body_of, frames, parsed
+from responses_gateway.inspection.record import Record, frames, parsed
 from responses_gateway.inspection.summary import speed
-from responses_gateway.inspection.text import indented, limited, percent, pretty, seconds, shortened, size
+from responses_gateway.inspection.tape import body_of
+from responses_gateway.inspection.text import (
+    counted,
+    indented,
+    limited,
+    percent,
+    pretty,
+    seconds,
+    shortened,
+    size,
+    wrapped,
+)
 from responses_gateway.protocol.json import JsonObject
 
 _FINISH_REASON = re.compile(rb'"finish_reason": ?"(\w+)"')
@@ -50,7 +61,8 @@ def changes(record: Record) -> str:
     if len(record.rounds) > 1:
         lines += ["", f"Rounds    {len(record.rounds)} upstream requests"]
         for number, one in enumerate(record.rounds, 1):
-            lines.append(f"  {number}. status {one['status'] or '–'}, {size(len(one['body']))}{_because(one)}")
+            told = f"  {number}. status {one['status'] or '–'}, {size(len(one['body']))}{_because(one)}"
+            lines.append(wrapped(told, 5))
     return limited(lines)
 
 
@@ -79,10 +91,10 @@ def _ledger(facts: JsonObject) -> Iterator[str]:
     if not facts["ledger"]:
         yield "Ledger    nothing was dropped, renamed, capped or repaired"
         return
-    yield f"Ledger    {len(facts['ledger'])} kinds of changes"
+    yield f"Ledger    {counted(len(facts['ledger']), 'kind')} of changes"
     for action, field, why, count in facts["ledger"]:
         times = f" ×{count}" if count > 1 else ""
-        yield f"  {action:<8}  {field}{times}: {why}"
+        yield wrapped(f"  {action:<8}  {field}{times}: {why}", 12)
 
 
 def answer(record: Record) -> str:
@@ -106,7 +118,7 @@ def answer(record: Record) -> str:
 def _outcome(facts: JsonObject) -> Iterator[str]:
     yield f"{facts['model'] or '?'} → {facts['upstream_model'] or '?'} at {facts['provider'] or '?'}"
     error = f": {facts['error']}" if facts["error"] else ""
-    yield f"{facts['status']}{error}"
+    yield wrapped(f"{facts['status']}{error}", 4)
 
 
 def _usage(usage: JsonObject) -> Iterator[str]:
@@ -128,7 +140,7 @@ def _timings(record: Record) -> Iterator[str]:
     for number, one in enumerate(record.rounds, 1):
         queue = one["answered"] - one["began"] if one["answered"] >= 0 else -1
         finish = ", ".join(_finish_reasons(one)) or "–"
-        yield (
+        yield wrapped(
             f"Round {number}   status {one['status'] or '–'}, queue {seconds(queue)}, "
             f"{size(len(body_of(one['chunks'])))} received, finish_reason {finish}{_because(one)}"
         )
@@ -137,7 +149,11 @@ def _timings(record: Record) -> Iterator[str]:
         f"first text {seconds(facts['first_text'])}, total {seconds(facts['ended'])}"
     )
     rate = speed(facts)
-    yield f"Speed     {f'{rate:.1f} tokens/s' if rate else '–'}"
+    yield f"Speed     {_speed(rate) if rate else '–'}"
+
+
+def _speed(rate: float) -> str:
+    return f"{rate:.1f} tokens/s" if rate < 100 else f"{rate:,.0f} tokens/s"
 
 
 def _finish_reasons(one: JsonObject) -> list[str]:
@@ -159,7 +175,7 @@ def upstream_chunks(record: Record) -> str:
     lines: list[str] = []
     for number, one in enumerate(record.rounds, 1):
         lines += _round_title(record, number)
-        lines.append(f"HTTP {one['status']}{_because(one)}" if one["status"] else f"No answer yet{_because(one)}")
+        lines.append(wrapped((f"HTTP {one['status']}" if one["status"] else "No answer") + _because(one), 4))
         lines += [f"{name}: {value}" for name, value in one["answer_headers"]]
         lines += ["", *timeline.chat_chunks(frames(one["chunks"])), ""]
     return limited(lines)

@@ -97,6 +97,9 @@ class Turn(Protocol):
     def answer(self) -> http.Response:
         """The whole answer, when nothing of it was sent yet and no further round follows."""
 
+    def presentable(self, body: bytes) -> bytes:
+        """What of a whole answer may be kept and shown."""
+
 
 class Gateway(Protocol):
     """What the layer asks about flows and connections."""

@@ -324,7 +324,8 @@ class GatewayStream(HttpStream):
 
     def _begin(self, turn: Turn, event: ResponseHeaders) -> Commands:
         response = event.response
-        self.flow.response = response
+        if not self._committed:
+            self.flow.response = response
         if turn.begin(response.status_code, response.headers):
             self._step = "streaming"
             if not self._committed:
@@ -411,11 +412,20 @@ class GatewayStream(HttpStream):
             return
         self._step = "over"
         self._committed = True
-        self.flow.response = turn.answer()
-        self.flow.response.timestamp_start = time.time()
+        self.flow.response = response = turn.answer()
+        response.timestamp_start = time.time()
+        body = response.raw_content or b""
+        response.data.content = shown = turn.presentable(body)
         yield HttpResponseHeadersHook(self.flow)
-        if not (yield from self.check_killed(True)):
+        if (yield from self.check_killed(True)):
+            return
+        if shown == body:
             yield from self.send_response()
+            return
+        # What the flow keeps is not what the client gets.
+        yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), self.context.client)
+        yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
+        yield from self.send_response(already_streamed=True)
 
     def _end_answer(self) -> Commands:
         self._step = "over" if self._round is None else "running out"

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from responses_gateway.ledger import Ledger
 from responses_gateway.rounds.pages import PageFetcher
@@ -44,11 +45,25 @@ def search_means(settings: Settings) -> SearchMeans | None:
     return SearchMeans(engine, pages, settings.search_results, settings.search_rounds, settings.search_timeout)
 
 
+class Searches(Protocol):
+    """What carries out the searches of one response."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the model goes on calling although it was told to answer."""
+
+    def begin_round(self) -> None:
+        """The calls of another upstream round follow."""
+
+    async def run(self, call: SearchCall) -> Finding:
+        """Carry out one call."""
+
+
 class WebSearch:
     """The searches of one response: what they found so far, and how many more there may be."""
 
     def __init__(
-        self, settings: SearchSettings, means: SearchMeans, ledger: Ledger, max_calls: int | None = None
+        self, means: SearchMeans, settings: SearchSettings, ledger: Ledger, max_calls: int | None = None
     ) -> None:
         self._settings = settings
         self._means = means

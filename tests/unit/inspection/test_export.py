@@ -1,5 +1,6 @@
 """Turns as files, and through today's code again."""
 
+import asyncio
 import json
 import subprocess
 
@@ -7,8 +8,9 @@ import pytest
 
 from responses_gateway.inspection import export, tape
 from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.retranslate import Retranslator, report
+from responses_gateway.inspection.retranslate import report
 from responses_gateway.inspection.tape import Tape
+from responses_gateway.learnt import Learnt
 from unit.inspection.turns import ANSWER, DONE, SECRET, Gateway, call, chunk
 
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
@@ -34,6 +36,10 @@ def session():
     return [first, second, third]
 
 
+def retranslated(records, wanted=None):
+    return asyncio.run(report(records, Gateway().runtime, Learnt(None, lambda: 0.0), wanted))
+
+
 def test_a_fixture_holds_both_sides(session):
     made = json.loads(export.fixture(session))
     assert len(made["turns"]) == 3
@@ -52,7 +58,7 @@ def test_no_export_holds_a_secret(session, make):
 
 def test_curl_commands_are_valid_shell(session):
     for make, key in ((export.client_curl, "GATEWAY_KEY"), (export.upstream_curl, "UPSTREAM_KEY")):
-        command = f"curl() {{ printf '%s\\n' \"$@\"; }}\n{make(session[:1])}"
+        command = f"curl() {{ printf '%s\\n' \"$@\"; cat; }}\n{make(session[:1])}"
         told = subprocess.run(["/bin/sh", "-c", command], env={key: "k"}, capture_output=True, text=True, check=True)
         assert "Authorization: Bearer k" in told.stdout
         assert "it's me" in told.stdout
@@ -73,19 +79,20 @@ def test_a_transcript_tells_everything_once(session):
 
 
 def test_unchanged_code_gives_no_difference(session):
-    assert list(report(session, Gateway().runtime)) == ["3 turns retranslated: no difference"]
+    assert retranslated(session) == ["3 turns retranslated: no difference"]
 
 
 def test_tools_of_the_session_are_remembered_again(session):
     third = json.loads(session[2].rounds[0]["body"])
     assert third["tools"]
-    comparison = Retranslator(Gateway().runtime).compare(session[2])
-    assert comparison.request  # alone, the turn cannot know them
+    alone = retranslated(session[2:])
+    assert "turn 3 (m): the chat request is different" in alone  # it cannot know them
+    assert retranslated(session, [2]) == ["1 turns retranslated: no difference"]
 
 
 def test_a_deliberate_change_is_found(session, monkeypatch):
     monkeypatch.setattr("responses_gateway.translate.tools.ToolTable.render", lambda *_: [])
-    lines = list(report(session, Gateway().runtime))
+    lines = retranslated(session)
     assert lines[-1] == "3 turns retranslated: 3 different"
     assert any(line.startswith("-") and "shell" in line for line in lines)
 
@@ -95,13 +102,13 @@ def test_a_changed_answer_is_found(session):
     changed = Tape()
     for piece in tape.pieces(record.rounds[0]["chunks"]):
         changed.add(piece.at / 1000, piece.data.replace(b" there", b" world"))
-    changed.pack()
+    changed.flush(is_end=True)
     record.rounds[0]["chunks"] = changed.data
-    lines = list(report([record], Gateway().runtime))
+    lines = retranslated([record])
     assert any("the answer is different" in line for line in lines)
     assert any(line.startswith("+") and "world" in line for line in lines)
 
 
 def test_a_turn_that_was_not_sent_is_noted():
     record = Record({**Gateway().record({"input": "hi"}).facts}, b'{"input": "hi"}', [], None)
-    assert "nothing went to the upstream" in next(report([record], Gateway().runtime))
+    assert retranslated([record])[-1] == "1 turns retranslated: no difference, 1 not compared"

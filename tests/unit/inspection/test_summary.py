@@ -3,7 +3,7 @@
 import pytest
 
 from responses_gateway.inspection import summary
-from responses_gateway.inspection.recorder import Recorder
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.stats import Statistics, percentile
 from responses_gateway.models.card import Price
 from unit.inspection.turns import ANSWER, DONE, Gateway, call, chunk
@@ -45,7 +45,7 @@ def test_failed_truncated_and_healed_turns_are_marked(chunks, marker, status):
 
 
 def test_a_turn_whose_client_left_is_failed():
-    made = Recorder(clock=lambda: 0.0)
+    made = Observer(clock=lambda: 0.0)
     made.ended("Client disconnected.")
     assert summary.marker(made.facts) == summary.FAILED
     assert summary.comment(made.facts).endswith("cut: Client disconnected.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from responses_gateway.inspection import recorder, views
+from responses_gateway.inspection import observer, views
 from responses_gateway.inspection.record import Record
 from unit.inspection.turns import ANSWER, DONE, SECRET, USAGE, Gateway, call, chunk
 
@@ -66,7 +66,7 @@ def test_the_answer_shows_what_came_and_what_it_took():
     assert "    Hello there!\n" in shown
     assert "41,000 in (40,000 cached), 512 out" in shown
     assert "first byte 100 ms, first token 100 ms, first text 400 ms, total 800 ms" in shown
-    assert "731.4 tokens/s" in shown
+    assert "731 tokens/s" in shown
     assert "finish_reason stop" in shown
 
 
@@ -133,7 +133,7 @@ def test_every_view_works_at_every_moment(view):
 @pytest.mark.parametrize("view", ALL_VIEWS)
 def test_every_view_says_so_when_nothing_was_kept(view):
     metadata: dict = {}
-    made = recorder.Recorder(metadata, clock=lambda: 0.0)
+    made = observer.Observer(metadata, clock=lambda: 0.0)
     made.requested("POST", "/v1/responses", {}, b"{}")
     made.ended()
     record = Record.of(metadata)
@@ -154,7 +154,7 @@ def test_a_huge_turn_is_cut_and_says_so(view):
 
 def test_a_request_that_is_no_json_is_shown_as_it_came():
     metadata: dict = {}
-    made = recorder.Recorder(metadata, clock=lambda: 0.0, keep=True)
+    made = observer.Observer(metadata, clock=lambda: 0.0, keep=True)
     made.requested("POST", "/v1/responses", {}, b"{oops")
     made.answered(b'{"error": {"message": "The request body is not valid JSON"}}')
     made.ended()
@@ -168,7 +168,7 @@ def test_a_request_that_is_no_json_is_shown_as_it_came():
 
 def test_every_round_is_shown():
     metadata: dict = {}
-    made = recorder.Recorder(metadata, clock=lambda: 0.0, keep=True)
+    made = observer.Observer(metadata, clock=lambda: 0.0, keep=True)
     made.requested("POST", "/v1/responses", {}, b'{"input": "hi"}')
     made.round_began("http://a/v1/chat/completions", {}, b'{"first": 1}')
     made.round_answered(400, {"content-type": "application/json"})

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.recorder import Recorder
 from responses_gateway.protocol.json import dumps, loads
 from responses_gateway.settings import load_settings
 from unit.world import open_exchange, runtime
@@ -45,11 +45,11 @@ class Gateway:
         *,
         close: bool = True,
         headers: dict[str, str] | None = None,
-        **recorder: Any,
+        **observer: Any,
     ) -> dict[str, Any]:
         """The metadata of a flow after a turn; 100 ms pass before each chunk."""
         metadata: dict[str, Any] = {}
-        made = Recorder(metadata, clock=self.clock, keep=True, **recorder)
+        made = Observer(metadata, clock=self.clock, keep=True, **observer)
         raw = dumps({"model": "m", "stream": True, **body})
         made.requested("POST", "/v1/responses", headers or {"authorization": f"Bearer {SECRET}"}, raw)
         exchange = open_exchange(loads(raw), headers or {}, self.runtime)

@@ -4,10 +4,10 @@ The metadata holds nothing but str, bytes, int, float, bool, None, list and dict
 flows. Its keys:
 
 - `gateway.request` (bytes): the client's body as received, decoded.
-- `gateway.turn` (dict): what is known of the turn; see `Recorder.facts`.
+- `gateway.turn` (dict): what is known of the turn; see `Observer.facts`.
 - `gateway.rounds` (list of dict): the upstream requests of the turn, each with `number` (from 1), `url`, `headers`
   (list of [name, value]), `body` (bytes), `began`, `status` (0: no answer yet), `answered`, `answer_headers`, `ended`,
-  `error`, `chunks` (a tape).
+  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a tape).
 - `gateway.events` (a tape): what the client was sent.
 
 All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". A tape is described in
@@ -33,10 +33,22 @@ if TYPE_CHECKING:
 REQUEST, TURN, ROUNDS, EVENTS = "gateway.request", "gateway.turn", "gateway.rounds", "gateway.events"
 KEYS = (REQUEST, TURN, ROUNDS, EVENTS)
 
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_TEXT = "response.output_text.delta"
+_DELTAS = frozenset(
+    {
+        _TEXT,
+        "response.refusal.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+    }
+)
+_ITEM_DONE = "response.output_item.done"
+_OUTCOMES = frozenset({_ITEM_DONE, "response.completed", "response.incomplete", "response.failed"})
 
 
-class Recorder:
+class Observer:
     """One turn. Takes notes of what the exchange does; never raises for what passes through it."""
 
     def __init__(
@@ -54,12 +66,15 @@ class Recorder:
         self._opened = clock()
         self.keep = keep
         self.on_change: Callable[[], None] | None = None
-        """Called after everything that a view could show."""
+        """Called when there is something new to show, once until the next `note`."""
+        self._is_noted = True
         self._on_round = on_round
         self._body = b""
         self.redactor = Redactor()
         self._ledger = Ledger()
         self._price: Price | None = None
+        self._notable = _OUTCOMES | _DELTAS
+        """Types of events that tell something new; those of deltas are all the same after the first."""
         self._uncompared: tuple[Session, JsonObject] | None = None
         self.events = self._tape()
         self._rounds: list[JsonObject] = []
@@ -154,6 +169,7 @@ class Recorder:
                 "answer_headers": [],
                 "ended": -1,
                 "error": "",
+                "failure": [],
                 "chunks": self._chunks.data,
             }
         )
@@ -174,11 +190,13 @@ class Recorder:
         if self.keep:
             self._chunks.add(self._clock(), data)
 
-    def round_ended(self, error: str = "") -> None:
-        """The upstream's answer has ended; `error` says how, when it was not at its own end."""
+    def round_ended(self, error: str = "", failure: Sequence[str | float] = ()) -> None:
+        """The upstream's answer has ended; `error` says how, when it was not at its own end, and `failure` gives the
+        values of the proxy layer's `Failure`."""
         if self._rounds and self._rounds[-1]["ended"] < 0:
-            self._rounds[-1].update(ended=self._now(), error=self.redactor.clean(error.encode()).decode())
-            self._chunks.pack()
+            error = self.redactor.clean(error.encode()).decode()
+            self._rounds[-1].update(ended=self._now(), error=error, failure=list(failure))
+            self._chunks.flush(is_end=True)
             if self._on_round is not None:
                 self.note()
                 self._on_round(self.facts, self._rounds[-1], self._body)
@@ -188,23 +206,27 @@ class Recorder:
     def sent(self, data: bytes, events: Sequence[JsonObject] = ()) -> None:
         """Bytes of the client's event stream, and the events that they are."""
         for event in events:
-            self._note_event(event)
+            if event["type"] in self._notable:
+                self._note_event(event)
         if self.keep and data:
             self.events.add(self._clock(), data)
             self._changed()
 
     def _note_event(self, event: JsonObject) -> None:
         kind: str = event["type"]
-        facts = self.facts
-        if kind.endswith(".delta"):
-            if facts["first_token"] < 0:
-                facts["first_token"] = self._now()
-            if facts["first_text"] < 0 and kind == "response.output_text.delta":
-                facts["first_text"] = self._now()
-        elif kind == "response.output_item.done":
+        if kind in _DELTAS:
+            self._note_delta(kind == _TEXT)
+        elif kind == _ITEM_DONE:
             self._note_item(event["item"])
-        elif kind in _TERMINAL:
+        else:
             self._note_response(event["response"])
+
+    def _note_delta(self, is_text: bool) -> None:
+        if self.facts["first_token"] < 0:
+            self.facts["first_token"] = self._now()
+        if is_text:
+            self.facts["first_text"] = self._now()
+        self._notable = _OUTCOMES if self.facts["first_text"] >= 0 else _OUTCOMES | {_TEXT}
 
     def answered(self, body: bytes) -> None:
         """The whole answer for a client that does not stream, or an error's body."""
@@ -241,6 +263,7 @@ class Recorder:
         self._compare_prefix()
         self._chunks.flush()
         self.events.flush()
+        self._is_noted = True
         self.facts["cost"] = cost(self.facts["usage"], self._price)
         self.facts["ledger"] = [[entry.action, entry.field, entry.why, entry.count] for entry in self._ledger.entries]
 
@@ -250,16 +273,18 @@ class Recorder:
         if self.facts["status"] == "in_progress":
             self.facts["status"] = "cut" if error else "completed"
             self.facts["error"] = self.redactor.clean(error.encode()).decode()
-        self.note()
         self.round_ended(error)
-        self.events.pack()
+        self.events.flush(is_end=True)
+        self.note()
 
     def _tape(self) -> Tape:
         return Tape(self._opened, self.redactor.clean)
 
     def _changed(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
+        if self._is_noted:
+            self._is_noted = False
+            if self.on_change is not None:
+                self.on_change()
 
     def _now(self) -> int:
         return max(0, round((self._clock() - self._opened) * 1000))

@@ -1,0 +1,264 @@
+"""Serves recorded turns again with today's code: what their upstreams answered, and all else that came from outside, is
+taken from the record. Nothing leaves the process, and nothing of it is kept."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from mitmproxy import http
+
+from responses_gateway.background import JOB_HEADER, Jobs
+from responses_gateway.chat_request import COMPACTION
+from responses_gateway.endpoints.dispatch import serve
+from responses_gateway.endpoints.http import Call
+from responses_gateway.errors import GatewayError
+from responses_gateway.exchange import Exchange, Runtime
+from responses_gateway.inspection import tape
+from responses_gateway.inspection.answer import answer_of
+from responses_gateway.inspection.observer import Observer
+from responses_gateway.inspection.record import Record, parsed
+from responses_gateway.learnt import Learnt
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.proxy.contract import Failure
+from responses_gateway.routing import Router
+from responses_gateway.sessions import Sessions
+from responses_gateway.state.state import State
+from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.repairs import Repair, describe
+from responses_gateway.translate.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
+from responses_gateway.turn import Means, ServedTurn
+
+if TYPE_CHECKING:
+    from responses_gateway.ledger import Ledger
+    from responses_gateway.upstream_lists import UpstreamLists
+
+_UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
+_RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
+
+
+class NotComparable(Exception):
+    """Why a turn cannot be served again as it was."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What today's code does."""
+
+    requests: list[JsonObject]
+    """The chat requests, round by round."""
+
+    events: tape.TapeData
+    """What the client is sent."""
+
+    seals: Sequence[Seal]
+    """What opens the envelopes in it."""
+
+
+class Rerunner:
+    """Serves turns in their order, so that what sessions, the store and upstreams taught grows as it did then."""
+
+    def __init__(self, runtime: Runtime, learnt: Learnt) -> None:
+        settings = runtime.settings.model_copy(update={"store": "memory"})
+        self._response_id = ""
+        self._fresh_id = runtime.new_id
+        self._learnt = _Relearnt(learnt, runtime.clock)
+        self._runtime = replace(
+            runtime,
+            settings=settings,
+            sessions=Sessions(),
+            state=State(settings),
+            lists=cast("UpstreamLists", _NoLists()),
+            jobs=cast("Jobs", _OwnJobs(self)),
+            new_id=self.new_id,
+            watch=None,
+        )
+
+    def new_id(self, prefix: str) -> str:
+        """The response gets the id that it had, because later turns may refer to it."""
+        return self._response_id if prefix == "resp" and self._response_id else self._fresh_id(prefix)
+
+    def close(self) -> None:
+        self._runtime.state.close()
+
+    async def run(self, record: Record) -> Rerun:
+        """Raises NotComparable, and GatewayError when today's code refuses the request."""
+        if record.request is None or not record.rounds:
+            raise NotComparable("nothing was recorded, or nothing went to the upstream")
+        facts = record.facts
+        headers = dict(facts["headers"])
+        runtime = replace(self._for_upstream_of(record), searches=_searched(record))
+        self._response_id = str(answer_of(record).response.get("id") or "")
+        self._learnt.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
+        try:
+            outcome = await serve(Call.parse(facts["method"], facts["path"], headers, record.request, ""), runtime)
+        except GatewayError as error:
+            if error.code in _UNKNOWN_HISTORY:
+                raise NotComparable(f"its history is not among these flows: {error.message}") from None
+            raise
+        if not isinstance(outcome, Exchange):
+            raise NotComparable("today's code answers it without an upstream")
+        notes = Observer(clock=runtime.clock, keep=True)
+        outcome.observe(notes)
+        turn = ServedTurn(outcome, headers, self._means(runtime, record))
+        requests = await _serve(turn, record, notes)
+        notes.ended()
+        route, state = outcome.route, runtime.state
+        return Rerun(requests, notes.events.data, (state.seal(route.provider, route.model), state.seal(COMPACTION)))
+
+    def _means(self, runtime: Runtime, record: Record) -> Means:
+        return Means(
+            runtime.settings,
+            runtime.router,
+            self._learnt,
+            _no_models,
+            search=_RecordedSearches.of(record),
+            sleep=_no_wait,
+            jitter=lambda: 0.0,
+        )
+
+    def _for_upstream_of(self, record: Record) -> Runtime:
+        """Today's settings; where they name no upstream, the recorded one, with its profile."""
+        settings = self._runtime.settings
+        if settings.upstream or settings.provider:
+            return self._runtime
+        base = record.rounds[0]["url"].removesuffix("/chat/completions")
+        url = urlsplit(base)
+        router = Router(settings.model_copy(update={"upstream": base}), f"{url.scheme}://{url.netloc}")
+        return replace(self._runtime, router=router)
+
+
+async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[JsonObject]:
+    """Let the recorded rounds pass as the proxy layer would; returns the chat requests."""
+    requests = [turn.exchange.chat_body]
+    began = False
+    for at, one in enumerate(record.rounds):
+        is_cut = record.facts["status"] == "cut" and at == len(record.rounds) - 1
+        began = _answer(turn, one, is_cut=is_cut) or began
+        if turn.ended or is_cut:
+            return requests
+        if not await turn.next_round():
+            break
+        began = bool(turn.told()) or began
+        requests.append(turn.exchange.chat_body)
+    if len(requests) > len(record.rounds):
+        # Today's code wants to ask again, and nobody knows the answer.
+        return requests
+    began = bool(turn.told()) or began
+    if began or (turn.streams and tape.body_of(record.events).startswith(b"event:")):
+        turn.end()
+    else:
+        notes.answered(turn.answer().content or b"")
+    return requests
+
+
+def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
+    """Let the recorded answer to one round pass; whether the client got a stream for it."""
+    pieces = [piece.data for piece in tape.pieces(one["chunks"])]
+    failure = Failure(*one["failure"]) if one.get("failure") else None
+    began = False
+    if one["status"]:
+        # Whole bodies are recorded without their content-encoding.
+        is_whole = one["status"] != 200 or not turn.streams
+        fields = [(name, value) for name, value in one["answer_headers"] if not is_whole or name != "content-encoding"]
+        began = turn.begin(one["status"], http.Headers([(name.encode(), value.encode()) for name, value in fields]))
+    for data in pieces if began else ():
+        turn.feed(data)
+        if turn.ended or turn.round_over:
+            return True
+    if failure is not None:
+        turn.fail(failure)
+    elif began and not is_cut:
+        turn.finish()
+    elif one["status"] and not is_cut:
+        turn.take(b"".join(pieces))
+    return began
+
+
+def _searched(record: Record) -> bool:
+    """Whether the gateway carried out web searches for the turn."""
+    request, chat = record.request_json, parsed(record.rounds[0]["body"])
+    declared = {tool.get("type") for tool in _tools(request)}
+    offered = {(tool.get("function") or {}).get("name") for tool in _tools(chat)}
+    return bool(declared & WEB_SEARCH_TYPES) and "web_search" in offered
+
+
+def _tools(body: object) -> Sequence[JsonObject]:
+    tools = body.get("tools") if isinstance(body, dict) else None
+    return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+
+
+class _RecordedSearches:
+    """Finds what was found: the texts that the model read are in the request of the last round."""
+
+    exhausted = False
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = iter(texts)
+        self._titles: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, record: Record) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
+        first, last = (parsed(record.rounds[at]["body"]) or {} for at in (0, -1))
+        added = last.get("messages", [])[len(first.get("messages", [])) :]
+        texts = [message.get("content") or "" for message in added if message.get("role") == "tool"]
+        return lambda *_: cls(texts)
+
+    def begin_round(self) -> None:
+        """Every round is one that was recorded."""
+
+    async def run(self, call: SearchCall) -> Finding:
+        text = next(self._texts, "")
+        if text.startswith((f"{call.name} failed: ", "The limit of searches is reached.")):
+            return Finding(text, failed=True)
+        if call.name != "web_search":
+            url = str(call.arguments.get("url", "")).strip()
+            return Finding(text, [Source(url, self._titles.get(url, url))])
+        sources = [Source(url, title) for title, url in _RESULT.findall(text)]
+        for source in sources:
+            self._titles.setdefault(source.url, source.title)
+        return Finding(text, sources)
+
+
+class _Relearnt(Learnt):
+    """What upstreams taught, as far as the turn at hand knew it."""
+
+    def __init__(self, today: Learnt, clock: Callable[[], float]) -> None:
+        super().__init__(None, clock)
+        self._today = today
+        self.wanted: set[str] = set()
+        """Fields of the chat request."""
+
+    def repairs(self, upstream: str, model: str) -> list[Repair]:
+        known = [*super().repairs(upstream, model), *self._today.repairs(upstream, model)]
+        return [repair for repair in dict.fromkeys(known) if describe(repair)[0] in self.wanted]
+
+
+class _OwnJobs:
+    """The gateway's own requests for background responses are served; new ones are not begun."""
+
+    def __init__(self, rerunner: Rerunner) -> None:
+        self._rerunner = rerunner
+
+    def claim(self, headers: Mapping[str, str]) -> SimpleNamespace | None:
+        if JOB_HEADER not in headers:
+            return None
+        return SimpleNamespace(id=self._rerunner.new_id("resp"), take=lambda _: None)
+
+    async def start(self, *_: object) -> None:
+        raise NotComparable("it was answered by a flow of its own, because it ran in the background")
+
+
+class _NoLists:
+    async def ensure(self, *_: object) -> None:
+        """Nobody is asked."""
+
+
+async def _no_models(*_: object) -> None:
+    return None
+
+
+async def _no_wait(_: float) -> None:
+    return None
