@@ -155,19 +155,22 @@ class Benchmark:
             return time.monotonic() - start
 
     def _memory(self, target: Target) -> None:
-        """Growth from few streams to many, in a fresh process, and over many turns."""
+        """Growth from few streams to many, in fresh processes, because mitmweb keeps flows; and over many turns."""
         self._say(f"{target.name}, memory")
         figures = self.figures[target.name]
         few, many = self._plan.memory_streams
+        low, high = (self._memory_of(target, streams) for streams in (few, many))
+        figures.per_stream = (high - low) / (many - few)
         with self._start(target) as running:
             assert running.child is not None
             time.sleep(1)
             figures.at_rest = running.child.memory()
-            low = self._measure(running, few, 4)
-            high = self._measure(running, many, 4)
-            figures.per_stream = (high.memory - low.memory) / (many - few)
             if target is GATEWAY:
                 self._turns(running)
+
+    def _memory_of(self, target: Target, streams: int) -> int:
+        with self._start(target) as running:
+            return self._measure(running, streams, 4).memory
 
     def _turns(self, running: Running) -> None:
         assert running.child is not None
