@@ -73,7 +73,10 @@ def wrapped(line: str, indent: int = 10) -> str:
 
 def prose(text: str, width: int = WIDTH - 4) -> str:
     """Text with its long lines broken between words; quick, because a conversation may have megabytes of it."""
-    return "\n".join(part for line in text.split("\n") for part in _broken(line, width))
+    lines = text.split("\n")
+    if max(map(len, lines)) <= width:
+        return text
+    return "\n".join(part for line in lines for part in _broken(line, width))
 
 
 def _broken(line: str, width: int) -> Iterator[str]:
