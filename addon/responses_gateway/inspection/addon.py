@@ -1,4 +1,4 @@
-"""The addon that shows turns: it records them, keeps the flow list up to date, and the client's request in the flow."""
+"""The addon that shows turns: it records them, keeps the flow list up to date, and secrets out of it."""
 
 import time
 from collections.abc import Callable, Mapping

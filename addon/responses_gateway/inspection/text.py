@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 LONG_STRING = 20_000
@@ -68,6 +69,27 @@ def wrapped(line: str, indent: int = 10) -> str:
     """A line that fits into mitmweb's pane; what follows of it is indented by that many spaces."""
     parts = textwrap.wrap(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(parts) if len(line) > WIDTH else line
+
+
+def prose(text: str, width: int = WIDTH - 4) -> str:
+    """Text with its long lines broken between words; quick, because a conversation may have megabytes of it."""
+    lines = text.split("\n")
+    if max(map(len, lines)) <= width:
+        return text
+    return "\n".join(part for line in lines for part in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> Iterator[str]:
+    start = 0
+    while len(line) - start > width:
+        at = line.rfind(" ", start, start + width + 1)
+        if at <= start:
+            at = line.find(" ", start + width)
+        if at < 0:
+            break
+        yield line[start:at]
+        start = at + 1
+    yield line[start:]
 
 
 def limited(lines: list[str], limit: int = VIEW_LIMIT) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from responses_gateway.inspection.text import indented, pretty, shortened, size
+from responses_gateway.inspection.text import indented, pretty, prose, shortened, size
 from responses_gateway.protocol.json import JsonObject, loads
 
 TEXT_LIMIT = 8_000
@@ -18,10 +18,10 @@ def conversation(request: Any) -> Iterator[str]:
     yield from _settings(request)
     yield from _tools(request)
     if isinstance(request.get("instructions"), str):
-        yield from _block("instructions", [shortened(request["instructions"], TEXT_LIMIT)])
+        yield from _block("instructions", [prose(shortened(request["instructions"], TEXT_LIMIT))])
     source = request.get("input")
     if isinstance(source, str):
-        yield from _block("user", [shortened(source, TEXT_LIMIT)])
+        yield from _block("user", [prose(shortened(source, TEXT_LIMIT))])
     for item in source if isinstance(source, list) else ():
         yield from item_block(item)
 
@@ -33,9 +33,9 @@ def item_block(item: Any) -> list[str]:
     kind = str(item.get("type", "message"))
     if kind == "message":
         phase = f" ({item['phase']})" if item.get("phase") else ""
-        return _block(f"{item.get('role', '?')}{phase}", _content(item.get("content")))
+        return _block(f"{item.get('role', '?')}{phase}", list(map(prose, _content(item.get("content")))))
     if kind == "reasoning":
-        return _block("reasoning", _reasoning(item))
+        return _block("reasoning", list(map(prose, _reasoning(item))))
     if kind.endswith("_call_output") or kind == "tool_search_output":
         return _block(f"{kind} {item.get('call_id', '')}".rstrip(), _output(item))
     if kind.endswith("_call"):
