@@ -50,6 +50,7 @@ def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | N
     metadata = request.client_metadata or {}
     candidates = (
         headers.get("thread-id"),
+        headers.get("thread_id"),
         metadata.get("thread_id"),
         headers.get("conversation_id"),
         headers.get("session-id"),

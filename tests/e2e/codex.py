@@ -65,6 +65,8 @@ class Release:
     """Model and configuration with which MCP tools are hidden behind tool_search."""
     code_mode: tuple[str, str] | None = None
     """Model and configuration with which tools are called from JavaScript."""
+    agents: bool = False
+    """It offers tools that spawn agents to every model."""
 
     def __str__(self) -> str:
         return self.version
@@ -92,6 +94,7 @@ RELEASES = (
         "gpt-5.5",
         deferred_tools=("gpt-5.5", "features.tool_search_always_defer_mcp_tools = true"),
         code_mode=("gpt-5.5", "features.code_mode_only = true"),
+        agents=True,
     ),
     Release(
         "0.169.0",
@@ -100,6 +103,7 @@ RELEASES = (
         update_plan=False,
         deferred_tools=("gpt-5.5", ""),
         code_mode=("gpt-6-astra", ""),
+        agents=True,
     ),
 )
 LATEST = RELEASES[-1]

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from pathlib import Path
+from itertools import chain, pairwise, repeat
 
 import pytest
 
-from e2e.codex import LATEST, Codex, CodexRun
+from e2e.codex import Codex, CodexRun, releases
 from e2e.gateway import GatewayProcess, StartGateway
 from upstream import Request, Responder, Script, call, calling, error, reply
 
@@ -23,8 +22,11 @@ def is_child(request: Request) -> bool:
 
 
 def family(codex: Codex, parent: Sequence[Responder]) -> Responder:
-    """The answers to both agents: those of the parent in order, while the child runs one command."""
-    answers = iter(parent)
+    """The answers to both agents: those of the parent in order, while the child runs one command.
+
+    The last one is repeated: word of the child's end may reach the parent late, and wakes it up again.
+    """
+    answers = chain(parent, repeat(parent[-1]))
 
     def respond(request: Request) -> Responder:
         if not is_child(request):
@@ -45,19 +47,19 @@ def wait_for_agent(request: Request) -> Responder:
 
 
 @pytest.fixture
-def codex_by_fireworks(start_gateway: StartGateway, tmp_path: Path) -> tuple[GatewayProcess, Codex]:
+def gateway(start_gateway: StartGateway) -> GatewayProcess:
     """A gateway whose upstream is told sessions and prompt-cache keys."""
-    gateway = start_gateway({"gateway_provider": "fireworks"})
-    return gateway, Codex(LATEST, gateway.url, tmp_path / "codex")
+    return start_gateway({"gateway_provider": "fireworks"})
 
 
 def told_apart(gateway: GatewayProcess, script: Script) -> tuple[list[Request], list[Request]]:
     """The requests of the parent and those of the child, after a look at what tells them apart."""
-    threads = [body["client_metadata"]["thread_id"] for body in gateway.received(script.model)]
+    threads = [body["client_metadata"].get("thread_id") for body in gateway.received(script.model)]
     keys = {body["prompt_cache_key"] for body in gateway.received(script.model)}
-    assert sorted(threads) == sorted(request.headers[SESSION_HEADER] for request in script.requests)
+    if None not in threads:  # 0.130 has them in headers only
+        assert sorted(threads) == sorted(request.headers[SESSION_HEADER] for request in script.requests)
+        assert len(keys) == 1, "Codex gives parent and child one key"
     assert {request.body["prompt_cache_key"] for request in script.requests} == keys
-    assert len(keys) == 1, "Codex gives parent and child one key"
     parent = [request for request in script.requests if not is_child(request)]
     child = [request for request in script.requests if is_child(request)]
     for one, other in ((parent, child), (child, parent)):
@@ -77,54 +79,63 @@ def collaborations(run: CodexRun) -> list[tuple[str, str]]:
     return [(item["tool"], item["status"]) for item in run.items("collab_tool_call")]
 
 
-def test_spawn_and_wait(codex_by_fireworks: tuple[GatewayProcess, Codex], script: Script) -> None:
-    gateway, codex = codex_by_fireworks
-
+@releases(having=lambda release: release.agents)
+def test_spawn_and_wait(gateway: GatewayProcess, codex: Codex, script: Script) -> None:
     script.always(family(codex, [SPAWN, wait_for_agent, reply(text="Three, says the agent.")]))
     run = codex.exec(PROMPT, script.model).succeeded()
-    assert run.messages == ["Three, says the agent."]
+    assert set(run.messages) == {"Three, says the agent."}
     assert collaborations(run) == [("spawn_agent", "completed"), ("wait", "completed")]
     parents, children = told_apart(gateway, script)
-    assert (len(parents), len(children)) == (3, 2)
-    assert "There are 3 files." in parents[-1].tool_result("call_wait")
+    assert (len(parents) >= 3, len(children)) == (True, 2)
+    assert "There are 3 files." in parents[2].tool_result("call_wait")
     assert not [name for name in children[0].tools if name.endswith("spawn_agent")]
 
 
-def test_agents_that_send_messages(codex_by_fireworks: tuple[GatewayProcess, Codex], script: Script) -> None:
+def test_agents_that_send_messages(gateway: GatewayProcess, codex: Codex, script: Script) -> None:
     """The second kind of agents: the child inherits the parent's history and its task is an item of its own."""
-    gateway, codex = codex_by_fireworks
     codex.configure("features.multi_agent_v2 = true")
 
     spawn = calling("spawn_agent", {"task_name": "counter", "message": TASK})
     wait = calling("wait_agent", {"timeout_ms": 60_000})
     script.always(family(codex, [spawn, wait, reply(text="Three, says the agent.")]))
     run = codex.exec(PROMPT, script.model).succeeded()
-    assert run.messages == ["Three, says the agent."]
+    assert set(run.messages) == {"Three, says the agent."}
     parents, children = told_apart(gateway, script)
-    assert (len(parents), len(children)) == (3, 2)
-    assert "There are 3 files." in json.dumps(parents[-1].messages[-1]["content"])
+    assert (len(parents) >= 3, len(children)) == (True, 2)
+    assert "There are 3 files." in json.dumps(parents[-1].messages)
     assert PROMPT in json.dumps(children[0].messages)
+
+
+def test_agents_beside_code_mode(codex: Codex, script_for: Callable[[str], Script]) -> None:
+    """Theirs are the tools that are not called from JavaScript."""
+    script = script_for("gpt-6-astra")
+    spawn = calling("spawn_agent", {"task_name": "counter", "message": TASK, "fork_turns": "none"})
+    wait = calling("wait_agent", {"timeout_ms": 60_000})
+    parent = family(codex, [spawn, wait, reply(text="Three, says the agent.")])
+    child = reply(text="There are 3 files.")
+    script.always(lambda request: child if is_child(request) else parent)
+    run = codex.exec(PROMPT, script.model).succeeded()
+    assert set(run.messages) == {"Three, says the agent."}
+    assert "There are 3 files." in json.dumps(script.requests[-1].messages)
 
 
 def test_agent_of_another_model(codex: Codex, script: Script, script_for: Callable[[str], Script]) -> None:
     """A slug whose tools come as an item: the child of a model that has them in `tools`."""
     other = script_for("gpt-6-luna")
     other.answer(reply(text="There are 3 files."))
-
     spawn = calling("spawn_agent", {"message": TASK, "model": other.model})
-    script.answer(spawn, wait_for_agent, reply(text="Three, says the agent."))
+    script.always(family(codex, [spawn, wait_for_agent, reply(text="Three, says the agent.")]))
     run = codex.exec(PROMPT, script.model).succeeded()
-    assert run.messages == ["Three, says the agent."]
-    assert "There are 3 files." in script.requests[-1].tool_result("call_wait")
+    assert set(run.messages) == {"Three, says the agent."}
+    assert "There are 3 files." in script.requests[2].tool_result("call_wait")
     assert other.request.text("user") == TASK
     assert other.request.tool("exec")
 
 
 def test_agent_that_fails(codex: Codex, script: Script) -> None:
     """The parent is told why, and goes on."""
-
     parent = family(codex, [SPAWN, wait_for_agent, reply(text="It failed.")])
     script.always(lambda request: error(400, "the child's model is asleep") if is_child(request) else parent)
     run = codex.exec(PROMPT, script.model).succeeded()
-    assert run.messages == ["It failed."]
-    assert "the child's model is asleep" in script.requests[-1].tool_result("call_wait")
+    assert set(run.messages) == {"It failed."}
+    assert "the child's model is asleep" in json.dumps(script.requests[-1].messages)
