@@ -19,17 +19,16 @@ def never_ending(where: str, gate: Gate) -> Responder:
 WHERE = pytest.mark.parametrize("where", ["before the answer", "in the answer"])
 
 
-def over(codex: Codex, *, websocket: bool) -> Codex:
+def choose_transport(codex: Codex, *, websocket: bool) -> None:
     if websocket:
         codex.configure_provider("supports_websockets = true")
-    return codex
 
 
 @TRANSPORTS
 @WHERE
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_codex_is_ended(codex: Codex, script: Script, where: str, websocket: bool, number: signal.Signals) -> None:
-    over(codex, websocket=websocket)
+    choose_transport(codex, websocket=websocket)
     gate = Gate()
     script.answer(never_ending(where, gate), reply(text="Later."))
     with codex.start_exec("go", script.model) as running:
@@ -50,7 +49,7 @@ def test_codex_is_ended(codex: Codex, script: Script, where: str, websocket: boo
 @WHERE
 def test_turn_is_interrupted(codex: Codex, script: Script, where: str, websocket: bool) -> None:
     """As with Esc in the TUI: Codex itself goes on running."""
-    over(codex, websocket=websocket)
+    choose_transport(codex, websocket=websocket)
     gate = Gate()
     script.answer(reply(text="Ready."), never_ending(where, gate), reply(text="Later."))
     with conversation(codex, script.model) as talk:
