@@ -443,10 +443,14 @@ def _stream_options(request: ResponsesRequest, route: Route, headers: Headers, r
 
 
 def is_codex(headers: Headers) -> bool:
-    """Whether the client is Codex, by the headers that all of its programs send."""
-    return headers.get("originator", "").lower().startswith("codex") or headers.get(
-        "user-agent", ""
-    ).lower().startswith("codex")
+    """Whether the client is Codex, by the headers that all of its programs send.
+
+    Editors give their own name to the Codex that they run; its other headers tell.
+    """
+    named = (headers.get("originator", ""), headers.get("user-agent", ""))
+    return any(name.lower().startswith("codex") for name in named) or any(
+        name.startswith("x-codex-") for name in headers
+    )
 
 
 def _refuse_unserved(request: ResponsesRequest) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from e2e.codex import PATCH, Codex, releases
+from e2e.codex_conversation import conversation
 from e2e.test_codex import ScriptFor
 from upstream import Script, call, chunk, done, error, finish, reply, stream, text, usage, writing
 from upstream.request import JsonObject
@@ -93,6 +94,13 @@ def test_reasoning_is_all_there_is(codex: Codex, script: Script) -> None:
 def test_answer_cut_by_its_length(codex: Codex, script: Script) -> None:
     script.answer(reply(text="As far as it", finish_reason="length"))
     assert codex.exec("tell me more", script.model).succeeded().messages == ["As far as it"]
+
+
+def test_answer_cut_by_its_length_in_an_editor(codex: Codex, script: Script) -> None:
+    """Codex then bears the name of the editor."""
+    script.answer(reply(text="As far as it", finish_reason="length"))
+    with conversation(codex, script.model, client="an-editor") as talk:
+        assert talk.wait_end(talk.start("tell me more")) == "completed"
 
 
 def test_thinking_within_the_text(codex: Codex, script: Script) -> None:
