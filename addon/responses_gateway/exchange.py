@@ -377,7 +377,7 @@ class Exchange:
         if self._done:
             # Behind the end only token counts matter.
             chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
-        if isinstance(chunk, dict) and self._machine.has_shown:
+        if isinstance(chunk, dict) and self._machine.has_shown and self.streams:
             return self._machine.chunk(chunk)
         if error := error_in(chunk):
             return self._fault_of(error)
@@ -416,9 +416,9 @@ class Exchange:
         yield self._finish(done)
 
     def _fault_of(self, error: GatewayError) -> list[Event]:
-        """An error that the upstream reports with status 200: the end, unless another round may do better."""
+        """An error that the upstream reports with status 200: the end, unless the client knows nothing of it yet."""
         self._discreet(error)
-        if self._machine.has_shown:
+        if self._machine.has_shown and self.streams:
             return self._machine.fail(error)
         self.fault = error
         return []

@@ -184,6 +184,17 @@ def test_a_byte_that_is_no_text_costs_one_character_only() -> None:
     assert ("repaired", "output") in [(entry.action, entry.field) for entry in one.ledger.entries]
 
 
+@pytest.mark.parametrize(
+    "data", [b'{"message": "it broke"}', b'{"error": {"message": "it broke"}}', b"it broke", b'"it broke"']
+)
+def test_an_event_called_error_is_one(data: bytes) -> None:
+    one = exchange()
+    one.begin({})
+    sent = one.feed(frame(delta(content="a")) + b"event: error\ndata: " + data + b"\n\n" + DONE)
+    error = events(sent)[-1]["response"]["error"]
+    assert error == {"code": "server_error", "message": "it broke"}
+
+
 def test_only_token_counts_matter_behind_the_end() -> None:
     one = exchange()
     one.begin({})
@@ -208,6 +219,7 @@ def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
     ("body", "words"),
     [
         (frame({"error": {"message": "it broke"}}), "it broke"),
+        (frame(delta(content="half")) + frame({"error": {"message": "it broke"}}), "it broke"),
         (frame(delta(content="half")), "neither finish_reason"),
         (b"upstream connect error", "no chat completion: upstream connect error"),
     ],
@@ -215,3 +227,10 @@ def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
 def test_a_broken_stream_that_nobody_asked_for_is_an_error(body: bytes, words: str) -> None:
     with pytest.raises(GatewayError, match=words):
         exchange(stream=False).answer(200, {}, body)
+
+
+def test_a_limit_in_a_stream_that_nobody_asked_for_keeps_its_status() -> None:
+    body = frame(delta(content="half")) + frame({"error": {"message": "slow down", "code": 429}})
+    with pytest.raises(GatewayError, match="slow down") as caught:
+        exchange(stream=False).answer(200, {}, body)
+    assert (caught.value.status, caught.value.retry_after) == (429, 10)

@@ -198,7 +198,8 @@ def upstream_error(
     else:
         error.message = f"{upstream} answered HTTP {status}: {error.message}"
     if 300 <= status < 400:
-        error.message += f" It redirects to {headers.get('location', 'nowhere')}; is the base URL right?"
+        where = headers.get("location", "nowhere")
+        error.message = f"{error.message.rstrip('. ')}. It redirects to {where}; is the base URL right?"
     return error
 
 
