@@ -28,6 +28,7 @@ from responses_gateway.translate.errors import error_in, upstream_error
 from responses_gateway.translate.items import Event
 from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.request import Translation
+from responses_gateway.translate.size import estimated_tokens
 from responses_gateway.translate.snapshot import Snapshot
 from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.structured import NonCompliantAnswer
@@ -433,6 +434,8 @@ class Exchange:
             self._forgives_draft = False
             self.fault = fault
             return []
+        if self._machine.usage is None:
+            self._machine.prompt_tokens = estimated_tokens(self.chat_body)
         return self._machine.finish(done)
 
     def _opening(self) -> list[Event]:

@@ -207,6 +207,27 @@ def test_only_token_counts_matter_behind_the_end() -> None:
     assert response["usage"]["total_tokens"] == 5
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_usage_that_an_upstream_does_not_tell_is_estimated(streaming: bool) -> None:
+    one = exchange(input="x" * 400, stream=streaming)
+    body = b"".join(map(frame, (delta(reasoning_content="abcd"), delta(content="y" * 80), delta("stop")))) + DONE
+    if streaming:
+        one.begin({})
+        response = events(one.feed(body) + one.close())[-1]["response"]
+    else:
+        whole = one.answer(200, {}, body)
+        assert whole is not None
+        response = whole
+    assert response["usage"] == {
+        "input_tokens": 104,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 21,
+        "output_tokens_details": {"reasoning_tokens": 1},
+        "total_tokens": 125,
+    }
+    assert ("added", "usage") in [(entry.action, entry.field) for entry in one.ledger.entries]
+
+
 def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
     chunks = [delta(content="Hel"), delta(content="lo"), delta("stop")]
     body = b"".join(map(frame, chunks)) + DONE
