@@ -14,7 +14,7 @@ LIBRARIES = [
     ClientLibrary("langchain_client.py", ["langchain-openai==1.7.3"]),
     ClientLibrary("pydantic_ai_client.py", ["pydantic-ai-slim[openai]==2.68.0"]),
     ClientLibrary("llama_index_client.py", ["llama-index-llms-openai==0.8.3"]),
-    ClientLibrary("openai_node_client.mjs", ["openai@6.49.0", "zod@4.6.7"]),
+    ClientLibrary("openai_node_client.mjs", ["openai@7.55.0", "zod@4.6.7"]),
     ClientLibrary("ai_sdk_client.mjs", ["ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4.6.7"]),
 ]
 
