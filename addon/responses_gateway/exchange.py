@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from responses_gateway.chat_request import COMPACTION, chat_request, whole_request
 from responses_gateway.errors import EmptyAnswer, GatewayError
@@ -28,9 +28,11 @@ from responses_gateway.translate.errors import error_in, upstream_error
 from responses_gateway.translate.items import Event
 from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.request import Translation
+from responses_gateway.translate.size import estimated_tokens
 from responses_gateway.translate.snapshot import Snapshot
 from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.structured import NonCompliantAnswer
+from responses_gateway.translate.surrogates import SurrogateJoiner
 from responses_gateway.translate.web_search import Finding, SearchCall, SearchSettings
 from responses_gateway.upstream_lists import UpstreamLists
 from responses_gateway.upstreams import request_headers
@@ -81,6 +83,7 @@ class Exchange:
         translate: Callable[[Route, Sequence[Item]], Translation],
         search: SearchSettings | None,
         watch: Watch | None,
+        for_codex: bool,
     ) -> None:
         self.request = request
         self.route = route
@@ -92,6 +95,7 @@ class Exchange:
         self.observer = Observer(clock=float)
         self._translate = translate
         self._watch = watch
+        self._for_codex = for_codex
         self.search = search
         """What the client's web_search asks for; None when it declares none that can be served."""
         self._shown: Sequence[Item] = ()
@@ -101,6 +105,7 @@ class Exchange:
         self._started = False
         self._done = False
         self._reader: BodyReader | None = None
+        self._surrogates = SurrogateJoiner()
         self._forgives_empty = True
         self._forgives_draft = True
         self.fault: GatewayError | None = None
@@ -140,7 +145,10 @@ class Exchange:
             output=CompactionOutput(runtime.new_id, runtime.state.seal(COMPACTION)) if compacts else None,
         )
         search = translation.tools.search
-        return cls(request, route, translation.body, machine, session, recorder, translate, search, runtime.watch)
+        codex = is_codex(headers)
+        return cls(
+            request, route, translation.body, machine, session, recorder, translate, search, runtime.watch, codex
+        )
 
     def observe(self, observer: Observer) -> None:
         """From here on, `observer` is told everything that passes."""
@@ -177,6 +185,7 @@ class Exchange:
         """The request goes out again; what the last round showed stays."""
         self._machine.next_round()
         self._reader = None
+        self._surrogates = SurrogateJoiner()
         self._done = False
         self.fault = None
 
@@ -279,8 +288,7 @@ class Exchange:
             raise self.refusal(status, headers, body)
         self._observe_answer(status, headers, body)
         try:
-            chunk = completion_in(body)
-            events = self._opening() + self._machine.chunk(chunk) + self._finish(done=True)
+            events = self._opening() + self._whole(body)
             self._show(events, sse.encode_all(events))
             response = final_response(events)
         except GatewayError:
@@ -297,11 +305,34 @@ class Exchange:
             raise GatewayError(str(fault.get("message")), status=502, code=fault.get("code"), type="server_error")
         return response
 
+    def _whole(self, body: bytes) -> list[Event]:
+        """The events of a whole answer; some servers stream it although nobody asked them to."""
+        reader = BodyReader("")
+        try:
+            payloads = [*reader.feed(body), *reader.finish()]
+        except sse.FrameTooLong:
+            payloads = []
+        if not payloads:
+            return self._machine.chunk(completion_in(body)) + self._finish(done=True)
+        events: list[Event] = []
+        for payload in payloads:
+            events += self._payload(payload)
+            if self.fault is not None:
+                return events
+        return events + self._finish(self._done)
+
     def refusal(self, status: int, headers: Headers, body: bytes) -> GatewayError:
         """What the client is told when the upstream refused the request."""
         self._observe_answer(status, headers, body)
         route = self.route
-        error = upstream_error(status, headers, body, upstream=route.profile.name, credential=route.credential)
+        error = upstream_error(
+            status,
+            headers,
+            body,
+            upstream=route.profile.name,
+            credential=route.credential,
+            codex=self._for_codex,
+        )
         return self._discreet(error)
 
     def _discreet(self, error: GatewayError) -> GatewayError:
@@ -340,11 +371,14 @@ class Exchange:
             self._done = True
             return []
         try:
-            chunk = loads(payload)
+            chunk = self._parsed(payload)
         except (ValueError, RecursionError):
             self.ledger.add("dropped", "output", "a line of the upstream's stream that is not JSON")
             return []
-        if isinstance(chunk, dict) and self._machine.has_shown:
+        if self._done:
+            # Behind the end only token counts matter.
+            chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
+        if isinstance(chunk, dict) and self._machine.has_shown and self.streams:
             return self._machine.chunk(chunk)
         if error := error_in(chunk):
             return self._fault_of(error)
@@ -352,6 +386,16 @@ class Exchange:
             return self._machine.chunk(chunk)
         self.ledger.add("dropped", "output", "a line of the upstream's stream that is no JSON object")
         return []
+
+    def _parsed(self, payload: bytes) -> Any:
+        """One payload of the upstream's stream. Raises ValueError and RecursionError."""
+        try:
+            chunk = loads(payload)
+        except UnicodeDecodeError:
+            chunk = loads(payload.decode("utf-8", "replace"))
+            self.ledger.add("repaired", "output", "bytes that are not UTF-8 are replaced")
+        # A lone surrogate can only come escaped.
+        return self._surrogates.join(chunk) if b"\\u" in payload and isinstance(chunk, dict) else chunk
 
     def _end(self) -> Iterator[list[Event]]:
         yield self._opening()
@@ -373,9 +417,9 @@ class Exchange:
         yield self._finish(done)
 
     def _fault_of(self, error: GatewayError) -> list[Event]:
-        """An error that the upstream reports with status 200: the end, unless another round may do better."""
+        """An error that the upstream reports with status 200: the end, unless the client knows nothing of it yet."""
         self._discreet(error)
-        if self._machine.has_shown:
+        if self._machine.has_shown and self.streams:
             return self._machine.fail(error)
         self.fault = error
         return []
@@ -390,6 +434,8 @@ class Exchange:
             self._forgives_draft = False
             self.fault = fault
             return []
+        if self._machine.usage is None:
+            self._machine.prompt_tokens = estimated_tokens(self.chat_body)
         return self._machine.finish(done)
 
     def _opening(self) -> list[Event]:

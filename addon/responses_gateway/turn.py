@@ -57,7 +57,10 @@ _WRONG_ADDRESS = {
 }
 """What mitmproxy says of a TLS handshake that will always fail, and what to do about it."""
 
-_TRANSIENT_STATUS = frozenset({502, 503, 504, 529})
+_TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
+_ANSWERED = frozenset({200, 201, 202, 203})
+"""As good as 200, for clients of chat upstreams: some web frameworks answer every POST with 201."""
+
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
 _MODELS_NAMED = 10
 
@@ -149,9 +152,9 @@ class ServedTurn:
         return self.exchange.fault is not None
 
     def begin(self, status: int, headers: http.Headers) -> bool:
-        self._status = status
+        self._status = 200 if status in _ANSWERED else status
         self._headers = {name.lower(): value for name, value in headers.items()}
-        if status != 200 or not self.streams:
+        if self._status != 200 or not self.streams:
             return False
         try:
             self.exchange.begin(self._headers)

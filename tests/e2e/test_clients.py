@@ -7,11 +7,14 @@ import pytest
 from e2e.client_environment import ClientLibrary
 from e2e.gateway import GatewayProcess
 from upstream import Script, call, reply
+from upstream.answers import completion
 
 LIBRARIES = [
     ClientLibrary("openai_agents_client.py", ["openai-agents==0.24.0"]),
     ClientLibrary("langchain_client.py", ["langchain-openai==1.7.3"]),
     ClientLibrary("pydantic_ai_client.py", ["pydantic-ai-slim[openai]==2.68.0"]),
+    ClientLibrary("llama_index_client.py", ["llama-index-llms-openai==0.8.3"]),
+    ClientLibrary("openai_node_client.mjs", ["openai@7.55.0", "zod@4.6.7"]),
     ClientLibrary("ai_sdk_client.mjs", ["ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4.6.7"]),
 ]
 
@@ -53,3 +56,11 @@ def test_chain(library: ClientLibrary, gateway: GatewayProcess, script: Script, 
         "Hello Ada.",
         "My name?",
     ]
+
+
+def test_an_upstream_that_counts_no_tokens(
+    library: ClientLibrary, gateway: GatewayProcess, script: Script, tmp_path: Path
+) -> None:
+    said = {"index": 0, "message": {"role": "assistant", "content": "Ada."}, "finish_reason": "stop"}
+    script.answer(*[completion({"object": "chat.completion", "choices": [said]})] * 2)
+    assert library.run(tmp_path, f"{gateway.url}/v1", script.model, "chain") == "Ada."

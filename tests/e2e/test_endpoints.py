@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,19 @@ def test_health(start_gateway: StartGateway) -> None:
     assert gone.status == 503
     assert str(port) not in gone.body.decode()
     assert ask(gateway, "GET", "/health").status == 200
+
+
+def test_head_has_the_head_of_get_and_no_body(gateway: GatewayProcess) -> None:
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    with closing(connection):
+        for path, status in (("/healthz", 200), ("/v1/responses", 405), ("/nowhere", 404), ("/healthz", 200)):
+            connection.request("HEAD", path)
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (status, b"")
+            # A body would be taken for the beginning of this answer.
+            connection.request("GET", path)
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (status, True)
 
 
 def test_chat_completions_pass_through(gateway: GatewayProcess, script: Script) -> None:

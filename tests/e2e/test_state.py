@@ -64,6 +64,8 @@ def test_a_chain_with_tools_and_reasoning(client: OpenAI, script: Script) -> Non
     assert script.requests[2].roles() == ["system", "user", "assistant", "tool", "assistant", "user"]
     assert script.requests[3].roles() == ["user", "assistant", "tool", "assistant", "user"]
     assert script.requests[3].text("user") == "Rain?"
+    newest = client.responses.input_items.list(second.id, limit=1).data[0]
+    assert newest.to_dict()["output"] == "snow"
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

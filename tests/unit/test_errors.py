@@ -95,7 +95,9 @@ def test_refusals(status: int, body: Any, expected: tuple[int, str]) -> None:
         error = error_in(body)
         assert error is not None
     else:
-        error = upstream_error(status, {}, raw.encode(), upstream="acme", credential="the key from ACME_KEY")
+        error = upstream_error(
+            status, {}, raw.encode(), upstream="acme", credential="the key from ACME_KEY", codex=True
+        )
     assert (error.status, error.code) == expected
     assert error.message
     if error.code == "rate_limit_exceeded":
@@ -112,6 +114,26 @@ def test_the_same_within_a_stream(status: int, body: Any, expected: tuple[int, s
     assert error is not None
     if expected[1] in ("context_length_exceeded", "rate_limit_exceeded"):
         assert error.code == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (401, openai("Incorrect API key provided."), "invalid_api_key"),
+        (403, openai("Not allowed."), "invalid_api_key"),
+        (404, openai("The model `x` does not exist."), "model_not_found"),
+        (404, {"detail": "Not Found"}, "not_found"),
+    ],
+)
+def test_sdks_have_an_exception_for_it(status: int, body: Any, code: str) -> None:
+    error = upstream_error(status, {}, json.dumps(body).encode(), upstream="acme")
+    assert (error.status, error.code) == (status, code)
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_a_timeout_of_the_upstream_is_no_fault_of_the_request(status: int) -> None:
+    error = upstream_error(status, {}, b"", upstream="acme")
+    assert (error.status, error.code) == (503, "server_error")
 
 
 def test_no_error() -> None:

@@ -1,5 +1,6 @@
 """The exchange driven with any sequence of chunks, faults, silences, rounds and ends: always one proper end."""
 
+import json
 import logging
 from typing import Any
 
@@ -147,3 +148,110 @@ def test_a_fault_while_failing_ends_the_stream_too(monkeypatch: pytest.MonkeyPat
     received = events(sent + one.feed(frame(delta(content=" an"))))
     assert received[-1]["type"] == "response.failed"
     assert [event["sequence_number"] for event in received] == list(range(len(received)))
+
+
+def test_a_character_cut_in_two_is_shown_whole() -> None:
+    one = exchange(tools=[RUN])
+    one.begin({})
+    sent = b"".join(
+        one.feed(frame(payload))
+        for payload in (
+            delta(reasoning_content="a\ud83d"),
+            delta(reasoning_content="\ude00b"),
+            delta(content="c\ud83d"),
+            delta(content=""),
+            delta(content="\ude00d"),
+            call(0, "run", '{"cmd": "\ud83d', "call_1"),
+            call(0, None, '\ude00"}'),
+            delta("tool_calls"),
+        )
+    )
+    received = events(sent + one.feed(DONE) + one.close())
+    check(received)
+    deltas = ["".join(e["delta"] for e in received if e["type"] == f"response.{kind}.delta") for kind in DELTAS]
+    assert deltas == ["a\U0001f600b", "c\U0001f600d", '{"cmd": "\U0001f600"}']
+
+
+DELTAS = ("reasoning_summary_text", "output_text", "function_call_arguments")
+
+
+def test_a_byte_that_is_no_text_costs_one_character_only() -> None:
+    one = exchange()
+    one.begin({})
+    broken = json.dumps(delta(content="caf?")).encode().replace(b"?", b"\xe9")
+    received = events(one.feed(frame(broken)) + one.feed(frame(delta("stop"))) + one.feed(DONE) + one.close())
+    assert received[-1]["response"]["output"][0]["content"][0]["text"] == "caf\ufffd"
+    assert ("repaired", "output") in [(entry.action, entry.field) for entry in one.ledger.entries]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"message": "it broke"}', b'{"error": {"message": "it broke"}}', b"it broke", b'"it broke"']
+)
+def test_an_event_called_error_is_one(data: bytes) -> None:
+    one = exchange()
+    one.begin({})
+    sent = one.feed(frame(delta(content="a")) + b"event: error\ndata: " + data + b"\n\n" + DONE)
+    error = events(sent)[-1]["response"]["error"]
+    assert error == {"code": "server_error", "message": "it broke"}
+
+
+def test_only_token_counts_matter_behind_the_end() -> None:
+    one = exchange()
+    one.begin({})
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    late = frame(delta(content="late")) + frame({"error": "late"}) + frame({"choices": [], "usage": usage})
+    received = events(one.feed(frame(delta(content="a")) + frame(delta("stop")) + DONE + late) + one.close())
+    check(received)
+    response = received[-1]["response"]
+    assert (response["status"], response["output"][0]["content"][0]["text"]) == ("completed", "a")
+    assert response["usage"]["total_tokens"] == 5
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_usage_that_an_upstream_does_not_tell_is_estimated(streaming: bool) -> None:
+    one = exchange(input="x" * 400, stream=streaming)
+    body = b"".join(map(frame, (delta(reasoning_content="abcd"), delta(content="y" * 80), delta("stop")))) + DONE
+    if streaming:
+        one.begin({})
+        response = events(one.feed(body) + one.close())[-1]["response"]
+    else:
+        whole = one.answer(200, {}, body)
+        assert whole is not None
+        response = whole
+    assert response["usage"] == {
+        "input_tokens": 104,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 21,
+        "output_tokens_details": {"reasoning_tokens": 1},
+        "total_tokens": 125,
+    }
+    assert ("added", "usage") in [(entry.action, entry.field) for entry in one.ledger.entries]
+
+
+def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
+    chunks = [delta(content="Hel"), delta(content="lo"), delta("stop")]
+    body = b"".join(map(frame, chunks)) + DONE
+    response = exchange(stream=False).answer(200, {}, body)
+    assert response is not None
+    assert response["output"][0]["content"][0]["text"] == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (frame({"error": {"message": "it broke"}}), "it broke"),
+        (frame(delta(content="half")) + frame({"error": {"message": "it broke"}}), "it broke"),
+        (frame(delta(content="half")), "neither finish_reason"),
+        (b"upstream connect error", "no chat completion: upstream connect error"),
+    ],
+)
+def test_a_broken_stream_that_nobody_asked_for_is_an_error(body: bytes, words: str) -> None:
+    with pytest.raises(GatewayError, match=words):
+        exchange(stream=False).answer(200, {}, body)
+
+
+def test_a_limit_in_a_stream_that_nobody_asked_for_keeps_its_status() -> None:
+    body = frame(delta(content="half")) + frame({"error": {"message": "slow down", "code": 429}})
+    with pytest.raises(GatewayError, match="slow down") as caught:
+        exchange(stream=False).answer(200, {}, body)
+    assert (caught.value.status, caught.value.retry_after) == (429, 10)

@@ -94,7 +94,8 @@ def test_the_field_is_the_declared_one_and_the_ledger_tells() -> None:
     ledger = Ledger()
     translator = machine(BY_PATCH, ledger=ledger)
     events = translator.chunk(call(0, "apply_patch", WRONG, "c1"))
-    events += translator.chunk(delta("tool_calls")) + translator.finish(done=True)
+    counted = {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    events += translator.chunk({**delta("tool_calls"), **counted}) + translator.finish(done=True)
     [arguments] = calls_of(events)
     assert json.loads(arguments) == {"patch": f"*** Begin Patch\n{INNER}*** End Patch\n"}
     assert [(entry.action, entry.field) for entry in ledger.entries] == [

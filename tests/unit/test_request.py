@@ -480,6 +480,10 @@ def test_a_parameter_in_ascii() -> None:
         (b'{"model":"m","input":[{"role":"user","content":[{"type":"text","text":1}]}]}', "input[0].content[0].text"),
         (b'{"model":"m","input":[{"type":"function_call","call_id":"c"}]}', "input[0].name"),
         (b'{"model":"m","input":[{"type":"function_call_output","call_id":"c","output":3}]}', "input[0].output"),
+        (b'{"model":"m","input":"x","tool_choice":"sometimes"}', "tool_choice"),
+        (b'{"model":"m","input":"x","metadata":{"a":5}}', "metadata.a"),
+        (b'{"model":"m","input":"x","presence_penalty":1e400}', "presence_penalty"),
+        (b'{"model":"m","input":"x","user":' + b"[" * 300 + b"]" * 300 + b"}", None),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_with_its_parameter(body: bytes, param: str | None) -> None:
@@ -487,12 +491,29 @@ def test_a_wrong_request_is_refused_with_its_parameter(body: bytes, param: str |
         parse_request(body)
     assert caught.value.status == 400
     assert caught.value.param == param
+    assert "_item_tag" not in caught.value.message
+
+
+def test_json_that_is_nested_too_deeply_is_called_so() -> None:
+    body = b'{"model":"m","input":"x","metadata":' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}"
+    with pytest.raises(GatewayError, match="recursion") as caught:
+        parse_request(body)
+    assert caught.value.code == "invalid_json"
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"tools": [{}]}, "tools[0].type"),
+        ({"tools": [{"type": 5}]}, "tools[0].type"),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "a", "parameters": "{}"}]}, "tools[0].parameters"),
+        ({"tools": [{"type": "function", "name": "a", "strict": "yes"}]}, "tools[0].strict"),
+        ({"tools": [{"type": "function", "name": "a", "description": 5}]}, "tools[0].description"),
+        ({"tool_choice": {"name": "a"}, "tools": [{"type": "function", "name": "a"}]}, "tool_choice.type"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
+        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": "{}"}}}, "text.format.schema"),
         ({"tool_choice": "sometimes", "tools": [{"type": "function", "name": "a"}]}, "tool_choice"),
         (
             {"tool_choice": {"type": "function", "name": "b"}, "tools": [{"type": "function", "name": "a"}]},

@@ -56,10 +56,13 @@ ENDPOINTS = (
 
 
 async def serve(call: Call, runtime: Runtime) -> Outcome:
-    """Find what serves `call`, and let it. Raises GatewayError with what the client is to be told."""
+    """Find what serves `call`, and let it; HEAD asks as GET does. Raises GatewayError with what the client is to be
+    told.
+    """
+    method = "GET" if call.method == "HEAD" else call.method
     matches = [(endpoint, match) for endpoint in ENDPOINTS if (match := endpoint.path.fullmatch(call.path)) is not None]
     for endpoint, match in matches:
-        if endpoint.method == call.method:
+        if endpoint.method == method:
             return await endpoint.handler(call, runtime, *match.groups())
     if not matches:
         raise GatewayError(f"Unknown path: {call.method} {call.target}", 404, "not_found")

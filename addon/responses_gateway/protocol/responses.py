@@ -338,15 +338,15 @@ class ResponsesRequest(Wire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: list[JsonObject] | None = None
-    tool_choice: str | JsonObject | None = None
+    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     stop: str | list[str] | None = None
     seed: int | None = None
     n: Annotated[int, Field(ge=1)] | None = None
@@ -360,7 +360,7 @@ class ResponsesRequest(Wire):
     conversation: str | JsonObject | None = None
     prompt: JsonObject | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    metadata: JsonObject | None = None
+    metadata: dict[str, str] | None = None
     client_metadata: JsonObject | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -385,6 +385,8 @@ def parse_request(body: bytes) -> ResponsesRequest:
         return ResponsesRequest.model_validate_json(dumps(value))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise GatewayError(f"The request body cannot be read: {first['msg']}.", code="invalid_json") from None
         raise _invalid(first["loc"], first["type"], first["msg"]) from None
 
 
@@ -396,13 +398,17 @@ def items_of(output: list[JsonObject]) -> list[Item]:
 _TAGS = frozenset(item.__name__ for item in _ITEMS.values()) | frozenset(_PARTS) | {"text", "unknown", "UnknownItem"}
 
 
+_PLAIN_WORDS: Mapping[str, str] = {"union_tag_invalid": "Input should be an object"}
+"""Instead of pydantic's words, where they speak of this module's own names."""
+
+
 def _invalid(loc: tuple[int | str, ...], kind: str, message: str) -> GatewayError:
     param = _param(loc)
     if not param:
         return GatewayError("The request body must be a JSON object.", code="invalid_type")
     if kind == "missing":
         return GatewayError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
-    message = message.removeprefix("Value error, ")
+    message = _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
     return GatewayError(f"Invalid value for '{param}': {message}.", code="invalid_value", param=param)
 
 

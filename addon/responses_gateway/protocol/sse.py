@@ -1,12 +1,12 @@
 """Server-sent events: bytes to data payloads, and events to bytes.
 
 Reading follows the WHATWG's event stream format (CR, LF and CRLF, comments, several data lines) and forgives a last
-frame without its blank line. Only `data` matters on the chat wire.
+frame without its blank line. Only `data` matters on the chat wire, and whether the event is called `error`.
 """
 
 from collections.abc import Iterable
 
-from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.protocol.json import JsonObject, dumps, loads
 
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes of one frame; a server that never ends a line must not fill the memory."""
@@ -26,6 +26,7 @@ class SseDecoder:
         self._tail_size = 0
         self._data: list[bytes] = []
         self._data_size = 0
+        self._is_error = False
         self._skip_lf = False
         self._started = False
 
@@ -85,6 +86,9 @@ class SseDecoder:
         data = b"\n".join(self._data)
         self._data.clear()
         self._data_size = 0
+        if self._is_error:
+            self._is_error = False
+            return _as_error(data) if data else b""
         return data
 
     def _take(self, line: bytes) -> None:
@@ -94,6 +98,17 @@ class SseDecoder:
             self._data_size += len(value)
             if self._data_size > MAX_FRAME:
                 raise FrameTooLong(f"an event of the stream is longer than {MAX_FRAME} bytes")
+        elif line.startswith(b"event:"):
+            self._is_error = line[6:].strip() == b"error"
+
+
+def _as_error(data: bytes) -> bytes:
+    """The data of an event called `error`, in the shape that says so by itself."""
+    try:
+        fault = loads(data)
+    except (ValueError, RecursionError):
+        fault = data.decode("utf-8", "replace")
+    return data if isinstance(fault, dict) and "error" in fault else dumps({"error": fault})
 
 
 def _terminated(lines: list[bytes]) -> tuple[list[bytes], bytes]:

@@ -35,10 +35,13 @@ class GatewayHttp1Server(Http1Server):
         self._error_response = error_response
         self.chunked = False
         """Whether the body of the response at hand goes out in chunks."""
+        self._bodiless = False
 
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, ResponseData) and self.chunked:
             yield commands.SendData(self.conn, chunk(event.data))
+            return
+        if isinstance(event, ResponseData) and self._bodiless:
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
@@ -47,7 +50,9 @@ class GatewayHttp1Server(Http1Server):
                 headers.pop("transfer-encoding", None)
                 headers["connection"] = "close"
             # Asking the headers for every piece of a stream costs more than all else here.
-            self.chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+            # A body in answer to HEAD would be taken for the next answer.
+            self._bodiless = self.request is not None and self.request.method == "HEAD"
+            self.chunked = not self._bodiless and "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pydantic import TypeAdapter
 
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.protocol.responses import Item, Message, Wire
+from responses_gateway.protocol.responses import CallOutput, Item, Message, Wire
 
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 
@@ -40,11 +40,21 @@ def _stored(item: Wire, new_id: Callable[[str], str]) -> JsonObject:
         stored["id"] = new_id(_PREFIXES.get(kind, "item"))
     if isinstance(item, Message):
         stored["content"] = [_part(part, item.role) for part in stored.get("content", ())]
+    if isinstance(item, CallOutput):
+        stored["output"] = _output(stored.get("output"))
     if kind == "reasoning":
         stored.setdefault("summary", [])
     if kind not in _WITHOUT_STATUS and not stored.get("status"):
         stored["status"] = "completed"
     return stored
+
+
+def _output(output: object) -> object:
+    """The output of a call; plain text as the string that clients send and look for."""
+    match output:
+        case [{"type": "input_text", "text": str() as text, **rest}] if not rest:
+            return text
+    return output
 
 
 def _part(part: JsonObject, role: str) -> JsonObject:

@@ -2,7 +2,7 @@
 
 What Codex does with each status and code was measured: a 400 is shown and not repeated; `context_length_exceeded`
 leads to compaction; a 429 is repeated only with Retry-After; 401, 403 and 404 are repeated six times, which helps
-nobody.
+nobody, so that Codex gets 400 for them. SDKs repeat none of these, and have an exception of its own for each.
 """
 
 import re
@@ -149,6 +149,9 @@ def _words(error: object) -> tuple[str, str, int]:
 _PUBLIC_CODES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt", "context_length_exceeded"})
 """Those of OpenAI's codes for a failed response that a chat upstream can cause; its types forget the last one."""
 
+_OWN_EXCEPTIONS = frozenset({401, 403, 404})
+"""Permanent faults that SDKs tell apart by their status."""
+
 _CODEX_CODES = _PUBLIC_CODES | {"insufficient_quota", "model_not_found"}
 
 
@@ -167,7 +170,13 @@ def failed_response_error(error: GatewayError, *, codex: bool) -> JsonObject:
 
 
 def upstream_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, upstream: str, credential: str = "the request"
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    upstream: str,
+    credential: str = "the request",
+    codex: bool = False,
 ) -> GatewayError:
     """The error for a refused request. `upstream` names the provider, `credential` what it was shown as a key."""
     try:
@@ -182,12 +191,15 @@ def upstream_error(
     else:
         message, code = _plain(body), ""
     error = classify(status, message or f"HTTP status {status} without a message", code, _retry_after(headers))
+    if status in _OWN_EXCEPTIONS and error.status == 400 and not codex:
+        error.status = status
     if status in (401, 403):
         error.message = f"{upstream} refused {credential} (HTTP {status}): {error.message}"
     else:
         error.message = f"{upstream} answered HTTP {status}: {error.message}"
     if 300 <= status < 400:
-        error.message += f" It redirects to {headers.get('location', 'nowhere')}; is the base URL right?"
+        where = headers.get("location", "nowhere")
+        error.message = f"{error.message.rstrip('. ')}. It redirects to {where}; is the base URL right?"
     return error
 
 
@@ -211,7 +223,7 @@ def classify(status: int, message: str, code: str, retry_after: float | None = N
         return GatewayError(message, 400, "model_not_found", "model")
     if status in (401, 403):
         return GatewayError(message, 400, "invalid_api_key", type="authentication_error")
-    if status in (503, 529) or (status >= 500 and _OVERLOAD.search(evidence)):
+    if status in (408, 425, 503, 529) or (status >= 500 and _OVERLOAD.search(evidence)):
         return GatewayError(message, 503, "server_error", type="server_error", retry_after=retry_after)
     if 400 <= status < 500 or (status == 500 and _REQUEST_FAULT.search(evidence)):
         named = {404: "not_found", 500: ""}.get(status, code)

@@ -11,7 +11,7 @@ from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.chat import ChatMessage, ChatTool
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.providers.profile import ToolsProfile
-from responses_gateway.translate.tools import Kind, Tool, ToolTable
+from responses_gateway.translate.tools import Kind, Tool, ToolTable, missing
 from responses_gateway.translate.web_search import WEB_SEARCH_TYPES
 
 type Mode = Literal["auto", "none", "required"]
@@ -120,8 +120,10 @@ class ToolOffer:
         if choice is None:
             return None, None
         if isinstance(choice, str):
-            return _mode(choice, "tool_choice"), None
-        if choice.get("type") == "allowed_tools":
+            return choice, None
+        if not isinstance(choice.get("type"), str):
+            raise missing("tool_choice.type")
+        if choice["type"] == "allowed_tools":
             return self._allowed(choice)
         tool = self._named(choice)
         if tool is not None:
@@ -139,13 +141,9 @@ class ToolOffer:
         inner = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
         named = inner.get("tools")
         if not isinstance(named, list):
-            raise GatewayError(
-                "Missing required parameter: 'tool_choice.tools'.",
-                code="missing_required_parameter",
-                param="tool_choice.tools",
-            )
+            raise missing("tool_choice.tools")
         allowed = [tool for entry in named if isinstance(entry, dict) and (tool := self._named(entry))]
-        mode = _mode(inner.get("mode", "auto"), "tool_choice.mode")
+        mode = _mode(inner.get("mode", "auto"))
         return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed
 
     def _named(self, choice: JsonObject) -> Tool | None:
@@ -158,14 +156,14 @@ class ToolOffer:
         return self.table.find(kind, namespace if isinstance(namespace, str) else None, _name_in(choice))
 
 
-def _mode(value: object, param: str) -> Mode:
+def _mode(value: object) -> Mode:
     match value:
         case "auto" | "none" | "required":
             return value
     raise GatewayError(
-        f"Invalid value for '{param}': '{value}'. Supported values: 'none', 'auto', 'required'.",
+        f"Invalid value for 'tool_choice.mode': '{value}'. Supported values: 'none', 'auto', 'required'.",
         code="invalid_value",
-        param=param,
+        param="tool_choice.mode",
     )
 
 

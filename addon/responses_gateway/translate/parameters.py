@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from responses_gateway.errors import GatewayError
 from responses_gateway.ledger import Ledger
 from responses_gateway.models.card import ModelCard
 from responses_gateway.protocol.json import JsonObject, dumps_text
@@ -158,8 +159,6 @@ class ParameterTranslator:
     def _response_format(self, wanted: JsonObject) -> JsonObject | None:
         kind = _format_kind(wanted)
         if kind is None:
-            if wanted.get("type", "text") != "text":
-                self.ledger.add("dropped", "text.format", f"unknown type {wanted['type']}")
             return None
         held = self._held_format(kind)
         if held == "none":
@@ -248,8 +247,21 @@ class ParameterTranslator:
 
 
 def _format_kind(wanted: JsonObject) -> str | None:
-    kind = wanted.get("type")
-    return kind if kind in ("json_object", "json_schema") else None
+    """The kind of JSON that is wanted; None for plain text. Raises GatewayError for what asks for neither."""
+    kind = wanted.get("type") if wanted else "text"
+    if kind not in ("text", "json_object", "json_schema"):
+        raise GatewayError(
+            f"Invalid value for 'text.format.type': '{kind}'. Supported values: 'text', 'json_object', 'json_schema'.",
+            code="invalid_value",
+            param="text.format.type",
+        )
+    if kind == "json_schema" and not isinstance(wanted.get("schema"), dict):
+        raise GatewayError(
+            "Invalid value for 'text.format.schema': Input should be an object.",
+            code="invalid_value",
+            param="text.format.schema",
+        )
+    return None if kind == "text" else str(kind)
 
 
 _ASKED_AS: Mapping[str, str] = {

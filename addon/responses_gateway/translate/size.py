@@ -4,6 +4,8 @@ The estimate is four bytes of UTF-8 per token: about right for English and code 
 most other scripts. A picture counts as 1,000 tokens, whatever its bytes.
 """
 
+from collections.abc import Sequence
+
 from responses_gateway.protocol.json import JsonObject, dumps
 
 BYTES_PER_TOKEN = 4
@@ -37,3 +39,23 @@ def prompt_text(body: JsonObject) -> tuple[list[str], int]:
         for call in message.get("tool_calls", ()):
             text += [call["function"]["name"], call["function"]["arguments"]]
     return text, pictures
+
+
+def estimated_usage(prompt_tokens: int, output: Sequence[JsonObject]) -> JsonObject:
+    """The Responses usage object of an answer with these items, for an upstream that counts nothing."""
+    thought = sum(_item_size(item) for item in output if item["type"] == "reasoning") // BYTES_PER_TOKEN
+    said = sum(_item_size(item) for item in output if item["type"] != "reasoning") // BYTES_PER_TOKEN
+    return {
+        "input_tokens": prompt_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": said + thought,
+        "output_tokens_details": {"reasoning_tokens": thought},
+        "total_tokens": prompt_tokens + said + thought,
+    }
+
+
+def _item_size(item: JsonObject) -> int:
+    """Bytes of what the model wrote for an output item."""
+    parts = [part.get("text") or part.get("refusal") for part in item.get("content") or ()]
+    fields = [item.get(name) for name in ("name", "arguments", "input")]
+    return sum(len(text.encode("utf-8", "replace")) for text in (*parts, *fields) if isinstance(text, str))

@@ -5,7 +5,11 @@ from responses_gateway.protocol.responses import ResponsesRequest
 
 
 class Snapshot:
-    """Renders the Response object of one turn at any moment. Every field is present; null where there is nothing."""
+    """Renders the Response object of one turn at any moment.
+
+    Every field of the Open Responses specification is present, null where there is nothing; `user`, which it does not
+    have, only when the client sent one.
+    """
 
     def __init__(self, request: ResponsesRequest, response_id: str, created_at: int) -> None:
         self.id = response_id
@@ -68,7 +72,7 @@ def _settings(request: ResponsesRequest) -> JsonObject:
         "top_logprobs": request.top_logprobs or 0,
         "top_p": _given(request.top_p, 1.0),
         "truncation": request.truncation or "disabled",
-        "user": request.user,
+        **({"user": request.user} if request.user is not None else {}),
     }
 
 

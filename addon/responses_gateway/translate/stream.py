@@ -15,6 +15,7 @@ from responses_gateway.translate.hearing import Hearing
 from responses_gateway.translate.items import Event, ItemStatus, NewId, Output
 from responses_gateway.translate.markup import TextCall
 from responses_gateway.translate.options import StreamOptions
+from responses_gateway.translate.size import estimated_usage
 from responses_gateway.translate.snapshot import Snapshot
 from responses_gateway.translate.stage import Stage
 from responses_gateway.translate.structured import NonCompliantAnswer
@@ -69,6 +70,8 @@ class ChatToResponses:
         """The response's status, once its terminal event was made."""
         self.usage: JsonObject | None = None
         """The usage of all upstream rounds so far, in the Responses shape."""
+        self.prompt_tokens = 0
+        """How large the prompt is about, for an upstream that does not tell."""
         self._stage = Stage(self._output, tools, ledger, options, new_id)
         self._search: SearchCall | None = None
         self._begin_round()
@@ -281,6 +284,10 @@ class ChatToResponses:
     def _terminate(self, verdict: Verdict) -> None:
         cut = verdict in ("max_output_tokens", "content_filter")
         self.terminal = "incomplete" if cut else "completed"
+        if self.usage is None:
+            # Clients rely on it: some fail without, Codex compacts by it.
+            self.usage = estimated_usage(self.prompt_tokens, self._output.items)
+            self._ledger.add("added", "usage", "an estimate: the upstream tells none")
         response = self._snapshot.render(
             self.terminal,
             output=self._output.items,

@@ -6,7 +6,7 @@ guessed from names.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -74,6 +74,12 @@ _SEARCH_SCHEMA: JsonObject = {
 }
 _ANY_OBJECT: JsonObject = {"type": "object", "properties": {}}
 
+_FUNCTION_FIELDS: Mapping[str, tuple[type, str]] = {
+    "description": (str, "a valid string"),
+    "parameters": (dict, "an object"),
+    "strict": (bool, "a valid boolean"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -128,14 +134,14 @@ class ToolTable:
         match kind:
             case "function":
                 flat = raw["function"] if isinstance(raw.get("function"), dict) else raw
-                strict = flat.get("strict")
+                _check(flat, path, _FUNCTION_FIELDS)
                 self._add(
                     "function",
                     inside,
                     _name(flat, path),
                     _object_schema(flat.get("parameters")),
                     _text(flat.get("description")),
-                    strict if isinstance(strict, bool) else None,
+                    flat.get("strict"),
                 )
             case "custom":
                 self._add("custom", inside, _name(raw, path), _input_schema(raw), _custom_description(raw))
@@ -162,8 +168,9 @@ class ToolTable:
                 for function in hosted_functions(self.search):
                     self._add("web_search", None, function.name, function.schema, function.description)
             case _:
-                label = f"tools.{kind}" if isinstance(kind, str) else path
-                self.ledger.add("dropped", label, "no chat upstream runs this hosted tool")
+                if not isinstance(kind, str):
+                    raise missing(f"{path}.type")
+                self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
 
     def _add(
         self,
@@ -281,10 +288,23 @@ def _key(name: str) -> str:
 def _name(raw: JsonObject, path: str) -> str:
     name = raw.get("name")
     if not isinstance(name, str) or not name:
-        raise GatewayError(
-            f"Missing required parameter: '{path}.name'.", code="missing_required_parameter", param=f"{path}.name"
-        )
+        raise missing(f"{path}.name")
     return name
+
+
+def missing(param: str) -> GatewayError:
+    """The error for a request without `param`."""
+    return GatewayError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+
+
+def _check(raw: JsonObject, path: str, fields: Mapping[str, tuple[type, str]]) -> None:
+    """Raises GatewayError for a field of the wrong type; the upstream's error would name another place."""
+    for name, (kind, words) in fields.items():
+        value = raw.get(name)
+        if value is not None and not isinstance(value, kind):
+            param = f"{path}.{name}"
+            message = f"Invalid value for '{param}': Input should be {words}."
+            raise GatewayError(message, code="invalid_value", param=param)
 
 
 def _text(value: object) -> str:
