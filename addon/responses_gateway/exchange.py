@@ -14,14 +14,14 @@ from responses_gateway.chat_request import COMPACTION, chat_request, whole_reque
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.inspection.observer import Observer
 from responses_gateway.protocol import encoding, sse
-from responses_gateway.protocol.body import BodyReader
-from responses_gateway.protocol.json import JsonObject, loads
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item, ResponsesRequest, items_of
 from responses_gateway.routing import Route, Router
 from responses_gateway.sessions import Session, Sessions, session_id
 from responses_gateway.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
+from responses_gateway.translate.answer_reader import AnswerReader
 from responses_gateway.translate.compaction import CompactionOutput, asks_for_compaction
 from responses_gateway.translate.completion import completion_in, final_response
 from responses_gateway.translate.errors import error_in, upstream_error
@@ -32,7 +32,6 @@ from responses_gateway.translate.size import estimated_tokens
 from responses_gateway.translate.snapshot import Snapshot
 from responses_gateway.translate.stream import ChatToResponses
 from responses_gateway.translate.structured import NonCompliantAnswer
-from responses_gateway.translate.surrogates import SurrogateJoiner
 from responses_gateway.translate.web_search import Finding, SearchCall, SearchSettings
 from responses_gateway.upstream_lists import UpstreamLists
 from responses_gateway.upstreams import request_headers
@@ -103,9 +102,8 @@ class Exchange:
         self.response: JsonObject | None = None
         """The response, when what was found was all that it waited for."""
         self._started = False
-        self._done = False
-        self._reader: BodyReader | None = None
-        self._surrogates = SurrogateJoiner()
+        self._reader: AnswerReader | None = None
+        self._closed = False
         self._forgives_empty = True
         self._forgives_draft = True
         self.fault: GatewayError | None = None
@@ -185,8 +183,7 @@ class Exchange:
         """The request goes out again; what the last round showed stays."""
         self._machine.next_round()
         self._reader = None
-        self._surrogates = SurrogateJoiner()
-        self._done = False
+        self._closed = False
         self.fault = None
 
     # What the gateway finds itself ------------------------------------------------------------------------------------
@@ -231,7 +228,7 @@ class Exchange:
     @property
     def settled(self) -> bool:
         """Whether the upstream has said how its answer ends; token counts may still follow."""
-        return self._done or self._machine.finished
+        return self._machine.finished or (self._reader is not None and self._reader.done)
 
     @property
     def flows(self) -> bool:
@@ -255,7 +252,7 @@ class Exchange:
     def begin(self, headers: Headers) -> None:
         """The upstream answers with status 200; what follows goes to `feed` and `close`."""
         self.observer.round_answered(200, headers)
-        self._reader = BodyReader(headers.get("content-encoding", ""))
+        self._reader = AnswerReader(headers.get("content-encoding", ""), self.ledger)
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes of a streamed answer; returns those for the client."""
@@ -288,7 +285,7 @@ class Exchange:
             raise self.refusal(status, headers, body)
         self._observe_answer(status, headers, body)
         try:
-            events = self._opening() + self._whole(body)
+            events = [event for made in self._whole(body) for event in made]
             self._show(events, sse.encode_all(events))
             response = final_response(events)
         except GatewayError:
@@ -305,21 +302,19 @@ class Exchange:
             raise GatewayError(str(fault.get("message")), status=502, code=fault.get("code"), type="server_error")
         return response
 
-    def _whole(self, body: bytes) -> list[Event]:
-        """The events of a whole answer; some servers stream it although nobody asked them to."""
-        reader = BodyReader("")
+    def _whole(self, body: bytes) -> Iterator[list[Event]]:
+        """A whole answer; some servers stream it although nobody asked them to."""
+        yield self._opening()
+        self._reader = reader = AnswerReader("", self.ledger)
         try:
-            payloads = [*reader.feed(body), *reader.finish()]
+            chunks = [*reader.feed(body), *reader.finish()]
         except sse.FrameTooLong:
-            payloads = []
-        if not payloads:
-            return self._machine.chunk(completion_in(body)) + self._finish(done=True)
-        events: list[Event] = []
-        for payload in payloads:
-            events += self._payload(payload)
+            chunks = []
+        for chunk in chunks or [completion_in(body)]:
+            yield self._take(chunk)
             if self.fault is not None:
-                return events
-        return events + self._finish(self._done)
+                return
+        yield self._finish(reader.done)
 
     def refusal(self, status: int, headers: Headers, body: bytes) -> GatewayError:
         """What the client is told when the upstream refused the request."""
@@ -357,27 +352,17 @@ class Exchange:
     def _read(self, data: bytes) -> Iterator[list[Event]]:
         yield self._opening()
         reader = self._reader
-        if reader is None or self.ended or self.fault is not None:
+        if reader is None or self._closed or self.ended or self.fault is not None:
             return
-        for payload in reader.feed(data):
-            yield self._payload(payload)
+        for chunk in reader.feed(data):
+            yield self._take(chunk)
             if self.fault is not None:
                 return
-        if self._done and self._machine.usage is not None:
+        if reader.done and self._machine.usage is not None:
             yield self._finish(done=True)
 
-    def _payload(self, payload: bytes) -> list[Event]:
-        if payload.strip() == b"[DONE]":
-            self._done = True
-            return []
-        try:
-            chunk = self._parsed(payload)
-        except (ValueError, RecursionError):
-            self.ledger.add("dropped", "output", "a line of the upstream's stream that is not JSON")
-            return []
-        if self._done:
-            # Behind the end only token counts matter.
-            chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
+    def _take(self, chunk: Any) -> list[Event]:
+        """One JSON value of the upstream's answer."""
         if isinstance(chunk, dict) and self._machine.has_shown and self.streams:
             return self._machine.chunk(chunk)
         if error := error_in(chunk):
@@ -387,34 +372,19 @@ class Exchange:
         self.ledger.add("dropped", "output", "a line of the upstream's stream that is no JSON object")
         return []
 
-    def _parsed(self, payload: bytes) -> Any:
-        """One payload of the upstream's stream. Raises ValueError and RecursionError."""
-        try:
-            chunk = loads(payload)
-        except UnicodeDecodeError:
-            chunk = loads(payload.decode("utf-8", "replace"))
-            self.ledger.add("repaired", "output", "bytes that are not UTF-8 are replaced")
-        # A lone surrogate can only come escaped.
-        return self._surrogates.join(chunk) if b"\\u" in payload and isinstance(chunk, dict) else chunk
-
     def _end(self) -> Iterator[list[Event]]:
         yield self._opening()
-        reader, self._reader = self._reader, None
-        if reader is None or self.ended or self.fault is not None:
+        reader = self._reader
+        if reader is None or self._closed or self.ended or self.fault is not None:
             return
-        for payload in reader.finish():
-            yield self._payload(payload)
-        if self.ended or self.fault is not None:
-            return
-        done = self._done
-        if reader.kind in ("json", "other"):
-            try:
-                yield self._machine.chunk(completion_in(reader.body()))
-                done = True
-            except GatewayError as error:
-                yield self._fault_of(error)
-                return
-        yield self._finish(done)
+        self._closed = True
+        try:
+            for chunk in reader.finish():
+                yield self._take(chunk)
+        except GatewayError as error:
+            yield self._fault_of(error)
+        if not self.ended and self.fault is None:
+            yield self._finish(reader.done)
 
     def _fault_of(self, error: GatewayError) -> list[Event]:
         """An error that the upstream reports with status 200: the end, unless the client knows nothing of it yet."""

@@ -1,0 +1,63 @@
+"""An upstream's answer as the JSON values that it consists of."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from responses_gateway.ledger import Ledger
+from responses_gateway.protocol.body import BodyReader
+from responses_gateway.protocol.json import loads
+from responses_gateway.translate.completion import completion_in
+from responses_gateway.translate.surrogates import SurrogateJoiner
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The beginning of half a pair; it can only come escaped."""
+
+
+class AnswerReader:
+    """Reads the body of one round's answer, in whatever pieces it comes; leaves out what is no JSON."""
+
+    def __init__(self, content_encoding: str, ledger: Ledger) -> None:
+        """Raises ValueError for an encoding that is not known."""
+        self._body = BodyReader(content_encoding)
+        self._ledger = ledger
+        self._surrogates = SurrogateJoiner()
+        self.done = False
+        """Whether the upstream has said that its answer is complete."""
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """The chunks that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
+        return self._chunks(self._body.feed(data))
+
+    def finish(self) -> Iterator[Any]:
+        """What is left at the end of the body, or all of it as a completion. Raises GatewayError if it is none."""
+        yield from self._chunks(self._body.finish())
+        if self._body.kind in ("json", "other"):
+            yield completion_in(self._body.body())
+            self.done = True
+
+    def _chunks(self, payloads: Iterable[bytes]) -> Iterator[Any]:
+        for payload in payloads:
+            if payload.strip() == b"[DONE]":
+                self.done = True
+                continue
+            try:
+                chunk = self._parsed(payload)
+            except (ValueError, RecursionError):
+                self._ledger.add("dropped", "output", "a line of the upstream's stream that is not JSON")
+                continue
+            if self.done:
+                # Behind the end only token counts matter.
+                chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
+            yield chunk
+
+    def _parsed(self, payload: bytes) -> Any:
+        """Raises ValueError and RecursionError."""
+        try:
+            chunk = loads(payload)
+        except UnicodeDecodeError:
+            chunk = loads(payload.decode("utf-8", "replace"))
+            self._ledger.add("repaired", "output", "bytes that are not UTF-8 are replaced")
+        if b"\\u" in payload and _SURROGATE.search(payload) and isinstance(chunk, dict):
+            return self._surrogates.join(chunk)
+        return chunk
