@@ -207,7 +207,14 @@ class ShellCallItem(ObjectCallItem):
 
     def _item(self, status: str, text: str) -> JsonObject:
         action = {"commands": [], "timeout_ms": None, "max_output_length": None, **self._arguments(text)}
-        return {"id": self.id, "type": "shell_call", "status": status, "call_id": self.call_id, "action": action}
+        return {
+            "id": self.id,
+            "type": "shell_call",
+            "status": status,
+            "call_id": self.call_id,
+            "action": action,
+            "environment": None,
+        }
 
 
 class ApplyPatchCallItem(ObjectCallItem):

@@ -49,6 +49,7 @@ class _Turn:
     """Reasoning behind the text: it belongs to a call that follows, or to another message, which is another turn."""
     texts: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    call_ids: set[str | None] = field(default_factory=set)
     answered: bool = False
     """A result of one of the calls was seen: what the assistant says next is another turn."""
 
@@ -110,6 +111,7 @@ class MessageTranslator:
                 if self._turn.answered:
                     self._end_turn()
                 self._turn.calls.append(item)
+                self._turn.call_ids.add(_call_id(item))
             case wire.CallOutput() | wire.ShellCallOutput() | wire.ApplyPatchCallOutput() | wire.ToolSearchOutput():
                 self._output(position, item)
             case wire.AgentMessage():
@@ -157,7 +159,7 @@ class MessageTranslator:
     def _output(self, position: int, item: Output) -> None:
         if position in self._used:
             return
-        if any(_call_id(call) == _output_id(item) for call in self._turn.calls):
+        if _output_id(item) in self._turn.call_ids:
             self._turn.answered = True
             return
         self._end_turn()
