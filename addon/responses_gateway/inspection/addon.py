@@ -111,7 +111,7 @@ class Inspector:
         self._end(flow)
 
     def _end(self, flow: http.HTTPFlow) -> None:
-        turn = self._turns.pop(flow, None)
+        turn = self._turns.get(flow)
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
         if turn is not None:
