@@ -29,14 +29,15 @@ from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Exchange, Runtime, Watch
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
-from responses_gateway.listening import announce_only_loopback, keep_to_loopback
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
+from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
+from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
+from responses_gateway.proxy.shutdown import end_turns
 from responses_gateway.relay import RelayTurn
-from responses_gateway.replay import Replays, listener_of
 from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.routing import Router
 from responses_gateway.sessions import Sessions
@@ -48,7 +49,6 @@ from responses_gateway.settings import (
     load_settings,
     unknown_options,
 )
-from responses_gateway.shutdown import end_turns
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
 from responses_gateway.turn import Means, ServedTurn, error_response

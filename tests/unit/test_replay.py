@@ -4,7 +4,7 @@ import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
-from responses_gateway.replay import listener_of
+from responses_gateway.proxy.replay import listener_of
 
 THEN = "reverse:https://then.example"
 TODAY = "reverse:https://today.example@4141"
