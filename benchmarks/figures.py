@@ -50,7 +50,7 @@ class Figures:
     """Of one target; seconds and bytes."""
 
     streams: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    requests: dict[int, dict[str, float]] = field(default_factory=dict)
+    requests: dict[int, dict[str, float | None]] = field(default_factory=dict)
     capacity: int | None = None
     """The most streams that were carried."""
     start: float | None = None

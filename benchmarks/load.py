@@ -74,8 +74,9 @@ class Requests:
 
     first_event: list[float]
     first_delta: list[float]
-    cpu: float
-    """Of the server, per request."""
+    cpu: float | None
+    """Of the server, per request; None if one of its processes has ended meanwhile, and taken its account with it."""
+
     errors: int
 
 
@@ -123,10 +124,11 @@ class Load:
         deadline = time.monotonic_ns() + 600 * _SECOND
         result = _result(self._client(target, body, connections, repeat, 1, 0, 0, 0, deadline))
         done = max(1, result["completed"])
+        used = _cpu(target) - before
         return Requests(
             [value / _SECOND for value in result["first_event"]],
             [value / _SECOND for value in result["first_delta"]],
-            (_cpu(target) - before) / done,
+            used / done if used >= 0 else None,
             result["errors"],
         )
 

@@ -16,7 +16,7 @@ _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-c
 
 
 class RelayTurn:
-    """`layer.Turn` for a request that is not translated: one round, no heartbeats.
+    """`contract.Turn` for a request that is not translated: one round, no heartbeats.
 
     `settled` stays False: how the answer of another protocol ends is not known here.
     """

@@ -102,7 +102,7 @@ class _Fault:
 
 
 class ServedTurn:
-    """Serves one exchange; `layer.Turn` for the proxy layer."""
+    """Serves one exchange; `contract.Turn` for the proxy layer."""
 
     def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], means: Means) -> None:
         self.exchange = exchange

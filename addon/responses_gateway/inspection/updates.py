@@ -10,10 +10,10 @@ from mitmproxy import http
 INTERVAL = 0.25
 """Seconds between two looks at what has changed."""
 
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds after which a change is shown, whatever that costs."""
 
-SHARE = 0.03
+SHARE = 0.02
 """Of this process's CPU time that goes into showing what runs; mitmweb hashes both bodies of a flow each time."""
 
 _SAVINGS = 0.02
