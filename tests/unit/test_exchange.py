@@ -175,6 +175,25 @@ def test_a_character_cut_in_two_is_shown_whole() -> None:
 DELTAS = ("reasoning_summary_text", "output_text", "function_call_arguments")
 
 
+def test_half_a_character_stays_in_its_place() -> None:
+    one = exchange()
+    one.begin({})
+    sent = b"".join(one.feed(frame(delta(content=text))) for text in ("a\ud83d", "b", "c"))
+    received = events(sent + one.feed(frame(delta("stop"))) + one.feed(DONE) + one.close())
+    assert received[-1]["response"]["output"][0]["content"][0]["text"] == "a\ufffdbc"
+
+
+@pytest.mark.parametrize("end", [DONE, b""])
+def test_half_a_character_at_the_end_is_on_the_record(end: bytes) -> None:
+    one = exchange()
+    one.begin({})
+    one.feed(frame(delta(content="a\ud83d")) + frame(delta("stop")) + end)
+    one.close()
+    assert [entry.why for entry in one.ledger.entries if entry.action == "dropped"] == [
+        "half a character, whose other half did not come"
+    ]
+
+
 def test_a_byte_that_is_no_text_costs_one_character_only() -> None:
     one = exchange()
     one.begin({})

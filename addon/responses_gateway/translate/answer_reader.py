@@ -35,10 +35,12 @@ class AnswerReader:
         if self._body.kind in ("json", "other"):
             yield completion_in(self._body.body())
             self.done = True
+        self._note_halves()
 
     def _chunks(self, payloads: Iterable[bytes]) -> Iterator[Any]:
         for payload in payloads:
             if payload.strip() == b"[DONE]":
+                self._note_halves()
                 self.done = True
                 continue
             try:
@@ -58,6 +60,10 @@ class AnswerReader:
         except UnicodeDecodeError:
             chunk = loads(payload.decode("utf-8", "replace"))
             self._ledger.add("repaired", "output", "bytes that are not UTF-8 are replaced")
-        if b"\\u" in payload and _SURROGATE.search(payload) and isinstance(chunk, dict):
-            return self._surrogates.join(chunk)
-        return chunk
+        cut = self._surrogates.holds or (b"\\u" in payload and _SURROGATE.search(payload))
+        return self._surrogates.join(chunk) if cut and isinstance(chunk, dict) else chunk
+
+    def _note_halves(self) -> None:
+        """What waits for its other half at the end is lost."""
+        if self._surrogates.holds and not self.done:
+            self._ledger.add("dropped", "output", "half a character, whose other half did not come")

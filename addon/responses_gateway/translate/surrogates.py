@@ -17,6 +17,11 @@ class SurrogateJoiner:
     def __init__(self) -> None:
         self._halves: dict[_Path, str] = {}
 
+    @property
+    def holds(self) -> bool:
+        """Whether a half waits for the other one."""
+        return bool(self._halves)
+
     def join(self, chunk: JsonObject) -> JsonObject:
         """`chunk` with whole characters only. Raises RecursionError."""
         joined: JsonObject = self._value(chunk, ())
