@@ -94,7 +94,8 @@ class Exchange:
         self.observer = Observer(clock=float)
         self._translate = translate
         self._watch = watch
-        self._for_codex = for_codex
+        self.for_codex = for_codex
+        """Whether the client is Codex."""
         self.search = search
         """What the client's web_search asks for; None when it declares none that can be served."""
         self._shown: Sequence[Item] = ()
@@ -133,17 +134,17 @@ class Exchange:
         translation = translate(route, ())
         if request.model is None:
             request = request.model_copy(update={"model": route.model})
+        codex = _is_codex(headers)
         machine = ChatToResponses(
             Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
             translation.tools,
             recorder.ledger,
-            replace(_stream_options(request, route, headers, runtime), schema=translation.schema),
+            replace(_stream_options(request, route, codex, runtime), schema=translation.schema),
             new_id=runtime.new_id,
             clock=runtime.clock,
             output=CompactionOutput(runtime.new_id, runtime.state.seal(COMPACTION)) if compacts else None,
         )
         search = translation.tools.search
-        codex = is_codex(headers)
         return cls(
             request, route, translation.body, machine, session, recorder, translate, search, runtime.watch, codex
         )
@@ -326,7 +327,7 @@ class Exchange:
             body,
             upstream=route.profile.name,
             credential=route.credential,
-            codex=self._for_codex,
+            codex=self.for_codex,
         )
         return self._discreet(error)
 
@@ -441,8 +442,7 @@ class Exchange:
         return encoded
 
 
-def _stream_options(request: ResponsesRequest, route: Route, headers: Headers, runtime: Runtime) -> StreamOptions:
-    codex = is_codex(headers)
+def _stream_options(request: ResponsesRequest, route: Route, codex: bool, runtime: Runtime) -> StreamOptions:
     settings = runtime.settings
     return StreamOptions(
         reasoning=settings.reasoning,
@@ -458,7 +458,7 @@ def _stream_options(request: ResponsesRequest, route: Route, headers: Headers, r
     )
 
 
-def is_codex(headers: Headers) -> bool:
+def _is_codex(headers: Headers) -> bool:
     """Whether the client is Codex, by the headers that all of its programs send.
 
     Editors give their own name to the Codex that they run; its other headers tell.

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from mitmproxy import http
 
 from responses_gateway.errors import EmptyAnswer, GatewayError
-from responses_gateway.exchange import Exchange, is_codex
+from responses_gateway.exchange import Exchange
 from responses_gateway.learnt import Learnt
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding
@@ -233,7 +233,7 @@ class ServedTurn:
         if self._response is not None:
             return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
-        if self.streams and is_codex(self.client_headers):
+        if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
                 return http.Response.make(200, self.end(), _EVENT_STREAM)
             if error.status == 400:

@@ -1,7 +1,7 @@
 """The content views: pure functions from a turn's record to text. `contentviews.py` hangs them into mitmproxy."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from responses_gateway.inspection import timeline, transcript
@@ -44,13 +44,7 @@ def responses_request(record: Record) -> str:
 
 def chat_request(record: Record) -> str:
     """The upstream requests, as sent; after the first, with what is different from the one before."""
-    if not record.rounds:
-        return "Nothing was sent to the upstream." if record.request is not None else _NOT_KEPT
-    lines: list[str] = []
-    for number, one in enumerate(record.rounds, 1):
-        lines += _round_title(record, number)
-        lines += [_head("POST", one["url"], one["headers"]), _body(one["body"]), ""]
-    return limited(lines)
+    return _by_round(record, lambda one: [_head("POST", one["url"], one["headers"]), _body(one["body"])])
 
 
 def changes(record: Record) -> str:
@@ -170,14 +164,21 @@ def responses_events(record: Record) -> str:
 
 def upstream_chunks(record: Record) -> str:
     """The upstream's chunks, as received, round by round."""
+    return _by_round(record, _chunks)
+
+
+def _chunks(one: JsonObject) -> list[str]:
+    status = f"HTTP {one['status']}" if one["status"] else "No answer"
+    headers = [f"{name}: {value}" for name, value in one["answer_headers"]]
+    return [wrapped(status + _because(one), 4), *headers, "", *timeline.chat_chunks(frames(one["chunks"]))]
+
+
+def _by_round(record: Record, lines_of: Callable[[JsonObject], list[str]]) -> str:
     if not record.rounds:
         return "Nothing was sent to the upstream." if record.request is not None else _NOT_KEPT
     lines: list[str] = []
     for number, one in enumerate(record.rounds, 1):
-        lines += _round_title(record, number)
-        lines.append(wrapped((f"HTTP {one['status']}" if one["status"] else "No answer") + _because(one), 4))
-        lines += [f"{name}: {value}" for name, value in one["answer_headers"]]
-        lines += ["", *timeline.chat_chunks(frames(one["chunks"])), ""]
+        lines += [*_round_title(record, number), *lines_of(one), ""]
     return limited(lines)
 
 

@@ -1,5 +1,7 @@
 """Arguments of tool calls while they arrive: coerced by the tool's schema, or decoded to a freeform tool's text."""
 
+from abc import ABC, abstractmethod
+
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.translate.coercion import Coercer
 from responses_gateway.translate.json_scan import ObjectScanner, Part, StringDecoder
@@ -7,27 +9,16 @@ from responses_gateway.translate.json_scan import ObjectScanner, Part, StringDec
 NOTHING_CAME = "empty arguments -> {}"
 
 
-class ArgumentStream:
-    """The arguments of one function call, as they arrive in pieces.
+class CallArguments(ABC):
+    """What a model gives to one call, as it arrives in pieces: one JSON object, it should be, and what comes behind it.
 
-    What `feed` and `finish` return, joined, is the arguments string for the client. A value that may need coercion by
-    `schema` (the tool's JSON schema) is held until it is complete; everything else goes through at once. Right
-    arguments come out byte for byte; so do broken JSON and what is no object, which the client answers itself.
-
-    With `whole_numbers`, `1000.0` becomes `1000` also where a `number` is declared: the same value, but Codex declares
-    its unsigned integers as numbers and refuses a fraction.
+    What `feed` and `finish` return, joined, is what the client gets.
     """
 
-    def __init__(self, schema: JsonObject | None, *, whole_numbers: bool = False) -> None:
+    def __init__(self) -> None:
         self.repairs: list[str] = []
-        """What was coerced, for people: `timeout_ms: string "1000" -> integer`."""
-        self._coercer = Coercer(schema or {}, self.repairs, whole_numbers=whole_numbers)
+        """What was mended, for people: `timeout_ms: string "1000" -> integer`."""
         self._scanner = ObjectScanner()
-        self._started = False
-        self._key: list[str] = []
-        self._held: list[str] | None = None
-        self._in_value = False
-        self._space: list[str] = []
         self._rest: list[str] = []
 
     @property
@@ -39,6 +30,35 @@ class ArgumentStream:
     def rest(self) -> str:
         """What came after the end of the first object, from its first character that is not white space on."""
         return "".join(self._rest)
+
+    @abstractmethod
+    def feed(self, text: str) -> str:
+        """Take the next piece; returns what may be sent to the client now."""
+
+    @abstractmethod
+    def finish(self) -> str:
+        """What is left to send after the last piece."""
+
+
+class ArgumentStream(CallArguments):
+    """The arguments of one function call, as they arrive in pieces.
+
+    What `feed` and `finish` return, joined, is the arguments string for the client. A value that may need coercion by
+    `schema` (the tool's JSON schema) is held until it is complete; everything else goes through at once. Right
+    arguments come out byte for byte; so do broken JSON and what is no object, which the client answers itself.
+
+    With `whole_numbers`, `1000.0` becomes `1000` also where a `number` is declared: the same value, but Codex declares
+    its unsigned integers as numbers and refuses a fraction.
+    """
+
+    def __init__(self, schema: JsonObject | None, *, whole_numbers: bool = False) -> None:
+        super().__init__()
+        self._coercer = Coercer(schema or {}, self.repairs, whole_numbers=whole_numbers)
+        self._started = False
+        self._key: list[str] = []
+        self._held: list[str] | None = None
+        self._in_value = False
+        self._space: list[str] = []
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now."""
@@ -93,7 +113,7 @@ class ArgumentStream:
         return self._coercer.coerce_text(value)
 
 
-class InputStream:
+class InputStream(CallArguments):
     """The one string field of a lowered custom (freeform) tool, decoded while the model's JSON is still arriving.
 
     `feed` and `finish` return, joined, the tool's input. An answer that is not the declared object is understood as far
@@ -101,27 +121,14 @@ class InputStream:
     """
 
     def __init__(self, field: str = "input") -> None:
-        self.repairs: list[str] = []
-        """How the model's answer differed from `{"<field>": "…"}`, for people."""
+        super().__init__()
         self._field = field
-        self._scanner = ObjectScanner()
         self._held: list[str] | None = []
         self._key: list[str] = []
         self._keys = 0
         self._decoder: StringDecoder | None = None
         self._raw = False
         self._bare_string = False
-        self._rest: list[str] = []
-
-    @property
-    def complete(self) -> bool:
-        """The first JSON value, an object, has ended."""
-        return self._scanner.complete
-
-    @property
-    def rest(self) -> str:
-        """What came after the end of the first object, from its first character that is not white space on."""
-        return "".join(self._rest)
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns the decoded characters that are certain now."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
-from responses_gateway.translate.arguments import ArgumentStream, InputStream
+from responses_gateway.translate.arguments import ArgumentStream, CallArguments, InputStream
 from responses_gateway.translate.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.patch import PatchMender
 from responses_gateway.translate.patch_arguments import PatchArguments, patch_field
@@ -26,12 +26,12 @@ class CallItem(OutputItem):
         self.tool = tool
         self.call_id = call_id
         self._ledger = ledger
-        self._stream: ArgumentStream | InputStream | PatchArguments = self._new_stream()
+        self._stream: CallArguments = self._new_stream()
         self._sent: list[str] = []
         self._fed = False
         self._open(self._item("in_progress", ""))
 
-    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
+    def _new_stream(self) -> CallArguments:
         return ArgumentStream(self.tool.schema or None, whole_numbers=True)
 
     @property
@@ -88,7 +88,7 @@ class CallItem(OutputItem):
 class FunctionCallItem(CallItem):
     prefix = "fc"
 
-    def _new_stream(self) -> ArgumentStream | InputStream | PatchArguments:
+    def _new_stream(self) -> CallArguments:
         field = patch_field(self.tool)
         return super()._new_stream() if field is None else PatchArguments(field)
 

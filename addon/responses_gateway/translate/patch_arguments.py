@@ -3,8 +3,8 @@
 import re
 
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
-from responses_gateway.translate.arguments import NOTHING_CAME, InputStream
-from responses_gateway.translate.json_scan import ObjectScanner, Part
+from responses_gateway.translate.arguments import NOTHING_CAME, CallArguments, InputStream
+from responses_gateway.translate.json_scan import Part
 from responses_gateway.translate.patch import PatchMender, is_patch
 from responses_gateway.translate.tools import Tool
 
@@ -20,29 +20,16 @@ def patch_field(tool: Tool) -> str | None:
     return name if isinstance(schema, dict) and schema.get("type") == "string" else None
 
 
-class PatchArguments:
+class PatchArguments(CallArguments):
     """The arguments of one such call, with the patch in `field`: held until they are complete.
 
     Right arguments come out byte for byte; so does what is not recognised.
     """
 
     def __init__(self, field: str) -> None:
-        self.repairs: list[str] = []
-        """What was mended, for people."""
+        super().__init__()
         self._field = field
-        self._scanner = ObjectScanner()
         self._held: list[str] = []
-        self._rest: list[str] = []
-
-    @property
-    def complete(self) -> bool:
-        """The first JSON value, an object, has ended."""
-        return self._scanner.complete
-
-    @property
-    def rest(self) -> str:
-        """What came after the end of the first object, from its first character that is not white space on."""
-        return "".join(self._rest)
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now, which is nothing."""

@@ -83,7 +83,6 @@ class ChatToResponses:
         """Whether the round has ended with nothing but calls that the gateway has carried out."""
         self._finish_reason: str | None = None
         self._other_choices: dict[int, list[Piece]] = {}
-        self._stage.begin_round()
         self._begin_hearing()
 
     def _begin_hearing(self) -> None:
@@ -203,6 +202,7 @@ class ChatToResponses:
 
     def next_round(self) -> None:
         """Another upstream answer follows within this response; what the last one said so far stays."""
+        self._stage.begin_round()
         self._begin_round()
 
     def fault_of_draft(self) -> NonCompliantAnswer | None:
