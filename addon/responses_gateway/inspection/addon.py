@@ -61,9 +61,8 @@ class Inspector:
             keep=_is_watched(),
             on_round=self._log.write if self._log else None,
         )
-        made.requested(flow.request.method, flow.request.path, headers, body)
+        cleaned = made.requested(flow.request.method, flow.request.path, headers, body)
         self._turns[flow] = made
-        cleaned = made.redactor.clean(body)
         if cleaned != body:
             flow.request.headers.pop("content-encoding", None)
             flow.request.content = cleaned

@@ -115,14 +115,16 @@ class Observer:
 
     # The request ------------------------------------------------------------------------------------------------------
 
-    def requested(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
-        """The client's request, `headers` by lower-case name."""
+    def requested(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The client's request, `headers` by lower-case name; returns `body` without secrets."""
         self.redactor.conceal_headers(headers)
         self.facts.update(
             method=method, path=path, headers=self.redactor.headers(headers.items()), request_size=len(body)
         )
+        cleaned = self.redactor.clean(body)
         if self.keep:
-            self._metadata[REQUEST] = self.redactor.clean(body)
+            self._metadata[REQUEST] = cleaned
+        return cleaned
 
     def translated(
         self, model: str | None, route: "Route", session: "Session | None", body: JsonObject, ledger: Ledger
