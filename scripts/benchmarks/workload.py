@@ -14,7 +14,7 @@ from responses_gateway.providers.profile import Profile
 from responses_gateway.translate.reasoning import Thought, seal
 from responses_gateway.translate.request import translate_request
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _CAPTURE = ROOT / "tests/unit/captures/codex-0.169.0-body_mcp_kimi-k2_6.json"
 _PROMPT_SIZES = (16979, 2104, 362, 355)
 """Characters of Codex's own texts, which the capture holds as placeholders."""

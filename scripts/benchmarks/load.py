@@ -25,7 +25,9 @@ def compile_load(work: Path) -> Path:
     if compiler is None:
         raise RuntimeError("The load generator is a C program: install gcc or clang.")
     program = work / "load"
-    subprocess.run([compiler, "-O2", "-Wno-unused-result", "-o", program, ROOT / "benchmarks/load.c"], check=True)
+    subprocess.run(
+        [compiler, "-O2", "-Wno-unused-result", "-o", program, ROOT / "scripts/benchmarks/load.c"], check=True
+    )
     return program
 
 

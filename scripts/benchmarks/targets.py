@@ -38,7 +38,7 @@ def _mitmproxy(program: str, script: Path, *options: str) -> tuple[str, ...]:
 
 
 DIRECT = Target("direct", "chat")
-BARE = Target("mitmproxy", "chat", _mitmproxy("mitmdump", ROOT / "benchmarks/passthrough.py"))
+BARE = Target("mitmproxy", "chat", _mitmproxy("mitmdump", ROOT / "scripts/benchmarks/passthrough.py"))
 GATEWAY = Target("gateway", "responses", _mitmproxy("mitmdump", ROOT / "addon/gateway.py"))
 GATEWAY_WEB = Target(
     "gateway, mitmweb",
