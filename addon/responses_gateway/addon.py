@@ -27,6 +27,7 @@ from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.http import Answer, Call, Forward
 from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Exchange, Runtime, Watch
+from responses_gateway.http_client import HttpClient
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
@@ -87,6 +88,7 @@ class Gateway:
         self._access = Access((), (), ())
         self._config_watch = ConfigWatch(None)
         self._lists = ListCache()
+        self._http = HttpClient()
         self._state: State | None = None
         self._jobs = Jobs(new_id, time.time)
         self._runtimes: dict[str, Runtime] = {}
@@ -153,7 +155,7 @@ class Gateway:
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
         watch = ConfigWatch(config_location(options, os.environ))
         settings = load_settings(options, os.environ)
-        search = search_means(settings)
+        search = search_means(settings, self._http)
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
             state = State(settings)
             if self._state is not None:
@@ -195,7 +197,8 @@ class Gateway:
                 self._sessions,
                 self._state,
                 self._jobs,
-                UpstreamLists(router, self._lists),
+                UpstreamLists(router, self._lists, self._http),
+                self._http,
                 new_id,
                 time.time,
                 self._watch,
@@ -203,7 +206,9 @@ class Gateway:
             )
             self._runtimes[mode.full_spec] = runtime
             search = partial(WebSearch, self._search) if self._search is not None else None
-            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, search)
+            self._means[mode.full_spec] = Means(
+                self._settings, router, self._learnt, partial(fetch_models, self._http), search
+            )
         return runtime
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
@@ -241,6 +246,7 @@ class Gateway:
         if self._sockets is not None:
             await self._sockets.shut_down()
         await self._jobs.close()
+        await self._http.close()
         if self._state is not None:
             self._state.close()
 

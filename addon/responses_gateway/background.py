@@ -11,14 +11,15 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
+from urllib.parse import urlsplit
 
 import tornado.httpserver
 import tornado.iostream
 import tornado.netutil
 import tornado.web
 
-from responses_gateway import http_client
 from responses_gateway.endpoints.http import Call, Forward
+from responses_gateway.http_client import HttpClient
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.responses import ResponsesRequest
@@ -154,7 +155,11 @@ class Jobs:
         url = f"{call.base_url}/v1/responses"
         body = b""
         try:
-            async with http_client.request("POST", url, headers, call.body, verify=False) as response:
+            # The certificate, if any, is the gateway's own, and for another name.
+            async with (
+                HttpClient([urlsplit(url).hostname or ""], verify=False) as http,
+                http.request("POST", url, headers, call.body) as response,
+            ):
                 async for piece in response.body:
                     body += piece[: _KEPT - len(body)]
         except OSError as error:

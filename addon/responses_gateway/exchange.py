@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from responses_gateway.chat_request import COMPACTION, chat_request, whole_request
 from responses_gateway.errors import EmptyAnswer, GatewayError
+from responses_gateway.http_client import HttpClient
 from responses_gateway.inspection.observer import Observer
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.json import JsonObject
@@ -61,6 +62,7 @@ class Runtime:
     state: State
     jobs: "Jobs"
     lists: UpstreamLists
+    http: HttpClient
     new_id: Callable[[str], str]
     clock: Callable[[], float]
     watch: Watch | None = None

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
+from responses_gateway.http_client import HttpClient
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, dumps, loads
@@ -62,7 +62,11 @@ async def probe(route: Route) -> Finding:
     headers = request_headers(route, {}, None, "text/event-stream")
     url = f"{route.base_url}/chat/completions"
     try:
-        async with asyncio.timeout(PATIENCE), http_client.request("POST", url, headers, dumps(body)) as response:
+        async with (
+            asyncio.timeout(PATIENCE),
+            HttpClient() as http,
+            http.request("POST", url, headers, dumps(body)) as response,
+        ):
             answer, _ = await response.read(_MAX_ANSWER)
     except TimeoutError as error:
         return Finding(route.model, problem=str(error) or f"did not answer within {PATIENCE:g} seconds")

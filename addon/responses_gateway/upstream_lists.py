@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
+from responses_gateway.http_client import HttpClient
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.routing import Router
 from responses_gateway.upstreams import Upstream, request_headers
@@ -44,9 +44,12 @@ class ListCache:
 class UpstreamLists:
     """Teaches one router what its upstreams have."""
 
-    def __init__(self, router: Router, cache: ListCache, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, router: Router, cache: ListCache, http: HttpClient, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._router = router
         self._cache = cache
+        self._http = http
         self._clock = clock
         self._due: dict[Key, float] = {}
         self._asking: dict[Key, asyncio.Task[None]] = {}
@@ -78,23 +81,22 @@ class UpstreamLists:
 
     async def _ask(self, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
         key = _key(upstream)
-        entries = await fetch_models(upstream, request_headers(upstream, client_headers, None, "application/json"))
+        headers = request_headers(upstream, client_headers, None, "application/json")
+        entries = await fetch_models(self._http, upstream, headers)
         self._due[key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
         if entries is not None:
             self._cache.entries[key] = entries
             self._router.learn(upstream.provider, entries)
 
 
-async def fetch_models(upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
+async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
     """The entries of an upstream's /models, asked with these request headers; None when it does not tell."""
     kept = {name: value for name, value in headers.items() if name != "content-type"}
     kept["accept"] = "application/json"
     try:
         async with (
             asyncio.timeout(TIMEOUT),
-            http_client.request(
-                "GET", f"{upstream.base_url}/models", {**kept, "accept": "application/json"}
-            ) as response,
+            http.request("GET", f"{upstream.base_url}/models", kept) as response,
         ):
             body, whole = await response.read(MAX_LIST)
         if response.status != HTTPStatus.OK or not whole:

@@ -19,8 +19,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
+from responses_gateway.http_client import HttpClient, HttpResponse
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
@@ -214,10 +214,6 @@ class ResponsesSocket(WebSocketHandler):
 
     async def _post(self, turn: SocketTurn) -> None:
         host, port = self._admission.address
-
-        async def listener(*_: object) -> list[str]:
-            return [host]
-
         headers = {
             name: value
             for name, value in self._admission.headers.items()
@@ -225,7 +221,7 @@ class ResponsesSocket(WebSocketHandler):
         }
         headers |= {"accept": "text/event-stream", "content-type": "application/json"}
         url = f"http://gateway:{port}/v1/responses"
-        async with http_client.request("POST", url, headers, dumps(turn.body), resolve=listener) as response:
+        async with HttpClient([host]) as http, http.request("POST", url, headers, dumps(turn.body)) as response:
             if response.status != 200:
                 body, _ = await response.read(_REFUSAL_LIMIT)
                 raise _refusal(response, body)
@@ -320,7 +316,7 @@ def _connection_limit() -> GatewayError:
     )
 
 
-def _refusal(response: http_client.HttpResponse, body: bytes) -> GatewayError:
+def _refusal(response: HttpResponse, body: bytes) -> GatewayError:
     """The error of an HTTP answer."""
     try:
         error = loads(body)["error"]

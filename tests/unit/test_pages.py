@@ -1,13 +1,15 @@
 """Which addresses pages may be fetched from, and what text they give."""
 
 import asyncio
+import socket
+from asyncio.selector_events import BaseSelectorEventLoop
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway import http_client
+from responses_gateway.rounds import pages
 from responses_gateway.rounds.page_text import page_text
 from responses_gateway.rounds.pages import PageFetcher, is_public
 from responses_gateway.rounds.search import SearchError
@@ -58,12 +60,12 @@ def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.Monke
         asked.append(host)
         return ["93.184.216.34"] if len(asked) == 1 else ["127.0.0.1"]
 
-    async def refuse(host: str, *_: object, **__: object) -> None:
-        connected.append(host)
+    async def refuse(loop: object, opened: socket.socket, address: tuple[str, int]) -> None:
+        connected.append(address[0])
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(http_client, "all_addresses", rebinding)
-    monkeypatch.setattr(asyncio, "open_connection", refuse)
+    monkeypatch.setattr(pages, "all_addresses", rebinding)
+    monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", refuse)
     with pytest.raises(SearchError):
         asyncio.run(PageFetcher().fetch("http://rebinding.example/"))
     assert (asked, connected) == (["rebinding.example"], ["93.184.216.34"])

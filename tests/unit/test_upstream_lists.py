@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from responses_gateway import upstream_lists
+from responses_gateway.http_client import HttpClient
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.routing import Router
 from responses_gateway.settings import Settings
@@ -13,6 +14,8 @@ from responses_gateway.upstream_lists import MAX_AGE, RETRY_AGE, ListCache, Upst
 from responses_gateway.upstreams import Upstream
 
 URL = "http://127.0.0.1:9"
+HTTP = HttpClient()
+"""Sends nothing here."""
 
 
 class Upstreams:
@@ -23,7 +26,7 @@ class Upstreams:
         self.asked: list[dict[str, str]] = []
         self.gate: asyncio.Event | None = None
 
-    async def fetch(self, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
+    async def fetch(self, http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
         self.asked.append(dict(headers))
         if self.gate is not None:
             await self.gate.wait()
@@ -40,7 +43,7 @@ def upstreams(monkeypatch: pytest.MonkeyPatch) -> Upstreams:
 def test_a_list_is_asked_for_once_until_it_is_old(upstreams: Upstreams) -> None:
     now = 0.0
     router = Router(Settings(), URL)
-    lists = UpstreamLists(router, ListCache(), lambda: now)
+    lists = UpstreamLists(router, ListCache(), HTTP, lambda: now)
 
     async def run() -> None:
         nonlocal now
@@ -64,7 +67,7 @@ def test_a_list_is_asked_for_once_until_it_is_old(upstreams: Upstreams) -> None:
 
 def test_a_slow_upstream_is_not_waited_for_but_heard(upstreams: Upstreams) -> None:
     router = Router(Settings(), URL)
-    lists = UpstreamLists(router, ListCache())
+    lists = UpstreamLists(router, ListCache(), HTTP)
 
     async def run() -> None:
         upstreams.gate = asyncio.Event()
@@ -82,14 +85,14 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
     cache = ListCache()
 
     async def run() -> None:
-        await UpstreamLists(Router(Settings(), URL), cache).refresh({})
+        await UpstreamLists(Router(Settings(), URL), cache, HTTP).refresh({})
         router = Router(Settings(), URL)
-        lists = UpstreamLists(router, cache)
+        lists = UpstreamLists(router, cache, HTTP)
         assert router.listed("openai-compatible") == ["one"]
         await lists.refresh({})
         assert len(upstreams.asked) == 2
         elsewhere = Router(Settings(), "http://127.0.0.1:10")
-        UpstreamLists(elsewhere, cache)
+        UpstreamLists(elsewhere, cache, HTTP)
         assert elsewhere.listed("openai-compatible") is None
 
     asyncio.run(run())
@@ -97,14 +100,14 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
 
 def test_only_unknown_models_make_turns_ask(upstreams: Upstreams) -> None:
     async def run() -> None:
-        known = UpstreamLists(Router(Settings(), URL), ListCache())
+        known = UpstreamLists(Router(Settings(), URL), ListCache(), HTTP)
         await known.ensure("whatever", {})
         await known.ensure(None, {})
         assert not upstreams.asked
         configuration = {"providers": {"a": {"base": "a", "profile": {"name": "a", "base_url": URL}}}}
         two = {**configuration["providers"], "b": {"base": "b", "profile": {"name": "b", "base_url": URL}}}
         router = Router(Settings.model_validate({"providers": two}))
-        lists = UpstreamLists(router, ListCache())
+        lists = UpstreamLists(router, ListCache(), HTTP)
         await lists.ensure("one", {})
         assert len(upstreams.asked) == 2
         assert router.resolve("one").model == "one"
@@ -116,9 +119,9 @@ def test_the_clients_key_goes_only_where_it_is_forwarded(upstreams: Upstreams) -
     client = {"authorization": "Bearer of-the-client", "cookie": "c"}
 
     async def run() -> None:
-        await UpstreamLists(Router(Settings(), URL), ListCache()).refresh(client)
-        await UpstreamLists(Router(Settings(upstream=f"{URL}/v1")), ListCache()).refresh(client)
-        await UpstreamLists(Router(Settings(access_keys=["k"]), URL), ListCache()).refresh(client)
+        await UpstreamLists(Router(Settings(), URL), ListCache(), HTTP).refresh(client)
+        await UpstreamLists(Router(Settings(upstream=f"{URL}/v1")), ListCache(), HTTP).refresh(client)
+        await UpstreamLists(Router(Settings(access_keys=["k"]), URL), ListCache(), HTTP).refresh(client)
         assert [headers.get("authorization") for headers in upstreams.asked] == ["Bearer of-the-client", None, None]
         assert all("cookie" not in headers for headers in upstreams.asked)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from responses_gateway.background import Jobs
 from responses_gateway.exchange import Exchange, Runtime
+from responses_gateway.http_client import HttpClient
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
@@ -26,8 +27,9 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
         return 2.0
 
     router = Router(settings, reverse_url)
-    lists = UpstreamLists(router, ListCache())
-    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, new_id, clock)
+    http = HttpClient()
+    lists = UpstreamLists(router, ListCache(), http)
+    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, http, new_id, clock)
 
 
 def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime) -> Exchange:

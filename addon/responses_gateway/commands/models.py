@@ -5,6 +5,7 @@ import sys
 
 from responses_gateway.commands.settings import read_settings
 from responses_gateway.endpoints.models import models_body
+from responses_gateway.http_client import HttpClient
 from responses_gateway.program import program
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.routing import Listed, Router
@@ -18,8 +19,13 @@ def learnt_router(settings: Settings) -> Router:
     names = ", ".join(upstream.provider for upstream in router.upstreams())
     if names:
         print(f"Asking {names} for their models …", file=sys.stderr)
-        asyncio.run(UpstreamLists(router, ListCache()).refresh({}, TIMEOUT))
+        asyncio.run(_learn(router))
     return router
+
+
+async def _learn(router: Router) -> None:
+    async with HttpClient() as http:
+        await UpstreamLists(router, ListCache(), http).refresh({}, TIMEOUT)
 
 
 def catalogue(config: str | None) -> JsonObject:

@@ -2,7 +2,8 @@
 
 A model opens what a page or a search result tells it to, so a URL is a stranger's word: names are resolved first, only
 public addresses are connected, and every redirect starts over. What connects is what was checked, so a name that
-changes its mind between check and connection gains nothing.
+changes its mind between check and connection gains nothing. For the same reason no proxy is used: it would resolve the
+name itself, and connect to whatever it got.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from responses_gateway import http_client
+from responses_gateway.http_client import HttpClient, HttpResponse, all_addresses
 from responses_gateway.rounds.search import SearchError, within
 
 _EXTRACTOR = Path(__file__).with_name("page_text.py")
@@ -63,14 +64,19 @@ class PageFetcher:
                 raise SearchError(f"{url} is not the address of a web page")
             if (allowed and not within(host, allowed)) or within(host, blocked):
                 raise SearchError(f"the client does not allow pages of {host}")
-            async with http_client.request("GET", url.partition("#")[0], _HEADERS, resolve=self._resolve) as response:
+            try:
+                port = parts.port or (443 if parts.scheme == "https" else 80)
+            except ValueError:
+                raise SearchError(f"{url} is not the address of a web page") from None
+            addresses = await self._checked_addresses(host, port)
+            async with HttpClient(addresses) as client, client.request("GET", url, _HEADERS) as response:
                 if response.status in _REDIRECT_STATUSES and "location" in response.headers:
                     url = urljoin(url, response.headers["location"])
                     continue
                 return await self._read(url, response)
         raise SearchError(f"more than {_REDIRECTS} redirects")
 
-    async def _read(self, url: str, response: http_client.HttpResponse) -> tuple[str, bool]:
+    async def _read(self, url: str, response: HttpResponse) -> tuple[str, bool]:
         if response.status != 200:
             raise SearchError(f"{url} answered {response.status}")
         content_type = response.headers.get("content-type", "text/html").lower()
@@ -79,8 +85,8 @@ class PageFetcher:
         content, whole = await response.read(self._limit)
         return await _extract(content, content_type), whole
 
-    async def _resolve(self, host: str, port: int) -> list[str]:
-        addresses = await http_client.all_addresses(host, port)
+    async def _checked_addresses(self, host: str, port: int) -> list[str]:
+        addresses = await all_addresses(host, port)
         if self._private_hosts & {host, f"{host}:{port}"}:
             return addresses
         public = [address for address in addresses if is_public(address)]

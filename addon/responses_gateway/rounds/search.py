@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from responses_gateway import http_client
 from responses_gateway.config_file import SettingsError
+from responses_gateway.http_client import HttpClient
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.settings import BRAVE_KEY, TAVILY_KEY, Settings
 from responses_gateway.translate.web_search import Location
@@ -55,7 +55,8 @@ class BraveSearch:
 
     name = "Brave Search"
 
-    def __init__(self, base_url: str, key: str | None) -> None:
+    def __init__(self, http: HttpClient, base_url: str, key: str | None) -> None:
+        self._http = http
         self._url = _endpoint(base_url, "/res/v1/web/search")
         self._key = key
 
@@ -74,7 +75,7 @@ class BraveSearch:
             "x-loc-timezone": location.timezone,
         }
         sent = {name: value for name, value in headers.items() if value and value.isascii()}
-        answer = await _fetch(self.name, "GET", f"{self._url}?{urlencode(parameters)}", sent)
+        answer = await _fetch(self._http, self.name, "GET", f"{self._url}?{urlencode(parameters)}", sent)
         web = answer.get("web")
         return _results(web.get("results") if isinstance(web, dict) else None, "description", query)
 
@@ -84,12 +85,14 @@ class SearXng:
 
     name = "SearXNG"
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, http: HttpClient, base_url: str) -> None:
+        self._http = http
         self._url = _endpoint(base_url, "/search")
 
     async def search(self, query: SearchQuery) -> list[SearchResult]:
         parameters = urlencode({"q": _with_sites(query), "format": "json"})
         answer = await _fetch(
+            self._http,
             self.name,
             "GET",
             f"{self._url}?{parameters}",
@@ -104,7 +107,8 @@ class Tavily:
 
     name = "Tavily"
 
-    def __init__(self, base_url: str, key: str | None) -> None:
+    def __init__(self, http: HttpClient, base_url: str, key: str | None) -> None:
+        self._http = http
         self._url = _endpoint(base_url, "/search")
         self._key = key
 
@@ -119,11 +123,11 @@ class Tavily:
         if query.blocked_domains:
             body["exclude_domains"] = list(query.blocked_domains)
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        answer = await _fetch(self.name, "POST", self._url, headers, body=dumps(body))
+        answer = await _fetch(self._http, self.name, "POST", self._url, headers, body=dumps(body))
         return _results(answer.get("results"), "content", query)
 
 
-def search_engine(settings: Settings) -> SearchEngine | None:
+def search_engine(settings: Settings, http: HttpClient) -> SearchEngine | None:
     """The engine that the settings name, else the one whose key was found; None without any. Raises SettingsError."""
     keys = {name: key.get_secret_value() for name, key in settings.credentials.environment.items()}
     brave, tavily = keys.get(BRAVE_KEY), keys.get(TAVILY_KEY)
@@ -132,15 +136,15 @@ def search_engine(settings: Settings) -> SearchEngine | None:
         case "brave":
             if brave is None and settings.search_url is None:
                 raise SettingsError(f"search: brave needs a key in the environment variable {BRAVE_KEY}")
-            return BraveSearch(settings.search_url or "https://api.search.brave.com", brave)
+            return BraveSearch(http, settings.search_url or "https://api.search.brave.com", brave)
         case "tavily":
             if tavily is None and settings.search_url is None:
                 raise SettingsError(f"search: tavily needs a key in the environment variable {TAVILY_KEY}")
-            return Tavily(settings.search_url or "https://api.tavily.com", tavily)
+            return Tavily(http, settings.search_url or "https://api.tavily.com", tavily)
         case "searxng":
             if settings.search_url is None:
                 raise SettingsError("search: searxng needs search_url, the address of the instance")
-            return SearXng(settings.search_url)
+            return SearXng(http, settings.search_url)
         case _:
             return None
 
@@ -158,6 +162,7 @@ def _with_sites(query: SearchQuery) -> str:
 
 
 async def _fetch(
+    http: HttpClient,
     engine: str,
     method: str,
     url: str,
@@ -169,7 +174,7 @@ async def _fetch(
     common = {"accept": "application/json", "accept-encoding": "gzip"}
     if body:
         common["content-type"] = "application/json"
-    async with http_client.request(method, url, {**common, **headers}, body) as response:
+    async with http.request(method, url, {**common, **headers}, body) as response:
         content, whole = await response.read(_ANSWER_LIMIT)
     if response.status != 200:
         hint = (hints or {}).get(response.status)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from responses_gateway.http_client import HttpClient
 from responses_gateway.ledger import Ledger
 from responses_gateway.rounds.pages import PageFetcher
 from responses_gateway.rounds.search import SearchEngine, SearchError, SearchQuery, search_engine
@@ -36,9 +37,9 @@ class SearchMeans:
     timeout: float
 
 
-def search_means(settings: Settings) -> SearchMeans | None:
+def search_means(settings: Settings, http: HttpClient) -> SearchMeans | None:
     """What the settings give for searching; None without a search engine. Raises SettingsError."""
-    engine = search_engine(settings)
+    engine = search_engine(settings, http)
     if engine is None:
         return None
     pages = PageFetcher(settings.search_private_hosts, timeout=settings.search_timeout)
