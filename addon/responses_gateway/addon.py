@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
-from mitmproxy import ctx, exceptions, http
+from mitmproxy import ctx, exceptions, http, version
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
@@ -35,6 +35,7 @@ from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
+from responses_gateway.proxy.private_parts import missing_parts
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.proxy.shutdown import end_turns
@@ -107,6 +108,12 @@ class Gateway:
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
             loader.add_option(option.name, option.typespec, option.default, option.help)
+        if missing := missing_parts():
+            logger.warning(
+                "mitmproxy %s lacks what streams need to go past its layers, so they go through them and cost more: %s",
+                version.VERSION,
+                ", ".join(missing),
+            )
         self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import socket
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,8 +139,24 @@ def test_a_closed_connection_is_forgotten() -> None:
 
 
 async def _open_and_close() -> None:
+    async with upstream_connection() as (shortcuts, server, close):
+        assert shortcuts.of(server) is not None
+        await close()
+        assert shortcuts.of(server) is None
+
+
+@asynccontextmanager
+async def upstream_connection() -> AsyncIterator[tuple[Shortcuts, Server, Callable[[], Awaitable[None]]]]:
+    """An upstream's connection that mitmproxy has told the addon of, and what closes it."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
+
+    async def close() -> None:
+        theirs.close()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
     with taddons.context(Proxyserver()) as addons:
         client = tflow.tclient_conn()
         client.proxy_mode = ProxyMode.parse("reverse:http://upstream")
@@ -148,9 +166,6 @@ async def _open_and_close() -> None:
         addons.master.addons.get("proxyserver").connections[client.id] = handler
         shortcuts = Shortcuts()
         shortcuts.server_connected(ServerConnectionHookData(server, client))
-        assert shortcuts.of(server) is not None
-        theirs.close()
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        assert shortcuts.of(server) is None
+        yield shortcuts, server, close
+    if not writer.is_closing():
+        await close()

@@ -33,6 +33,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
 from responses_gateway.proxy.contract import Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
+from responses_gateway.proxy.private_parts import missing_parts
 from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, Tick
 
 type Commands = layer.CommandGenerator[None]
@@ -81,7 +82,7 @@ class GatewayLayer(HttpLayer):
         return self._passages.get(connection)
 
     def register_connection(self, command: RegisterHttpConnection) -> Commands:
-        if command.err is None:
+        if command.err is None and not missing_parts():
             self._open_passage(command.connection)
         yield from super().register_connection(command)
 

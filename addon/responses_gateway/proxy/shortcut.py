@@ -14,6 +14,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from responses_gateway.proxy.contract import PassedBy
+from responses_gateway.proxy.private_parts import missing_parts
 
 if TYPE_CHECKING:
     from responses_gateway.proxy.passage import Passage
@@ -79,6 +80,8 @@ class Shortcuts:
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """Nothing was read yet from the connection, so that from here on all of its bytes can be counted."""
+        if missing_parts():
+            return
         server = ctx.master.addons.get("proxyserver")
         handler = server.connections.get(data.client.id) if server else None
         if handler is not None and isinstance(data.client.proxy_mode, ReverseMode):
