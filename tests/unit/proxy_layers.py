@@ -25,6 +25,7 @@ class Turn:
     limits: Limits = Limits(0, 10, 10, 10)  # noqa: RUF009 (it is immutable)
     streams: bool = True
     ended: bool = False
+    is_storing: bool = False
     settled: bool = False
     round_over: bool = False
     request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
