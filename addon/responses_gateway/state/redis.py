@@ -82,7 +82,7 @@ class RedisStore:
 
     def get(self, owner: str, response_id: str) -> Record | None:
         with self._explained():
-            batch = self._redis.pipeline()
+            batch = self._redis.pipeline(transaction=False)
             batch.hgetall(keys.response(response_id))
             batch.hgetall(keys.node(response_id))
             head, node = batch.execute()
@@ -105,7 +105,7 @@ class RedisStore:
             if known is None or known.decode() != owner or (output and final != b"1"):
                 return None
             chain = self._chain(response_id)
-            batch = self._redis.pipeline()
+            batch = self._redis.pipeline(transaction=False)
             for member in chain:
                 batch.hmget(keys.node(member), "input", "output")
             nodes = batch.execute()
@@ -157,7 +157,7 @@ class RedisStore:
 
     def live_events(self, owner: str, response_id: str, skip: int) -> list[bytes] | None:
         with self._explained():
-            batch = self._redis.pipeline()
+            batch = self._redis.pipeline(transaction=False)
             batch.hmget(keys.response(response_id), "owner", "final", "lease")
             batch.lrange(keys.live(response_id), skip, -1)
             (known, final, lease), events = batch.execute()
@@ -237,9 +237,9 @@ class RedisStore:
         return chain
 
     def _note_use(self, chain: Sequence[str]) -> None:
-        """A server that is full refuses it; that is no reason to refuse an answer."""
+        """A server that is full refuses it (and all transactions); that is no reason to refuse an answer."""
         with contextlib.suppress(redis.OutOfMemoryError):
-            self._touch(chain, self._redis.pipeline())
+            self._touch(chain, self._redis.pipeline(transaction=False))
 
     def _touch(self, chain: Sequence[str], batch: Any) -> None:
         batch.zadd(keys.USED, dict.fromkeys(chain, self._clock()))
