@@ -14,6 +14,9 @@ from types import FrameType
 BLAME = "The event loop waits"
 PACKAGE = "responses_gateway"
 LONG = 0.1
+EXCUSED = {"retranslate"}
+"""Functions that may wait: a command of mitmproxy is over when it returns what it says."""
+
 _LOOK = 0.01
 _BUSY = 0.2
 """The share of processor time from which on a thread computes."""
@@ -52,9 +55,11 @@ class Watchdog:
                 place, since, cpu = (id(frame), frame.f_lasti), now, time.clock_gettime(clock)
             elif now - since > LONG and time.clock_gettime(clock) - cpu < _BUSY * LONG and not blamed:
                 blamed = True
-                if any(PACKAGE in name for name, _, _ in _stack(frame)):
-                    calls = " < ".join(f"{Path(name).name}:{line} {function}" for name, line, function in _stack(frame))
-                    print(f"{BLAME}: {calls}", flush=True)
+                calls = _stack(frame)
+                names = {function for file, _, function in calls if PACKAGE in file}
+                if names and not names & EXCUSED:
+                    told = " < ".join(f"{Path(file).name}:{line} {function}" for file, line, function in calls)
+                    print(f"{BLAME}: {told}", flush=True)
 
     def _sleeps(self) -> bool:
         """Whether the operating system has the loop's thread wait for something else than a processor."""
