@@ -63,7 +63,8 @@ class Job:
         self.task: asyncio.Task[None] | None = None
         self.pieces = 0
         """How often events were reported to the store."""
-        self._reported = 0
+        self.reported = 0
+        """How many events the store knows of."""
         self._news = asyncio.Event()
 
     def take(self, events: list[JsonObject]) -> None:
@@ -76,11 +77,6 @@ class Job:
     def end(self) -> None:
         self.ended = True
         self._wake()
-
-    def unreported(self) -> list[JsonObject]:
-        """The events since the last call."""
-        events, self._reported = self.events[self._reported :], len(self.events)
-        return events
 
     async def changed(self) -> None:
         """Wait for more events, or the end."""
@@ -171,7 +167,8 @@ class Jobs:
         if job.ended:
             return True
         owner, response_id, lease = job.owner, job.id, self._clock() + LEASE
-        events = job.unreported()
+        known = len(job.events)
+        events = job.events[job.reported : known]
         try:
             if renew and not await storage.write(lambda store: store.renew(owner, response_id, lease)):
                 return False
@@ -182,8 +179,10 @@ class Jobs:
                 if not job.pieces:
                     record = Record(owner, job.response, job.input, lease=lease)
                     await storage.write(lambda store: store.put(record))
+                goes_on = await storage.write(lambda store: store.add_events(owner, response_id, piece))
                 job.pieces += 1
-                return await storage.write(lambda store: store.add_events(owner, response_id, piece))
+                job.reported = known
+                return goes_on
             return await _live_events(storage, owner, response_id, job.pieces) is not None
         except StoreError as error:
             # What is missing there, the end will bring.

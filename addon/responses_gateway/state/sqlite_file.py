@@ -72,6 +72,7 @@ class SqliteFile:
         try:
             with self._busy_timeout(0):
                 self._writer.execute(statement, values)
+            self._bound_log()
         except sqlite3.Error:
             return False
         finally:
@@ -185,6 +186,8 @@ def _connection(name: str) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the tables in a new file; raises StoreError for a file of a later gateway."""
+    if _has_all_tables(connection):
+        return
     connection.execute("BEGIN IMMEDIATE")
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
@@ -195,6 +198,13 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _execute(connection, LIVE_SCHEMA)
     connection.execute("COMMIT")
+
+
+def _has_all_tables(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is to be made, so that another process's transaction need not be waited for."""
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    query = "SELECT 1 FROM sqlite_schema WHERE name = 'live_response_removed'"
+    return bool(version == SCHEMA_VERSION and connection.execute(query).fetchone())
 
 
 def _execute(connection: sqlite3.Connection, script: str) -> None:

@@ -91,6 +91,8 @@ class Storage:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
         except TimeoutError:
+            # Nobody would know of a change that is made later.
+            future.cancel()
             raise StoreError(f"the store did not answer within {PATIENCE:g} s") from None
 
 
