@@ -140,3 +140,26 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be used"):
         SqliteStore(tmp_path / "file" / "s", PLENTY)
+
+
+def test_reads_alone_do_not_make_the_log_longer(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s", Limits(1000, 8 << 20, 1000.0))
+    store.put(record("a"))
+    for _ in range(1000):
+        store.get("me", "a")
+    assert (tmp_path / "s-wal").stat().st_size < 2 << 20
+    store.close()
+
+
+def test_a_file_that_somebody_else_writes_can_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY", 60.0)
+    first = SqliteStore(tmp_path / "s", PLENTY)
+    first.put(record("a"))
+    with sqlite3.connect(tmp_path / "s", isolation_level=None) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        second = pool.submit(SqliteStore, tmp_path / "s", PLENTY).result(20)
+        assert second.get("me", "a")
+        other.execute("ROLLBACK")
+    other.close()
+    first.close()
+    second.close()
