@@ -164,10 +164,8 @@ class Gateway:
         settings = load_settings(options, os.environ)
         search = search_means(settings, self._http)
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
-            state = State(settings)
-            if self._state is not None:
-                self._state.close()
-            self._state = state
+            # Turns that still run keep the state from before, and close it as they end.
+            self._state = State(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
         self._search = search
         self._runtimes.clear()
@@ -255,7 +253,7 @@ class Gateway:
         await self._jobs.close()
         await self._http.close()
         if self._state is not None:
-            self._state.close()
+            await self._state.close()
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 

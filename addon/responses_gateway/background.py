@@ -1,15 +1,16 @@
 """Responses with `background: true`: run by the gateway itself, so that they survive their client's leaving.
 
 Each is an ordinary turn: the gateway posts the request to its own listener, so that it is routed, inspected and stored
-like any other. What happens in it is followed in the process that runs it; other processes on the same store see it
-when it ends, or that its runner died.
+like any other. What happens in it is reported to the store in short intervals, so that other processes on the same
+store can follow it, and stop it.
 """
 
 import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -24,7 +25,9 @@ from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.state.packing import EventLog, events_in
-from responses_gateway.state.store import FINAL, Record, Store, StoreError
+from responses_gateway.state.recorder import Recorder
+from responses_gateway.state.storage import Storage
+from responses_gateway.state.store import FINAL, Record, StoreError
 from responses_gateway.translate.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -38,8 +41,8 @@ FLOW_HEADER = "x-responses-gateway-flow"
 LEASE = 30.0
 """Seconds after which a runner counts as dead; renewed at a third of it."""
 
-_POLL = 0.5
-"""Seconds between looks at a response that another process runs."""
+_POLL = 0.25
+"""Seconds between two reports of a runner to the store, and between two looks of those who follow it elsewhere."""
 
 _KEEP_ALIVE = 10.0
 _KEPT = 1 << 20
@@ -59,6 +62,10 @@ class Job:
         self.events: list[JsonObject] = []
         self.ended = False
         self.task: asyncio.Task[None] | None = None
+        self.pieces = 0
+        """How often events were reported to the store."""
+        self.reported = 0
+        """How many events the store knows of."""
         self._news = asyncio.Event()
 
     def take(self, events: list[JsonObject]) -> None:
@@ -71,11 +78,6 @@ class Job:
     def end(self) -> None:
         self.ended = True
         self._wake()
-
-    @property
-    def output(self) -> list[JsonObject]:
-        """The items that are done."""
-        return [event["item"] for event in self.events if event["type"] == "response.output_item.done"]
 
     async def changed(self) -> None:
         """Wait for more events, or the end."""
@@ -100,29 +102,38 @@ class Jobs:
 
     # Running ----------------------------------------------------------------------------------------------------------
 
-    async def start(self, call: Call, request: ResponsesRequest, store: Store, owner: str, given: bytes) -> Job:
-        """Accept a response and begin to run it; `given` are the packed items of the request. Raises StoreError."""
+    async def start(self, call: Call, request: ResponsesRequest, recorder: Recorder) -> Job:
+        """Accept a response and begin to run it; `recorder` has the items of the request. Raises StoreError."""
+        storage = recorder.storage
+        assert storage is not None  # noqa: S101 (others are refused)
         snapshot = Snapshot(request, self._new_id("resp"), int(self._clock()))
-        job = Job(owner, snapshot.render("queued"), given)
-        record = Record(owner, job.response, given, lease=self._clock() + LEASE)
-        await asyncio.to_thread(store.put, record)
+        job = Job(recorder.owner, snapshot.render("queued"), recorder.input)
+        lease = self._clock() + LEASE
+        record = Record(job.owner, job.response, job.input, lease=lease, whole=recorder.whole_input)
+        await storage.write(lambda store: store.put(record))
         token = secrets.token_urlsafe(32)
         self._tokens[token] = self._running[job.id] = job
-        job.task = asyncio.create_task(self._run(job, call, token, store))
+        job.task = asyncio.create_task(self._run(job, call, token, storage))
         return job
 
     def claim(self, headers: Mapping[str, str]) -> Job | None:
         """The job whose own request this is."""
         return self._tokens.pop(headers.get(JOB_HEADER, ""), None)
 
-    def cancel(self, owner: str, response_id: str) -> list[JsonObject]:
-        """Stop a response if this process runs it; returns the items that were done."""
+    def cancel(self, owner: str, response_id: str) -> Job | None:
+        """Stop a response if this process runs it."""
         job = self._running.get(response_id)
         if job is None or job.owner != owner:
-            return []
+            return None
         if job.task is not None:
             job.task.cancel()
-        return job.output
+        return job
+
+    async def stop(self, storage: Storage, owner: str, response_id: str) -> list[JsonObject]:
+        """Stop a response if this process runs it; returns its events so far, wherever it runs. Raises StoreError."""
+        if (job := self.cancel(owner, response_id)) is not None:
+            return job.events
+        return _events_in_pieces(await _live_events(storage, owner, response_id, 0))
 
     async def close(self) -> None:
         tasks = [job.task for job in self._running.values() if job.task is not None]
@@ -132,14 +143,18 @@ class Jobs:
         if self._server is not None:
             self._server.stop()
 
-    async def _run(self, job: Job, call: Call, token: str, store: Store) -> None:
+    async def _run(self, job: Job, call: Call, token: str, storage: Storage) -> None:
         posting = asyncio.ensure_future(self._post(call, token))
+        renewed_at = self._clock()
         try:
-            while not (await asyncio.wait({posting}, timeout=LEASE / 3))[0]:
-                if not await asyncio.to_thread(store.renew, job.owner, job.id, self._clock() + LEASE):
+            while not (await asyncio.wait({posting}, timeout=_POLL))[0]:
+                is_due = self._clock() - renewed_at > LEASE / 3
+                if not await self._report(job, storage, renew=is_due):
                     return
+                renewed_at = self._clock() if is_due else renewed_at
             if not job.ended:
-                await asyncio.to_thread(store.put, self._failure(job, posting.result()))
+                failure = self._failure(job, posting.result())
+                await storage.write(lambda store: store.put(failure))
         except StoreError as error:
             logger.error("The background response %s: %s", job.id, error)
         finally:
@@ -147,6 +162,33 @@ class Jobs:
             self._tokens.pop(token, None)
             self._running.pop(job.id, None)
             job.end()
+
+    async def _report(self, job: Job, storage: Storage, *, renew: bool) -> bool:
+        """Tell the store what came of a response, and that its runner lives; whether it is to go on."""
+        if job.ended:
+            return True
+        owner, response_id, lease = job.owner, job.id, self._clock() + LEASE
+        known = len(job.events)
+        events = job.events[job.reported : known]
+        try:
+            if renew and not await storage.write(lambda store: store.renew(owner, response_id, lease)):
+                return False
+            if events:
+                log = EventLog()
+                log.add(sse.encode_all(events))
+                piece = log.close()
+                if not job.pieces:
+                    record = Record(owner, job.response, job.input, lease=lease)
+                    await storage.write(lambda store: store.put(record))
+                goes_on = await storage.write(lambda store: store.add_events(owner, response_id, piece))
+                job.pieces += 1
+                job.reported = known
+                return goes_on
+            return await _live_events(storage, owner, response_id, job.pieces) is not None
+        except StoreError as error:
+            # What is missing there, the end will bring.
+            logger.warning("The background response %s cannot be followed elsewhere now: %s", job.id, error)
+            return True
 
     async def _post(self, call: Call, token: str) -> str:
         """Make the turn; returns what went wrong, if no response came of it."""
@@ -176,7 +218,7 @@ class Jobs:
 
     # Following --------------------------------------------------------------------------------------------------------
 
-    async def follow(self, store: Store, owner: str, response_id: str, after: int) -> Forward:
+    async def follow(self, storage: Storage, owner: str, response_id: str, after: int) -> Forward:
         """Where to get the events of a running response behind the sequence number `after`, as they come."""
         if self._server is None:
             sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
@@ -185,30 +227,62 @@ class Jobs:
             self._server.add_sockets(sockets)
             self._port = sockets[0].getsockname()[1]
         token = secrets.token_urlsafe(32)
-        self._followers[token] = self._events(store, owner, response_id, after)
+        self._followers[token] = self._events(storage, owner, response_id, after)
         return Forward(f"http://127.0.0.1:{self._port}/{token}")
 
-    async def _events(self, store: Store, owner: str, response_id: str, after: int) -> AsyncIterator[bytes]:
+    async def _events(self, storage: Storage, owner: str, response_id: str, after: int) -> AsyncIterator[bytes]:
         job = self._running.get(response_id)
-        if job is None:
-            async for events in self._stored_events(store, owner, response_id):
-                yield sse.encode_all(event for event in events if event["sequence_number"] > after)
-        else:
-            async for event in _live(job):
-                if event is None:
-                    yield b": keep-alive\n\n"
-                elif event["sequence_number"] > after:
-                    yield sse.encode(event)
+        events = _live(job) if job is not None else self._reported(storage, owner, response_id)
+        async for event in events:
+            if event is None:
+                yield b": keep-alive\n\n"
+            elif event["sequence_number"] > after:
+                yield sse.encode(event)
         yield sse.DONE
 
-    async def _stored_events(self, store: Store, owner: str, response_id: str) -> AsyncIterator[list[JsonObject]]:
-        """The events of a response that another process runs: all at once, when it has ended."""
+    async def _reported(self, storage: Storage, owner: str, response_id: str) -> AsyncIterator[JsonObject | None]:
+        """The events of a response that another process runs, as it reports them; None now and then."""
+        pieces, last, told_at = 0, -1, time.monotonic()
         while True:
-            record = await asyncio.to_thread(store.get, owner, response_id)
-            if record is None or record.final or current(record, self._clock())["status"] in FINAL:
-                yield events_in(record.events) if record else []
+            try:
+                news = await _live_events(storage, owner, response_id, pieces)
+                record = None if news is not None else await storage.read(lambda store: store.get(owner, response_id))
+            except StoreError as error:
+                logger.warning("The background response %s cannot be followed: %s", response_id, error)
                 return
+            if news is not None:
+                pieces += len(news)
+                events = _events_in_pieces(news)
+            else:
+                events = self._last_events(record, last) if record is not None else []
+            for event in events:
+                if event["sequence_number"] > last:
+                    last = event["sequence_number"]
+                    told_at = time.monotonic()
+                    yield event
+            if news is None:
+                return
+            if time.monotonic() - told_at > _KEEP_ALIVE:
+                told_at = time.monotonic()
+                yield None
             await asyncio.sleep(_POLL)
+
+    def _last_events(self, record: Record, last: int) -> list[JsonObject]:
+        """The events of a response that has ended; of one that did not come to its end, how it is now."""
+        events = events_in(record.events)
+        if events:
+            return events
+        response = current(record, self._clock())
+        return [{"type": f"response.{response['status']}", "sequence_number": last + 1, "response": response}]
+
+
+async def _live_events(storage: Storage, owner: str, response_id: str, skip: int) -> list[bytes] | None:
+    """What the runner of a response reported; None when it does not run any more. Raises StoreError."""
+    return await storage.read(lambda store: store.live_events(owner, response_id, skip))
+
+
+def _events_in_pieces(pieces: Sequence[bytes] | None) -> list[JsonObject]:
+    return [event for piece in pieces or () for event in events_in(piece)]
 
 
 async def _live(job: Job) -> AsyncIterator[JsonObject | None]:

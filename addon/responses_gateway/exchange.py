@@ -102,6 +102,8 @@ class Exchange:
         """What the client's web_search asks for; None when it declares none that can be served."""
         self._shown: Sequence[Item] = ()
         self._untold = b""
+        self._end_of_stream = b""
+        """The terminal event of a streamed answer, while the response is on its way to the store."""
         self.response: JsonObject | None = None
         """The response, when what was found was all that it waited for."""
         self._started = False
@@ -211,8 +213,11 @@ class Exchange:
         yield events
 
     def told(self) -> bytes:
-        """What the client has not got yet of these calls."""
+        """What the client has not got yet of these calls, and of the end of the answer."""
         untold, self._untold = self._untold, b""
+        if not self._recorder.is_storing:
+            untold += self._end_of_stream
+            self._end_of_stream = b""
         return untold
 
     def go_on(self) -> None:
@@ -242,6 +247,20 @@ class Exchange:
     def ended(self) -> bool:
         """Whether the client has got, or is about to get, its terminal event."""
         return self._machine.terminal is not None
+
+    @property
+    def is_storing(self) -> bool:
+        """Whether the end of the answer waits until the response is stored."""
+        return bool(self._end_of_stream)
+
+    async def stored(self) -> None:
+        """Return when the response is durable, or cannot be stored; `told` then holds the end of the answer."""
+        await self._recorder.stored()
+
+    def end_unstored(self) -> bytes:
+        """The end of the answer, without waiting for the store any longer."""
+        self._recorder.let_go()
+        return self.told()
 
     @property
     def status(self) -> str:
@@ -436,11 +455,18 @@ class Exchange:
         except Exception:
             logger.exception("the translation of an answer failed")
             events += self._machine.give_up(_our_fault())
-        encoded = sse.encode_all(events)
-        self._show(events, encoded)
-        if self.ended:
-            encoded += sse.DONE
-        self.observer.sent(encoded, events)
+        if not self.ended:
+            encoded = sse.encode_all(events)
+            self._show(events, encoded)
+            self.observer.sent(encoded, events)
+            return encoded
+        encoded, end = sse.encode_all(events[:-1]), sse.encode(events[-1])
+        self._show(events, encoded + end)
+        end += sse.DONE
+        self.observer.sent(encoded + end, events)
+        if not self._recorder.is_storing:
+            return encoded + end
+        self._end_of_stream = end
         return encoded
 
 

@@ -31,6 +31,7 @@ class RelayTurn:
         self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
         self.streams = False
         self.ended = False
+        self.is_storing = False
         self._flow = flow
         self.request = request
         self._status = 502

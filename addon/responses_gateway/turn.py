@@ -137,7 +137,11 @@ class ServedTurn:
 
     @property
     def ended(self) -> bool:
-        return self.exchange.ended and self.exchange.streams
+        return self.exchange.ended and self.exchange.streams and not self.exchange.is_storing
+
+    @property
+    def is_storing(self) -> bool:
+        return self.exchange.is_storing and self.exchange.streams
 
     @property
     def settled(self) -> bool:
@@ -227,7 +231,7 @@ class ServedTurn:
         return response
 
     def end(self) -> bytes:
-        return self.exchange.cut(self._error)
+        return self.exchange.end_unstored() or self.exchange.cut(self._error)
 
     def answer(self) -> http.Response:
         if self._response is not None:
@@ -235,7 +239,7 @@ class ServedTurn:
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
-                return http.Response.make(200, self.end(), _EVENT_STREAM)
+                return http.Response.make(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
         return error_response(error)
@@ -246,7 +250,16 @@ class ServedTurn:
     # Further rounds ---------------------------------------------------------------------------------------------------
 
     async def next_round(self) -> bool:
-        """Whether the request is to be sent again; the exchange then holds what to send, and where."""
+        """Whether the request is to be sent again; the exchange then holds what to send, and where.
+
+        Otherwise, the response is stored when this returns.
+        """
+        again = await self._prepare_round()
+        if not again:
+            await self.exchange.stored()
+        return again
+
+    async def _prepare_round(self) -> bool:
         if self.exchange.hosted_call is not None and self._fault is None and not self._over:
             return await self._search()
         fault = self._fault

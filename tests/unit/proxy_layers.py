@@ -10,7 +10,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
-from responses_gateway.proxy.contract import Failure, Limits
+from responses_gateway.proxy.contract import Failure, GatewayRoundHook, Limits
 from responses_gateway.proxy.layer import GatewayLayer
 from responses_gateway.proxy.shortcut import Shortcut
 
@@ -25,6 +25,7 @@ class Turn:
     limits: Limits = Limits(0, 10, 10, 10)  # noqa: RUF009 (it is immutable)
     streams: bool = True
     ended: bool = False
+    is_storing: bool = False
     settled: bool = False
     round_over: bool = False
     request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
@@ -76,6 +77,8 @@ class Wire:
     served: Turn
     sent: list[bytes] = field(default_factory=list)
     alarms: int = 0
+    rounds: list[GatewayRoundHook] = field(default_factory=list)
+    """Hooks that have not ended."""
     way: Shortcut | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +99,10 @@ class Wire:
         """The client sends its request, and the upstream is connected."""
         self.handle(events.Start())
         self.handle(events.DataReceived(self._client, REQUEST))
+
+    def decide(self) -> None:
+        """The hook of a round ends."""
+        self.handle(events.HookCompleted(self.rounds.pop()))
 
     def upstream(self, data: bytes) -> None:
         """Data of one read."""
@@ -122,6 +129,8 @@ class Wire:
                     self._server = command.connection
                     self._server.state = ConnectionState.OPEN
                     self.handle(events.OpenConnectionCompleted(command, None))
+                case GatewayRoundHook():
+                    self.rounds.append(command)
                 case commands.StartHook(blocking=blocking) if blocking:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():

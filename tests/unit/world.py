@@ -35,5 +35,5 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
 def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime) -> Exchange:
     """The exchange of a request, given as a body or as what is in one. Raises GatewayError."""
     body = request if isinstance(request, bytes) else dumps(request)
-    recorder = Recorder(world.state, "", Ledger(), stores=False)
+    recorder = Recorder(world.state, "", Ledger())
     return Exchange.open(parse_request(body), headers, world, recorder)

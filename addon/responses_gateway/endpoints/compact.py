@@ -46,4 +46,4 @@ async def compact(call: Call, runtime: Runtime) -> CompactionExchange:
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
-    return CompactionExchange.open(whole, call.headers, runtime, Recorder(runtime.state, owner, Ledger(), stores=False))
+    return CompactionExchange.open(whole, call.headers, runtime, Recorder(runtime.state, owner, Ledger()))

@@ -80,8 +80,8 @@ class Rerunner:
         """The response gets the id that it had, because later turns may refer to it."""
         return self._response_id if prefix == "resp" and self._response_id else self._fresh_id(prefix)
 
-    def close(self) -> None:
-        self._runtime.state.close()
+    async def close(self) -> None:
+        await self._runtime.state.close()
 
     async def run(self, record: Record) -> Rerun:
         """Raises NotComparable, and GatewayError when today's code refuses the request."""

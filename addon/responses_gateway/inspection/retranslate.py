@@ -126,7 +126,7 @@ async def report(
         changed += bool(comparison.request or comparison.answer)
         skipped += comparison.note.startswith("not compared")
         lines += _told(comparison, f"turn {record.facts['number'] or index + 1} ({record.facts['model']})")
-    rerunner.close()
+    await rerunner.close()
     verdict = f"{changed} different" if changed else "no difference"
     left_out = f", {skipped} not compared" if skipped else ""
     return [*lines, f"{reported} turns retranslated: {verdict}{left_out}"]

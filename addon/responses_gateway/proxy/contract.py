@@ -56,6 +56,10 @@ class Turn(Protocol):
         """Whether the client has got all of a streamed answer."""
 
     @property
+    def is_storing(self) -> bool:
+        """Whether the end of a streamed answer is kept back until `GatewayRoundHook` is done; then `told` gives it."""
+
+    @property
     def settled(self) -> bool:
         """Whether the upstream has said all that matters, so that the rest of its stream is not waited for."""
 

@@ -341,7 +341,7 @@ class GatewayStream(HttpStream):
 
     def _finish_round(self, turn: Turn) -> Commands:
         yield from self._send(turn, turn.finish())
-        if not turn.ended:
+        if self._step == "streaming":
             yield from self._ask(turn)
 
     def _fail(self, turn: Turn, failure: Failure) -> Commands:
@@ -359,7 +359,7 @@ class GatewayStream(HttpStream):
     def _decided(self, turn: Turn, decision: RoundEnd) -> Commands:
         self._hook = None
         yield from self._send(turn, turn.told())
-        if self._step == "over":
+        if self._step != "between rounds":
             return
         if decision.again:
             yield from self._connect(turn)
@@ -404,6 +404,8 @@ class GatewayStream(HttpStream):
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
         if turn.ended:
             yield from self._end_answer()
+        elif turn.is_storing and self._hook is None and self._step != "over":
+            yield from self._ask(turn)
 
     def _conclude(self, turn: Turn) -> Commands:
         """End the answer; no round follows."""
