@@ -1,7 +1,8 @@
 """Who may use the gateway: keys, and protection against web pages that would spend the user's key.
 
 A page in the user's browser can send requests to loopback. It cannot hide its Origin; and when its own host name is
-made to point here (DNS rebinding), it cannot hide that name in Host.
+made to point here (DNS rebinding), it cannot hide that name in Host. For requests without an Origin (pictures, links),
+the browser says in Sec-Fetch-Site that another site is behind them (https://www.w3.org/TR/fetch-metadata/).
 """
 
 import hashlib
@@ -57,6 +58,12 @@ class Access:
                 403,
                 "origin_not_allowed",
             )
+        if headers.get("sec-fetch-site") == "cross-site" and (origin is None or not self.allows_origin(origin)):
+            raise GatewayError(
+                "Web pages may not call this gateway. Add their origin to allowed_origins if that is wanted.",
+                403,
+                "origin_not_allowed",
+            )
         if self.key_digests and path not in HEALTH_PATHS and not self._has_key(headers):
             raise GatewayError(
                 "This gateway wants one of its access keys, as Authorization: Bearer … or x-api-key: …",
@@ -104,7 +111,7 @@ def origin_headers(origin: str) -> dict[str, str]:
 
 
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _host_name(authority: str) -> str:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -31,6 +30,7 @@ from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
@@ -285,12 +285,12 @@ class Gateway:
     def _take(self, flow: http.HTTPFlow, call: Call, outcome: Outcome, mode: ReverseMode) -> None:
         match outcome:
             case Answer(body, status, headers):
-                flow.response = http.Response.make(status, body, dict(headers))
+                flow.response = messages.response(status, body, headers)
             case Forward(url):
-                flow.request = http.Request.make("GET", url, headers=http.Headers(host=urlsplit(url).netloc))
+                flow.request = messages.request("GET", url, {})
                 self._forwarded.add(flow)
             case Relay(url, headers, body):
-                request = _upstream_request(url, headers, body)
+                request = messages.request("POST", url, headers, body)
                 self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
             case exchange:
                 self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
@@ -307,7 +307,7 @@ class Gateway:
         host, port = flow.client_conn.sockname[:2]
         flow.request.url = f"http://127.0.0.1:{sockets.port}/"
         admitted = sockets.admit((host, port), headers)
-        flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in admitted.items()])
+        flow.request.headers = messages.headers(admitted.items())
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         if flow.websocket is not None:
@@ -344,18 +344,7 @@ def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> C
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
     headers, body = exchange.upstream_headers(client_headers), dumps(exchange.chat_body)
     exchange.observer.round_began(exchange.url, headers, body)
-    return _upstream_request(exchange.url, headers, body)
-
-
-def _upstream_request(url: str, headers: Mapping[str, str], body: bytes) -> http.Request:
-    """What goes to an upstream; it holds the key, and is never part of a flow that can be seen."""
-    request = http.Request.make("POST", url, body)
-    host = request.host if request.port in (80, 443) else f"{request.host}:{request.port}"
-    request.headers = http.Headers(
-        [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
-    )
-    request.headers["content-length"] = str(len(body))
-    return request
+    return messages.request("POST", exchange.url, headers, body)
 
 
 def _decoded(request: http.Request, limit: int) -> bytes:

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import certifi
 import h11
 
+from responses_gateway.protocol.fields import UnsafeField, encoded, safe_url
+
 type Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses to try for a host and port, in order. Raises OSError."""
 
@@ -80,7 +82,10 @@ async def request(
     is. Raises OSError (HttpError, TimeoutError among them) when there is no answer; so does the body when it
     ends early.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(safe_url(url))
+    except UnsafeField as error:
+        raise HttpError(str(error)) from None
     host = parts.hostname
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -97,11 +102,11 @@ async def request(
         if body or method == "POST":
             fields["content-length"] = str(len(body))
         try:
-            head = connection.send(h11.Request(method=method, target=target, headers=list(fields.items())))
+            head = connection.send(h11.Request(method=method, target=target, headers=encoded(fields.items())))
             writer.write(head or b"")
             writer.write(connection.send(h11.Data(data=body)) or b"" if body else b"")
             writer.write(connection.send(h11.EndOfMessage()) or b"")
-        except h11.LocalProtocolError as error:
+        except (UnsafeField, h11.LocalProtocolError) as error:
             raise HttpError(str(error)) from None
         await writer.drain()
         event = await _next_event(connection, reader)

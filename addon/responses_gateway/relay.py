@@ -6,7 +6,9 @@ from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.inspection.redaction import Redactor
+from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.settings import Settings
 from responses_gateway.turn import error_response
@@ -34,17 +36,17 @@ class RelayTurn:
         self._flow = flow
         self.request = request
         self._status = 502
-        self._headers = http.Headers()
+        self._headers = messages.headers(())
         self._body = bytearray()
         self._error: GatewayError | None = None
         self._redactor = Redactor()
         self._redactor.conceal_headers(client_headers)
-        self._redactor.conceal_headers({name.lower(): value for name, value in request.headers.items()})
+        self._redactor.conceal_headers(messages.read(request.headers))
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = status
-        fields = [(name, value) for name, value in headers.fields if name.decode().lower() not in _NOT_PASSED_ON]
-        self._headers = http.Headers(fields)
+        fields = ((name, value) for name, value in headers.items(multi=True) if is_safe(name, value))
+        self._headers = messages.headers(field for field in fields if field[0].lower() not in _NOT_PASSED_ON)
         self.streams = headers.get("content-type", "").startswith("text/event-stream")
         return self.streams
 
@@ -101,6 +103,6 @@ class RelayTurn:
             self._flow.response.data.content = self.presentable(bytes(self._body))
 
     def _response(self) -> http.Response:
-        response = http.Response.make(self._status)
+        response = messages.response(self._status)
         response.headers = self._headers.copy()
         return response

@@ -19,6 +19,7 @@ from responses_gateway.learnt import Learnt
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
 from responses_gateway.rounds.web_search import Searches
 from responses_gateway.routing import Route, Router
@@ -107,7 +108,7 @@ class ServedTurn:
     def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], means: Means) -> None:
         self.exchange = exchange
         self.client_headers = client_headers
-        self.request = http.Request.make("POST", exchange.url)
+        self.request = messages.request("POST", exchange.url, {})
         """What is sent to the upstream in the next round."""
         self._means = means
         self._fault: _Fault | None = None
@@ -153,7 +154,7 @@ class ServedTurn:
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
-        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._headers = messages.read(headers)
         if self._status != 200 or not self.streams:
             return False
         try:
@@ -221,7 +222,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
-        response = http.Response.make(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
+        response = messages.response(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -231,11 +232,11 @@ class ServedTurn:
 
     def answer(self) -> http.Response:
         if self._response is not None:
-            return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
+            return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
-                return http.Response.make(200, self.end(), _EVENT_STREAM)
+                return messages.response(200, self.end(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
         return error_response(error)
@@ -433,7 +434,7 @@ def error_response(error: GatewayError) -> http.Response:
     headers = {"content-type": "application/json"}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
-    return http.Response.make(error.status, dumps(error.body()), headers)
+    return messages.response(error.status, dumps(error.body()), headers)
 
 
 def _unreachable(upstream: str, why: str) -> GatewayError:

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from responses_gateway import __version__
 from responses_gateway.credentials import FALLBACK_VARIABLE
+from responses_gateway.protocol.fields import affinity_key, is_safe
 from responses_gateway.providers.catalogue import COMMON_GROUND, belongs, for_url, same_host, shipped
 from responses_gateway.providers.profile import Profile
 from responses_gateway.settings import Provider, Settings
@@ -64,7 +65,7 @@ def request_headers(
         if "{session}" not in value:
             headers[name] = value
         elif session is not None:
-            headers[name] = value.replace("{session}", session)
+            headers[name] = value.replace("{session}", affinity_key(session))
     if upstream.api_key is not None:
         headers["authorization"] = f"Bearer {upstream.api_key.get_secret_value()}"
     elif upstream.forward_authorization and "authorization" in client_headers:
@@ -196,6 +197,9 @@ def _found_key(
 
 def _from_environment(variables: Sequence[str], settings: Settings) -> tuple[SecretStr | None, str]:
     for name in variables:
-        if name in settings.credentials.environment:
-            return settings.credentials.environment[name], name
+        if (key := settings.credentials.environment.get(name)) is None:
+            continue
+        if not is_safe("authorization", key.get_secret_value()):
+            return None, f"{name} holds a character that no header can have"
+        return key, name
     return None, f"{' or '.join(variables)} not set" if variables else "no key configured"

@@ -21,6 +21,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
+from responses_gateway.inspection.redaction import is_secret
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
@@ -35,7 +36,6 @@ _NOT_FORWARDED = frozenset(
         *("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
     )
 )
-_SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "api-key")
 _REFUSAL_LIMIT = 1 << 20
 """Bytes of an error's body that are read."""
 
@@ -97,7 +97,7 @@ class SocketServer:
         ticket = secrets.token_urlsafe(32)
         self._admissions[ticket] = Admission(address, headers)
         asyncio.get_running_loop().call_later(60, self._admissions.pop, ticket, None)
-        kept = {name: value for name, value in headers.items() if name not in _SECRET_HEADERS}
+        kept = {name: value for name, value in headers.items() if not is_secret(name)}
         return {**kept, "host": f"127.0.0.1:{self.port}", TICKET_HEADER: ticket}
 
     def redeem(self, ticket: str) -> Admission | None:

@@ -58,6 +58,16 @@ def test_access_keys(locked: GatewayProcess, script: Script) -> None:
         assert "authorization" not in request.headers
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/models"])
+def test_a_key_that_is_no_text_lets_nobody_in(locked: GatewayProcess, script: Script, path: str) -> None:
+    for value in (b"Bearer \xff", b"\xff", b"Bearer \xed\xa0\x80"):
+        connection = HTTPConnection("127.0.0.1", locked.port, timeout=20)
+        connection.request("POST", path, json.dumps({"model": script.model}), {"authorization": value})
+        assert connection.getresponse().status == 401
+        connection.close()
+    assert not script.requests
+
+
 def test_foreign_hosts_and_origins(gateway: GatewayProcess, script: Script) -> None:
     script.answer(reply(text="a"), reply(text="b"))
     body = {"model": script.model, "input": "hi"}
