@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from responses_gateway.errors import GatewayError
 from responses_gateway.providers.catalogue import is_loopback
 from responses_gateway.settings import Settings
+from responses_gateway.state.owner import named_by, owner_of
 
 HEALTH_PATHS = frozenset({"/health", "/healthz", "/readyz"})
 """What needs no key."""
@@ -72,6 +73,15 @@ class Access:
                 type="authentication_error",
             )
 
+    def owner(self, headers: Mapping[str, str]) -> str:
+        """Whose everything is that is remembered of a request: a name for the access key that let it in.
+
+        Without access keys, for the key that the client sends, whatever it is; "" for requests without any.
+        """
+        if not self.key_digests:
+            return owner_of(headers)
+        return next((named_by(key) for key in _offered(headers) if _digest(key) in self.key_digests), "")
+
     def allows_origin(self, origin: str) -> bool:
         """Whether web pages of that origin may call the gateway."""
         return _matches(origin.lower(), self.origins)
@@ -81,11 +91,8 @@ class Access:
         return not name or name == address.lower() or is_loopback(name) or _matches(name, self.hosts)
 
     def _has_key(self, headers: Mapping[str, str]) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        offered = [token.strip()] if scheme.lower() == "bearer" else []
-        offered.append(headers.get("x-api-key", ""))
         # Every pair is compared, so that the time it takes says nothing about the keys.
-        pairs = [(_digest(key), digest) for key in offered for digest in self.key_digests]
+        pairs = [(_digest(key), digest) for key in _offered(headers) for digest in self.key_digests]
         return sum(hmac.compare_digest(one, other) for one, other in pairs) > 0
 
 
@@ -108,6 +115,13 @@ def preflight_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def origin_headers(origin: str) -> dict[str, str]:
     """What every answer to a page of an allowed origin has."""
     return {"access-control-allow-origin": origin, "vary": "origin"}
+
+
+def _offered(headers: Mapping[str, str]) -> list[str]:
+    """The keys that a request brings."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    offered = [token.strip()] if scheme.lower() == "bearer" else []
+    return [*offered, headers.get("x-api-key", "")]
 
 
 def _digest(key: str) -> bytes:

@@ -23,6 +23,11 @@ class AccessControl:
         self._access = access
         self._origins: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
         """The flows of web pages that may read the answer."""
+        self._owners: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
+
+    def owner(self, flow: http.HTTPFlow) -> str:
+        """Whose request it is: a name for the key that let it in, as it was then."""
+        return self._owners.get(flow, "")
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if not isinstance(flow.client_conn.proxy_mode, ReverseMode) or flow.is_replay:
@@ -38,6 +43,7 @@ class AccessControl:
                     flow.response = messages.response(204, b"", preflight_headers(headers))
                     return
             access.check(_route(request.path), host, headers, flow.client_conn.sockname[0])
+            self._owners[flow] = access.owner(headers)
         except GatewayError as error:
             flow.response = messages.response(error.status, dumps(error.body()), {"content-type": "application/json"})
             if error.status == 401:

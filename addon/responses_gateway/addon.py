@@ -100,7 +100,8 @@ class Gateway:
         self._shortcuts = Shortcuts()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self._access_control = AccessControl(lambda: self._access)
+        self.addons = [self._access_control, self._inspector, self._shortcuts]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -272,7 +273,7 @@ class Gateway:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
         runtime = self._runtime(mode)
-        call = _call(flow, self._inspector.headers(flow), runtime.settings.body_limit)
+        call = _call(flow, self._inspector.headers(flow), self._access_control.owner(flow), runtime.settings.body_limit)
         if (call.method, call.path, call.headers.get("upgrade", "").lower()) == ("GET", "/responses", "websocket"):
             self._open_socket(flow, call.headers)
             return
@@ -332,13 +333,17 @@ class Gateway:
                 logger.info("%s: %s", turn.exchange.request.model, entry)
 
 
-def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> Call:
-    """`headers` are the client's, by lower-case name. Raises GatewayError for a body that cannot be decoded."""
+def _call(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limit: int) -> Call:
+    """`headers` are the client's, by lower-case name; `owner` says who that is.
+
+    Raises GatewayError for a body that cannot be decoded.
+    """
     request = flow.request
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
     base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url, flow.id)
+    body = _decoded(request, body_limit)
+    return Call.parse(request.method, request.path, headers, body, base_url, flow.id, owner)
 
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:

@@ -125,10 +125,10 @@ class Exchange:
         be told.
         """
         _refuse_unserved(request)
-        route = runtime.router.resolve(request.model)
+        route = runtime.router.of(recorder.owner).resolve(request.model)
         compacts = asks_for_compaction(request)
         thread = session_id(request, headers)
-        session = runtime.sessions.get(thread) if thread else None
+        session = runtime.sessions.get(recorder.owner, thread) if thread else None
         searches = runtime.searches and (request.n or 1) == 1
         translate = partial(chat_request, whole_request(request, runtime.state, recorder), recorder, session, searches)
         translation = translate(route, ())
@@ -139,10 +139,10 @@ class Exchange:
             Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
             translation.tools,
             recorder.ledger,
-            replace(_stream_options(request, route, codex, runtime), schema=translation.schema),
+            replace(_stream_options(request, route, codex, runtime.settings, recorder), schema=translation.schema),
             new_id=runtime.new_id,
             clock=runtime.clock,
-            output=CompactionOutput(runtime.new_id, runtime.state.seal(COMPACTION)) if compacts else None,
+            output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if compacts else None,
         )
         search = translation.tools.search
         return cls(
@@ -153,6 +153,11 @@ class Exchange:
         """From here on, `observer` is told everything that passes."""
         self.observer = observer
         observer.translated(self.request.model, self.route, self.session, self.chat_body, self.ledger)
+
+    @property
+    def owner(self) -> str:
+        """Whose what is remembered of the exchange is."""
+        return self._recorder.owner
 
     # The request ------------------------------------------------------------------------------------------------------
 
@@ -442,12 +447,13 @@ class Exchange:
         return encoded
 
 
-def _stream_options(request: ResponsesRequest, route: Route, codex: bool, runtime: Runtime) -> StreamOptions:
-    settings = runtime.settings
+def _stream_options(
+    request: ResponsesRequest, route: Route, codex: bool, settings: Settings, recorder: Recorder
+) -> StreamOptions:
     return StreamOptions(
         reasoning=settings.reasoning,
         seal_reasoning=SEAL_REASONING in (request.include or ()),
-        seal=runtime.state.seal(route.provider, route.model),
+        seal=recorder.seal(route.provider, route.model),
         queued=bool(request.background),
         incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and codex),
         heal_markup=route.profile.heal_markup,

@@ -85,8 +85,8 @@ class Means:
     """A number from 0 to 1."""
 
     now: Callable[[], float] = time.monotonic
-    asked_for_models: set[str] = field(default_factory=set)
-    """Base URLs that were asked for their model list, successfully or not."""
+    asked_for_models: set[tuple[str, str]] = field(default_factory=set)
+    """Owners and base URLs: who had it asked for its model list, successfully or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ class ServedTurn:
         self._fell_back = True
         before = self.exchange.route
         try:
-            route = self._means.router.resolve(name)
+            route = self._means.router.of(self.exchange.owner).resolve(name)
             if (route.base_url, route.model) == (before.base_url, before.model):
                 return False
             self.exchange.reroute(route)
@@ -347,13 +347,14 @@ class ServedTurn:
     async def _name_models(self, error: GatewayError) -> None:
         """Say which models the upstream has, as far as it tells."""
         route, means = self.exchange.route, self._means
-        ids = means.router.listed(route.provider)
-        if ids is None and route.base_url not in means.asked_for_models:
-            means.asked_for_models.add(route.base_url)
+        router, asked = means.router.of(self.exchange.owner), (self.exchange.owner, route.base_url)
+        ids = router.listed(route.provider)
+        if ids is None and asked not in means.asked_for_models:
+            means.asked_for_models.add(asked)
             entries = await means.fetch_models(route, self.exchange.upstream_headers(self.client_headers))
             if entries is not None:
-                means.router.learn(route.provider, entries)
-                ids = means.router.listed(route.provider)
+                router.learn(route.provider, entries)
+                ids = router.listed(route.provider)
         if ids:
             near = get_close_matches(route.model, ids, _MODELS_NAMED, cutoff=0.4)
             named = list(dict.fromkeys([*near, *ids]))[:_MODELS_NAMED]
@@ -366,7 +367,8 @@ class ServedTurn:
 
     def _apply_learnt(self) -> None:
         exchange = self.exchange
-        for repair in self._means.learnt.repairs(exchange.route.base_url, exchange.route.model):
+        route = exchange.route
+        for repair in self._means.learnt.repairs(exchange.owner, route.base_url, route.model):
             repaired = apply(exchange.chat_body, repair)
             if repaired is not None:
                 exchange.chat_body = repaired
@@ -377,7 +379,7 @@ class ServedTurn:
         """What was repaired is worth remembering, now that the upstream takes the request."""
         route = self.exchange.route
         for repair in self._repairs:
-            self._means.learnt.add(route.base_url, route.model, repair)
+            self._means.learnt.add(self.exchange.owner, route.base_url, route.model, repair)
             self.exchange.ledger.add("learnt", describe(repair)[0], f"kept for {route.model} at {route.base_url}")
         self._repairs.clear()
 

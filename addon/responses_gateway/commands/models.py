@@ -18,7 +18,7 @@ def learnt_router(settings: Settings) -> Router:
     names = ", ".join(upstream.provider for upstream in router.upstreams())
     if names:
         print(f"Asking {names} for their models …", file=sys.stderr)
-        asyncio.run(UpstreamLists(router, ListCache()).refresh({}, TIMEOUT))
+        asyncio.run(UpstreamLists(router, ListCache()).refresh("", {}, TIMEOUT))
     return router
 
 

@@ -24,8 +24,8 @@ async def complete(call: Call, runtime: Runtime) -> Relay:
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise GatewayError("Invalid type for 'model': expected a string.", code="invalid_type", param="model")
-    await runtime.lists.ensure(model, call.headers)
-    route = runtime.router.resolve(model)
+    await runtime.lists.ensure(model, call.owner, call.headers)
+    route = runtime.router.of(call.owner).resolve(model)
     session = call.headers.get("session-id") or body.get("prompt_cache_key")
     accept = "text/event-stream" if body.get("stream") is True else "application/json"
     headers = request_headers(route, call.headers, session if isinstance(session, str) else None, accept)

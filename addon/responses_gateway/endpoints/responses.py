@@ -13,7 +13,6 @@ from responses_gateway.exchange import Exchange, Runtime
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.state import history
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.packing import events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.store import Record
@@ -22,14 +21,15 @@ from responses_gateway.state.store import Record
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     """A turn: upstream, in the background, or from the store."""
     request = parse_request(call.body)
-    await runtime.lists.ensure(request.model, call.headers)
-    owner = owner_of(call.headers)
+    await runtime.lists.ensure(request.model, call.owner, call.headers)
     job = runtime.jobs.claim(call.headers)
+    owner = call.owner if job is None else job.owner
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     ledger = Ledger()
-    recorder = Recorder(runtime.state, owner, ledger, request.store is not False and runtime.state.store is not None)
+    stores = request.store is not False and runtime.state.store is not None
+    recorder = Recorder(runtime.state, owner, ledger, stores, known_owner=bool(runtime.settings.access_keys))
     if recorder.stores:
         recorder.own, recorder.conversation = turn.own, turn.conversation
         recorder.input = await asyncio.to_thread(pack, turn.own)
@@ -60,7 +60,7 @@ async def _begin(call: Call, request: ResponsesRequest, runtime: Runtime, record
             param="background",
         )
     # What cannot be served is refused now, not in the background.
-    runtime.router.resolve(request.model)
+    runtime.router.of(call.owner).resolve(request.model)
     job = await runtime.jobs.start(call, request, store, recorder.owner, recorder.input)
     if request.stream:
         return await runtime.jobs.follow(store, recorder.owner, job.id, -1)
@@ -80,7 +80,7 @@ async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | F
 
 
 async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    owner = owner_of(call.headers)
+    owner = call.owner
     runtime.jobs.cancel(owner, response_id)
     if not await ask(require_store(runtime, response_id).delete, owner, response_id):
         raise not_found(response_id)
@@ -103,7 +103,7 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
 async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
     """Everything that the response was made from, what it continues included."""
     store = require_store(runtime, response_id)
-    items = await ask(partial(store.history, owner_of(call.headers), response_id, output=False))
+    items = await ask(partial(store.history, call.owner, response_id, output=False))
     if items is None:
         raise not_found(response_id)
     return Answer.json(page(items, call))
@@ -111,7 +111,7 @@ async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
 
 async def _found(call: Call, runtime: Runtime, response_id: str) -> Record:
     store = require_store(runtime, response_id)
-    record = await ask(store.get, owner_of(call.headers), response_id)
+    record = await ask(store.get, call.owner, response_id)
     if record is None:
         raise not_found(response_id)
     return record

@@ -230,8 +230,8 @@ class _Relearnt(Learnt):
         self.wanted: set[str] = set()
         """Fields of the chat request."""
 
-    def repairs(self, upstream: str, model: str) -> list[Repair]:
-        known = [*super().repairs(upstream, model), *self._today.repairs(upstream, model)]
+    def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
+        known = [*super().repairs(owner, upstream, model), *self._today.everybodys(upstream, model)]
         return [repair for repair in dict.fromkeys(known) if describe(repair)[0] in self.wanted]
 
 

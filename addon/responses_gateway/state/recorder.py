@@ -9,6 +9,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.packing import EventLog
 from responses_gateway.state.state import State
 from responses_gateway.state.store import FINAL, Record, StoreError
+from responses_gateway.translate.reasoning import Seal
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ class Recorder:
     stores: bool
     """Whether the response is to be kept."""
 
+    known_owner: bool = False
+    """Whether the owner is known by an access key; the others' keys may change from one request to the next."""
+
     input: bytes = b""
     """The packed items of the request."""
 
@@ -34,6 +38,10 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._log = EventLog() if self.stores else None
+
+    def seal(self, *purpose: str) -> Seal:
+        """What makes, and opens, the owner's envelopes for a purpose."""
+        return self.state.seal(*purpose, owner=self.owner if self.known_owner else "")
 
     def take(self, events: list[JsonObject], stream: bytes) -> None:
         """`stream` is what the events are for the client.

@@ -40,9 +40,9 @@ class State:
                 self._store = SqliteStore(None, self._limits)
         return self._store
 
-    def seal(self, *purpose: str) -> Seal:
-        """What makes envelopes that open only for the same `purpose`, such as a provider and a model."""
-        return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose))
+    def seal(self, *purpose: str, owner: str = "") -> Seal:
+        """What makes envelopes that open only for the same `purpose`, such as a provider and a model, and `owner`."""
+        return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose), owner)
 
     def close(self) -> None:
         if self._store is not None:
