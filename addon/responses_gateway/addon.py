@@ -290,9 +290,9 @@ class Gateway:
             case Forward(url):
                 flow.request = messages.request("GET", url, {})
                 self._forwarded.add(flow)
-            case Relay(url, headers, body):
+            case Relay(url, headers, body, secrets):
                 request = messages.request("POST", url, headers, body)
-                self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
+                self._relays[flow] = RelayTurn(flow, call.headers, request, secrets, self._runtime(mode).settings)
             case exchange:
                 self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
                 turn.request = _turn_request(exchange, call.headers)
@@ -348,7 +348,8 @@ def _call(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limi
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
     headers, body = exchange.upstream_headers(client_headers), dumps(exchange.chat_body)
-    exchange.observer.round_began(exchange.url, headers, body)
+    route = exchange.route
+    exchange.observer.round_began(exchange.url, headers, body, route.secrets, [*map(str.lower, route.own_headers)])
     return messages.request("POST", exchange.url, headers, body)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from responses_gateway.chat_request import COMPACTION, chat_request, whole_request
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.inspection.observer import Observer
+from responses_gateway.inspection.redaction import Redactor
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item, ResponsesRequest, items_of
@@ -93,6 +94,8 @@ class Exchange:
         self._recorder = recorder
         self.observer = Observer(clock=float)
         self._translate = translate
+        self._redactor = Redactor()
+        self._redactor.conceal(route.secrets)
         self._watch = watch
         self.for_codex = for_codex
         """Whether the client is Codex."""
@@ -173,11 +176,14 @@ class Exchange:
     def upstream_headers(self, client_headers: Headers) -> dict[str, str]:
         """The headers of the upstream request: our own, the profile's, and the key."""
         accept = "text/event-stream" if self.chat_body.get("stream") else "application/json"
-        return request_headers(self.route, client_headers, self.session.id if self.session else None, accept)
+        headers = request_headers(self.route, client_headers, self.session.id if self.session else None, accept)
+        self._redactor.conceal_headers(headers)
+        return headers
 
     def reroute(self, route: Route) -> None:
         """Translate the request afresh for another upstream or model."""
         self.route = route
+        self._redactor.conceal(route.secrets)
         self.chat_body = self._translate(route, self._shown).body
 
     def correct(self, fault: NonCompliantAnswer) -> None:
@@ -294,8 +300,8 @@ class Exchange:
             events = [event for made in self._whole(body) for event in made]
             self._show(events, sse.encode_all(events))
             response = final_response(events)
-        except GatewayError:
-            raise
+        except GatewayError as error:
+            raise self._discreet(error) from None
         except Exception:
             logger.exception("the translation of an answer failed")
             raise _our_fault() from None
@@ -305,7 +311,8 @@ class Exchange:
             return None
         if response is None or response["status"] == "failed":
             fault = response["error"] if response else {}
-            raise GatewayError(str(fault.get("message")), status=502, code=fault.get("code"), type="server_error")
+            message = self._redactor.clean_text(str(fault.get("message")))
+            raise GatewayError(message, status=502, code=fault.get("code"), type="server_error")
         return response
 
     def _whole(self, body: bytes) -> Iterator[list[Event]]:
@@ -338,9 +345,7 @@ class Exchange:
 
     def _discreet(self, error: GatewayError) -> GatewayError:
         """Some upstreams repeat the key that they refuse."""
-        key = self.route.api_key
-        if key is not None and key.get_secret_value():
-            error.message = error.message.replace(key.get_secret_value(), "[the key]")
+        error.message = self._redactor.clean_text(error.message)
         return error
 
     def _observe_answer(self, status: int, headers: Headers, body: bytes) -> None:
@@ -369,8 +374,6 @@ class Exchange:
 
     def _take(self, chunk: Any) -> list[Event]:
         """One JSON value of the upstream's answer."""
-        if isinstance(chunk, dict) and self._machine.has_shown and self.streams:
-            return self._machine.chunk(chunk)
         if error := error_in(chunk):
             return self._fault_of(error)
         if isinstance(chunk, dict):

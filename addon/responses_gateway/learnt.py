@@ -87,12 +87,12 @@ class Learnt:
             content = loads(self._path.read_bytes())
             found = [
                 (
-                    (str(entry["owner"] if "owner" in entry else ""), str(entry["upstream"]), str(entry["model"])),
+                    (str(entry.get("owner", "")), str(entry["upstream"]), str(entry["model"])),
                     _Entry(float(entry["at"]), known(entry["repairs"])),
                 )
                 for entry in content["learnt"]
             ]
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
         now = self._clock()
         return dict(sorted(((key, entry) for key, entry in found if now - entry.at < MAX_AGE), key=lambda it: it[1].at))

@@ -1,11 +1,11 @@
 """An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
-from responses_gateway.inspection.redaction import Redactor
+from responses_gateway.inspection.redaction import Redactor, StreamRedactor
 from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
@@ -28,8 +28,14 @@ class RelayTurn:
     settled = False
 
     def __init__(
-        self, flow: http.HTTPFlow, client_headers: Mapping[str, str], request: http.Request, settings: Settings
+        self,
+        flow: http.HTTPFlow,
+        client_headers: Mapping[str, str],
+        request: http.Request,
+        secrets: Sequence[str],
+        settings: Settings,
     ) -> None:
+        """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
         self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
         self.streams = False
         self.ended = False
@@ -39,27 +45,37 @@ class RelayTurn:
         self._headers = messages.headers(())
         self._body = bytearray()
         self._error: GatewayError | None = None
+        self._own = Redactor()
+        self._own.conceal(secrets)
+        self._stream = StreamRedactor(self._own)
         self._redactor = Redactor()
+        self._redactor.conceal(secrets)
         self._redactor.conceal_headers(client_headers)
         self._redactor.conceal_headers(messages.read(request.headers))
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = status
-        fields = ((name, value) for name, value in headers.items(multi=True) if is_safe(name, value))
-        self._headers = messages.headers(field for field in fields if field[0].lower() not in _NOT_PASSED_ON)
+        self._headers = messages.headers(
+            (name, self._own.clean_text(value))
+            for name, value in headers.items(multi=True)
+            if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
+        )
         self.streams = headers.get("content-type", "").startswith("text/event-stream")
         return self.streams
 
     def feed(self, data: bytes) -> bytes:
+        data = self._stream.feed(data)
         self._body += data
         return data
 
     def finish(self) -> bytes:
+        rest = self._stream.finish()
+        self._body += rest
         self._end()
-        return b""
+        return rest
 
     def take(self, body: bytes) -> None:
-        self._body += body
+        self._body += self._own.clean(body)
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
@@ -82,6 +98,7 @@ class RelayTurn:
 
     def end(self) -> bytes:
         """What clients of chat/completions take for an error in a stream."""
+        self._stream.finish()
         self._end()
         return b"data: " + dumps(self._error.body()) + b"\n\n" if self._error else b""
 

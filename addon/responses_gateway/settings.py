@@ -332,7 +332,7 @@ def _key_variables(configuration: Configuration) -> set[str]:
     profiles = [*shipped().values(), *(provider.profile for provider in configuration.providers.values())]
     names = {name for profile in profiles for name in profile.api_key_env}
     names.update(name for provider in configuration.providers.values() for name in provider.api_key_env)
-    return names | {credentials.FALLBACK_VARIABLE, BRAVE_KEY, TAVILY_KEY, *filter(None, [configuration.api_key_env])}
+    return names | {BRAVE_KEY, TAVILY_KEY, *filter(None, [configuration.api_key_env])}
 
 
 def _check_names(configuration: Configuration, where: Callable[[KeyPath], str]) -> None:

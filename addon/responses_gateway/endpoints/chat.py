@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions`: passed through to the upstream that the model belongs to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from responses_gateway.endpoints.http import Call
@@ -16,6 +17,8 @@ class Relay:
     url: str
     headers: dict[str, str]
     body: bytes
+    secrets: Sequence[str]
+    """What the client must not see, should the upstream repeat it."""
 
 
 async def complete(call: Call, runtime: Runtime) -> Relay:
@@ -30,4 +33,4 @@ async def complete(call: Call, runtime: Runtime) -> Relay:
     accept = "text/event-stream" if body.get("stream") is True else "application/json"
     headers = request_headers(route, call.headers, session if isinstance(session, str) else None, accept)
     changed = call.body if route.model == model else dumps({**body, "model": route.model})
-    return Relay(f"{route.base_url}/chat/completions", headers, changed)
+    return Relay(f"{route.base_url}/chat/completions", headers, changed, route.secrets)
