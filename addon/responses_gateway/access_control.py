@@ -1,6 +1,5 @@
 """Applies the access rules to mitmproxy's flows, before their bodies are read."""
 
-import logging
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -12,8 +11,9 @@ from responses_gateway.errors import GatewayError
 from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class AccessControl:

@@ -1,7 +1,6 @@
 """The mitmproxy addon: hooks only. What is done is in `exchange.py`, how it is answered in `endpoints/`."""
 
 import gc
-import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -51,11 +50,12 @@ from responses_gateway.settings import (
 )
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
+from responses_gateway.terminal import get_logger
 from responses_gateway.turn import Means, ServedTurn, error_response
 from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_models
 from responses_gateway.websocket import SocketLimits, SocketServer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MESSAGES_KEPT = 5000
 """Messages of one WebSocket that mitmproxy shows; the latest ones."""
@@ -177,7 +177,8 @@ class Gateway:
         try:
             self._load_settings()
         except (SettingsError, SecretError) as error:
-            logger.error("%s\nThe settings from before this change stay in use.", error)
+            logger.error(error)
+            logger.error("The settings from before this change stay in use.")
         else:
             logger.info("%s was read again.", path)
 

@@ -7,7 +7,6 @@ when it ends, or that its runner died.
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
@@ -24,9 +23,10 @@ from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.state.packing import EventLog, events_in
 from responses_gateway.state.store import FINAL, Record, Store, StoreError
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.snapshot import Snapshot
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 JOB_HEADER = "x-responses-gateway-job"
 """Marks the gateway's own request for a job; its value is a secret of this process."""

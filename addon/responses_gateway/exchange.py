@@ -4,7 +4,6 @@ It knows HTTP's words (status, headers, bytes) but nothing of mitmproxy. No meth
 raises: whatever happens becomes the end of the client's stream.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +21,7 @@ from responses_gateway.sessions import Session, Sessions, session_id
 from responses_gateway.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.answer_reader import AnswerReader
 from responses_gateway.translate.compaction import CompactionOutput, asks_for_compaction
 from responses_gateway.translate.completion import completion_in, final_response
@@ -40,7 +40,7 @@ from responses_gateway.upstreams import request_headers
 if TYPE_CHECKING:
     from responses_gateway.background import Jobs
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 type Headers = Mapping[str, str]
 """HTTP headers by lower-case name."""

@@ -4,7 +4,6 @@ One small JSON file in the user's state directory, which only the user can read.
 it, and what it says is forgotten after a while, because upstreams change.
 """
 
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from responses_gateway.protocol.json import dumps, loads
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.repairs import Repair, known
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_ENTRIES = 256
 """Triples of owner, upstream and model; the one taught longest ago goes first."""

@@ -1,7 +1,6 @@
 """The upstreams' own model lists: asked for when they are needed, remembered for a while, never waited for long."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +11,10 @@ from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.routing import Router
+from responses_gateway.terminal import get_logger
 from responses_gateway.upstreams import Upstream, request_headers
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATIENCE = 2.0
 """Seconds that a client waits for lists: Codex gives up after five."""

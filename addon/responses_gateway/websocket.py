@@ -8,7 +8,6 @@ The protocol: "WebSocket" in the Open Responses specification (2026-04-24), and 
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from responses_gateway.inspection.redaction import is_secret
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TICKET_HEADER = "x-gateway-ticket"
 

@@ -61,7 +61,8 @@ class Inspector:
             keep=_is_watched(),
             on_round=self._log.write if self._log else None,
         )
-        cleaned = made.requested(flow.request.method, flow.request.path, headers, body)
+        path = flow.request.data.path.decode("utf-8", "replace")
+        cleaned = made.requested(flow.request.method, path, headers, body)
         self._turns[flow] = made
         if cleaned != body:
             flow.request.headers.pop("content-encoding", None)

@@ -1,6 +1,5 @@
 """The one place where finished responses are handed to the store."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,9 +8,10 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.packing import EventLog
 from responses_gateway.state.state import State
 from responses_gateway.state.store import FINAL, Record, StoreError
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import Seal
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass

@@ -6,7 +6,6 @@ log into the database, happens in a thread. Reads have a connection of their own
 """
 
 import contextlib
-import logging
 import os
 import sqlite3
 import threading
@@ -19,8 +18,9 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.packing import pack, unpack
 from responses_gateway.state.sqlite_schema import CHAIN, COLUMNS, SCHEMA, SCHEMA_VERSION
 from responses_gateway.state.store import Limits, Record, StoreError, continued
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BUSY = 2.0
 """Seconds to wait for another process's transaction."""

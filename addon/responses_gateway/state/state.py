@@ -1,6 +1,5 @@
 """Everything that outlives a request, made from the settings."""
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,10 @@ from responses_gateway.state.secret import AesSeal, read_secret
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.store import Limits, Store, StoreError
 from responses_gateway.state.thoughts import ThoughtCache
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import PLAIN, Seal
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DAY = 86_400
 
