@@ -1,7 +1,8 @@
 """Who may use the gateway: keys, and protection against web pages that would spend the user's key.
 
 A page in the user's browser can send requests to loopback. It cannot hide its Origin; and when its own host name is
-made to point here (DNS rebinding), it cannot hide that name in Host.
+made to point here (DNS rebinding), it cannot hide that name in Host. For requests without an Origin (pictures, links),
+the browser says in Sec-Fetch-Site that another site is behind them (https://www.w3.org/TR/fetch-metadata/).
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from responses_gateway.errors import GatewayError
 from responses_gateway.providers.catalogue import is_loopback
 from responses_gateway.settings import Settings
+from responses_gateway.state.owner import named_by, owner_of
 
 HEALTH_PATHS = frozenset({"/health", "/healthz", "/readyz"})
 """What needs no key."""
@@ -57,6 +59,12 @@ class Access:
                 403,
                 "origin_not_allowed",
             )
+        if headers.get("sec-fetch-site") == "cross-site" and (origin is None or not self.allows_origin(origin)):
+            raise GatewayError(
+                "Web pages may not call this gateway. Add their origin to allowed_origins if that is wanted.",
+                403,
+                "origin_not_allowed",
+            )
         if self.key_digests and path not in HEALTH_PATHS and not self._has_key(headers):
             raise GatewayError(
                 "This gateway wants one of its access keys, as Authorization: Bearer … or x-api-key: …",
@@ -64,6 +72,15 @@ class Access:
                 "invalid_api_key",
                 type="authentication_error",
             )
+
+    def owner(self, headers: Mapping[str, str]) -> str:
+        """Whose everything is that is remembered of a request: a name for the access key that let it in.
+
+        Without access keys, for the key that the client sends, whatever it is; "" for requests without any.
+        """
+        if not self.key_digests:
+            return owner_of(headers)
+        return next((named_by(key) for key in _offered(headers) if _digest(key) in self.key_digests), "")
 
     def allows_origin(self, origin: str) -> bool:
         """Whether web pages of that origin may call the gateway."""
@@ -74,11 +91,8 @@ class Access:
         return not name or name == address.lower() or is_loopback(name) or _matches(name, self.hosts)
 
     def _has_key(self, headers: Mapping[str, str]) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        offered = [token.strip()] if scheme.lower() == "bearer" else []
-        offered.append(headers.get("x-api-key", ""))
         # Every pair is compared, so that the time it takes says nothing about the keys.
-        pairs = [(_digest(key), digest) for key in offered for digest in self.key_digests]
+        pairs = [(_digest(key), digest) for key in _offered(headers) for digest in self.key_digests]
         return sum(hmac.compare_digest(one, other) for one, other in pairs) > 0
 
 
@@ -103,8 +117,15 @@ def origin_headers(origin: str) -> dict[str, str]:
     return {"access-control-allow-origin": origin, "vary": "origin"}
 
 
+def _offered(headers: Mapping[str, str]) -> list[str]:
+    """The keys that a request brings."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    offered = [token.strip()] if scheme.lower() == "bearer" else []
+    return [*offered, headers.get("x-api-key", "")]
+
+
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _host_name(authority: str) -> str:

@@ -8,7 +8,12 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.access import Access, is_preflight, origin_headers, preflight_headers
 from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
+from responses_gateway.terminal import get_logger
+
+logger = get_logger(__name__)
 
 
 class AccessControl:
@@ -18,24 +23,35 @@ class AccessControl:
         self._access = access
         self._origins: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
         """The flows of web pages that may read the answer."""
+        self._owners: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
+
+    def owner(self, flow: http.HTTPFlow) -> str:
+        """Whose request it is: a name for the key that let it in, as it was then."""
+        return self._owners.get(flow, "")
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if not isinstance(flow.client_conn.proxy_mode, ReverseMode) or flow.is_replay:
             return
         request, access = flow.request, self._access()
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = messages.read(request.headers)
         host = request.host_header or ""
-        if (origin := headers.get("origin")) is not None and access.allows_origin(origin):
-            self._origins[flow] = origin
-            if is_preflight(request.method, headers):
-                flow.response = http.Response.make(204, b"", preflight_headers(headers))
-                return
+        origin = headers.get("origin")
         try:
+            if origin is not None and is_safe("origin", origin) and access.allows_origin(origin):
+                self._origins[flow] = origin
+                if is_preflight(request.method, headers):
+                    flow.response = messages.response(204, b"", preflight_headers(headers))
+                    return
             access.check(_route(request.path), host, headers, flow.client_conn.sockname[0])
+            self._owners[flow] = access.owner(headers)
         except GatewayError as error:
-            flow.response = http.Response.make(error.status, dumps(error.body()), {"content-type": "application/json"})
+            flow.response = messages.response(error.status, dumps(error.body()), {"content-type": "application/json"})
             if error.status == 401:
                 flow.response.headers["www-authenticate"] = "Bearer"
+        except Exception:
+            # mitmproxy would go on with a request that nobody let in.
+            logger.exception("a request could not be checked")
+            flow.response = messages.response(500)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         self._name_origin(flow)

@@ -1,12 +1,10 @@
 """The mitmproxy addon: hooks only. What is done is in `exchange.py`, how it is answered in `endpoints/`."""
 
 import gc
-import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -32,6 +30,7 @@ from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
@@ -53,11 +52,12 @@ from responses_gateway.settings import (
 )
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
+from responses_gateway.terminal import get_logger
 from responses_gateway.turn import Means, ServedTurn, error_response
 from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_models
 from responses_gateway.websocket import SocketLimits, SocketServer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MESSAGES_KEPT = 5000
 """Messages of one WebSocket that mitmproxy shows; the latest ones."""
@@ -103,7 +103,8 @@ class Gateway:
         self._shortcuts = Shortcuts()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self._access_control = AccessControl(lambda: self._access)
+        self.addons = [self._access_control, self._inspector, self._shortcuts]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -183,7 +184,8 @@ class Gateway:
         try:
             self._load_settings()
         except (SettingsError, SecretError) as error:
-            logger.error("%s\nThe settings from before this change stay in use.", error)
+            logger.error(error)
+            logger.error("The settings from before this change stay in use.")
         else:
             logger.info("%s was read again.", path)
 
@@ -283,7 +285,7 @@ class Gateway:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
         runtime = self._runtime(mode)
-        call = _call(flow, self._inspector.headers(flow), runtime.settings.body_limit)
+        call = _call(flow, self._inspector.headers(flow), self._access_control.owner(flow), runtime.settings.body_limit)
         if (call.method, call.path, call.headers.get("upgrade", "").lower()) == ("GET", "/responses", "websocket"):
             self._open_socket(flow, call.headers)
             return
@@ -296,13 +298,13 @@ class Gateway:
     def _take(self, flow: http.HTTPFlow, call: Call, outcome: Outcome, mode: ReverseMode) -> None:
         match outcome:
             case Answer(body, status, headers):
-                flow.response = http.Response.make(status, body, dict(headers))
+                flow.response = messages.response(status, body, headers)
             case Forward(url):
-                flow.request = http.Request.make("GET", url, headers=http.Headers(host=urlsplit(url).netloc))
+                flow.request = messages.request("GET", url, {})
                 self._forwarded.add(flow)
-            case Relay(url, headers, body):
-                request = _upstream_request(url, headers, body)
-                self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
+            case Relay(url, headers, body, secrets):
+                request = messages.request("POST", url, headers, body)
+                self._relays[flow] = RelayTurn(flow, call.headers, request, secrets, self._runtime(mode).settings)
             case exchange:
                 self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
                 turn.request = _turn_request(exchange, call.headers)
@@ -318,7 +320,7 @@ class Gateway:
         host, port = flow.client_conn.sockname[:2]
         flow.request.url = f"http://127.0.0.1:{sockets.port}/"
         admitted = sockets.admit((host, port), headers)
-        flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in admitted.items()])
+        flow.request.headers = messages.headers(admitted.items())
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         if flow.websocket is not None:
@@ -343,30 +345,24 @@ class Gateway:
                 logger.info("%s: %s", turn.exchange.request.model, entry)
 
 
-def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> Call:
-    """`headers` are the client's, by lower-case name. Raises GatewayError for a body that cannot be decoded."""
+def _call(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limit: int) -> Call:
+    """`headers` are the client's, by lower-case name; `owner` says who that is.
+
+    Raises GatewayError for a body that cannot be decoded.
+    """
     request = flow.request
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
     base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url, flow.id)
+    body = _decoded(request, body_limit)
+    return Call.parse(request.method, request.path, headers, body, base_url, flow.id, owner)
 
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
     headers, body = exchange.upstream_headers(client_headers), dumps(exchange.chat_body)
-    exchange.observer.round_began(exchange.url, headers, body)
-    return _upstream_request(exchange.url, headers, body)
-
-
-def _upstream_request(url: str, headers: Mapping[str, str], body: bytes) -> http.Request:
-    """What goes to an upstream; it holds the key, and is never part of a flow that can be seen."""
-    request = http.Request.make("POST", url, body)
-    host = request.host if request.port in (80, 443) else f"{request.host}:{request.port}"
-    request.headers = http.Headers(
-        [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
-    )
-    request.headers["content-length"] = str(len(body))
-    return request
+    route = exchange.route
+    exchange.observer.round_began(exchange.url, headers, body, route.secrets, [*map(str.lower, route.own_headers)])
+    return messages.request("POST", exchange.url, headers, body)
 
 
 def _decoded(request: http.Request, limit: int) -> bytes:

@@ -7,7 +7,6 @@ store can follow it, and stop it.
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,9 +27,10 @@ from responses_gateway.state.packing import EventLog, events_in
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import FINAL, Record, StoreError
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.snapshot import Snapshot
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 JOB_HEADER = "x-responses-gateway-job"
 """Marks the gateway's own request for a job; its value is a secret of this process."""

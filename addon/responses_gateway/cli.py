@@ -11,6 +11,7 @@ from responses_gateway.cli_arguments import LOG_LEVELS, log_level, mitmproxy_opt
 from responses_gateway.codex_config import base_url
 from responses_gateway.command_errors import CommandError, nearest
 from responses_gateway.inspection import analyze_command
+from responses_gateway.terminal import say
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4141
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.run(args)
     except CommandError as error:
-        print(f"responses-gateway: {error}", file=sys.stderr)
+        say(*f"responses-gateway: {error}".split("\n"), to=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -214,7 +215,7 @@ def _start(args: argparse.Namespace) -> int:
             f"the variable {args.api_key_env} (--api-key-env) is not set; export {args.api_key_env}=… first"
         )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    print("Starting the gateway …")
+    say("Starting the gateway …")
     from responses_gateway.serve import ServeOptions, serve
 
     return serve(

@@ -7,9 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from responses_gateway.protocol.json import loads
 
-FALLBACK_VARIABLE = "OPENAI_API_KEY"
-"""The key of an upstream that the user configured, that no profile is for, and that has no other key."""
-
 
 class Credentials(BaseModel):
     """Keys by the name of where they were found."""

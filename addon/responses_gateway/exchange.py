@@ -4,7 +4,6 @@ It knows HTTP's words (status, headers, bytes) but nothing of mitmproxy. No meth
 raises: whatever happens becomes the end of the client's stream.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from responses_gateway.chat_request import COMPACTION, chat_request, whole_reque
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.http_client import HttpClient
 from responses_gateway.inspection.observer import Observer
+from responses_gateway.inspection.redaction import Redactor
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item, ResponsesRequest, items_of
@@ -22,6 +22,7 @@ from responses_gateway.sessions import Session, Sessions, session_id
 from responses_gateway.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.answer_reader import AnswerReader
 from responses_gateway.translate.compaction import CompactionOutput, asks_for_compaction
 from responses_gateway.translate.completion import completion_in, final_response
@@ -40,7 +41,7 @@ from responses_gateway.upstreams import request_headers
 if TYPE_CHECKING:
     from responses_gateway.background import Jobs
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 type Headers = Mapping[str, str]
 """HTTP headers by lower-case name."""
@@ -95,6 +96,8 @@ class Exchange:
         self._recorder = recorder
         self.observer = Observer(clock=float)
         self._translate = translate
+        self._redactor = Redactor()
+        self._redactor.conceal(route.secrets)
         self._watch = watch
         self.for_codex = for_codex
         """Whether the client is Codex."""
@@ -129,10 +132,10 @@ class Exchange:
         be told.
         """
         _refuse_unserved(request)
-        route = runtime.router.resolve(request.model)
+        route = runtime.router.of(recorder.owner).resolve(request.model)
         compacts = asks_for_compaction(request)
         thread = session_id(request, headers)
-        session = runtime.sessions.get(thread) if thread else None
+        session = runtime.sessions.get(recorder.owner, thread) if thread else None
         searches = runtime.searches and (request.n or 1) == 1
         translate = partial(chat_request, whole_request(request, runtime.state, recorder), recorder, session, searches)
         translation = translate(route, ())
@@ -143,10 +146,10 @@ class Exchange:
             Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
             translation.tools,
             recorder.ledger,
-            replace(_stream_options(request, route, codex, runtime), schema=translation.schema),
+            replace(_stream_options(request, route, codex, runtime.settings, recorder), schema=translation.schema),
             new_id=runtime.new_id,
             clock=runtime.clock,
-            output=CompactionOutput(runtime.new_id, runtime.state.seal(COMPACTION)) if compacts else None,
+            output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if compacts else None,
         )
         search = translation.tools.search
         return cls(
@@ -157,6 +160,11 @@ class Exchange:
         """From here on, `observer` is told everything that passes."""
         self.observer = observer
         observer.translated(self.request.model, self.route, self.session, self.chat_body, self.ledger)
+
+    @property
+    def owner(self) -> str:
+        """Whose what is remembered of the exchange is."""
+        return self._recorder.owner
 
     # The request ------------------------------------------------------------------------------------------------------
 
@@ -172,11 +180,14 @@ class Exchange:
     def upstream_headers(self, client_headers: Headers) -> dict[str, str]:
         """The headers of the upstream request: our own, the profile's, and the key."""
         accept = "text/event-stream" if self.chat_body.get("stream") else "application/json"
-        return request_headers(self.route, client_headers, self.session.id if self.session else None, accept)
+        headers = request_headers(self.route, client_headers, self.session.id if self.session else None, accept)
+        self._redactor.conceal_headers(headers)
+        return headers
 
     def reroute(self, route: Route) -> None:
         """Translate the request afresh for another upstream or model."""
         self.route = route
+        self._redactor.conceal(route.secrets)
         self.chat_body = self._translate(route, self._shown).body
 
     def correct(self, fault: NonCompliantAnswer) -> None:
@@ -310,8 +321,8 @@ class Exchange:
             events = [event for made in self._whole(body) for event in made]
             self._show(events, sse.encode_all(events))
             response = final_response(events)
-        except GatewayError:
-            raise
+        except GatewayError as error:
+            raise self._discreet(error) from None
         except Exception:
             logger.exception("the translation of an answer failed")
             raise _our_fault() from None
@@ -321,7 +332,8 @@ class Exchange:
             return None
         if response is None or response["status"] == "failed":
             fault = response["error"] if response else {}
-            raise GatewayError(str(fault.get("message")), status=502, code=fault.get("code"), type="server_error")
+            message = self._redactor.clean_text(str(fault.get("message")))
+            raise GatewayError(message, status=502, code=fault.get("code"), type="server_error")
         return response
 
     def _whole(self, body: bytes) -> Iterator[list[Event]]:
@@ -354,9 +366,7 @@ class Exchange:
 
     def _discreet(self, error: GatewayError) -> GatewayError:
         """Some upstreams repeat the key that they refuse."""
-        key = self.route.api_key
-        if key is not None and key.get_secret_value():
-            error.message = error.message.replace(key.get_secret_value(), "[the key]")
+        error.message = self._redactor.clean_text(error.message)
         return error
 
     def _observe_answer(self, status: int, headers: Headers, body: bytes) -> None:
@@ -385,8 +395,6 @@ class Exchange:
 
     def _take(self, chunk: Any) -> list[Event]:
         """One JSON value of the upstream's answer."""
-        if isinstance(chunk, dict) and self._machine.has_shown and self.streams:
-            return self._machine.chunk(chunk)
         if error := error_in(chunk):
             return self._fault_of(error)
         if isinstance(chunk, dict):
@@ -470,12 +478,13 @@ class Exchange:
         return encoded
 
 
-def _stream_options(request: ResponsesRequest, route: Route, codex: bool, runtime: Runtime) -> StreamOptions:
-    settings = runtime.settings
+def _stream_options(
+    request: ResponsesRequest, route: Route, codex: bool, settings: Settings, recorder: Recorder
+) -> StreamOptions:
     return StreamOptions(
         reasoning=settings.reasoning,
         seal_reasoning=SEAL_REASONING in (request.include or ()),
-        seal=runtime.state.seal(route.provider, route.model),
+        seal=recorder.seal(route.provider, route.model),
         queued=bool(request.background),
         incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and codex),
         heal_markup=route.profile.heal_markup,

@@ -21,14 +21,13 @@ import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from responses_gateway.protocol.fields import UnsafeField, encoded, safe_url
+
 _CONNECT_TIMEOUT = 10.0
 """Seconds."""
 
 _HEAD_LIMIT = 1 << 17
 """Bytes of one line of an answer's head."""
-
-_QUOTED = re.compile("[!-~]+")
-"""A URL that can be sent as it is."""
 
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
@@ -104,6 +103,7 @@ class HttpClient:
         early.
         """
         target = _target(url)
+        sent = _sendable(headers or {})
         uses_tls = target.scheme == "https"
         trusted: ssl.SSLContext | bool = await asyncio.to_thread(tls_context) if self._verify and uses_tls else False
         proxy, credentials = (None, {}) if self._only is not None else _proxy(target)
@@ -111,7 +111,7 @@ class HttpClient:
             response = await self._opened().request(
                 method,
                 target,
-                headers={**(headers or {}), **({} if uses_tls else credentials)},
+                headers={**sent, **({} if uses_tls else credentials)},
                 data=body or None,
                 allow_redirects=False,
                 ssl=trusted,
@@ -185,11 +185,21 @@ async def all_addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers whose values can be sent as they are. Raises HttpError."""
+    try:
+        return {name.decode(): value.decode("utf-8", "surrogateescape") for name, value in encoded(headers.items())}
+    except UnsafeField as error:
+        raise HttpError(str(error)) from None
+
+
 def _target(url: str) -> URL:
     """`url` as it is when nothing in it needs quoting. Raises HttpError."""
     try:
-        target = URL(url, encoded=_QUOTED.fullmatch(url) is not None)
+        target = URL(safe_url(url), encoded=True)
         is_web = target.scheme in ("http", "https") and bool(target.host) and target.port is not None
+    except UnsafeField as error:
+        raise HttpError(str(error)) from None
     except ValueError:
         is_web = False
     if not is_web:

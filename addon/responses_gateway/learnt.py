@@ -4,7 +4,6 @@ One small JSON file in the user's state directory, which only the user can read.
 it, and what it says is forgotten after a while, because upstreams change.
 """
 
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,20 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from responses_gateway.protocol.json import dumps, loads
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.repairs import Repair, known
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_ENTRIES = 256
-"""Pairs of upstream and model; the one taught longest ago goes first."""
+"""Triples of owner, upstream and model; the one taught longest ago goes first."""
 
 MAX_REPAIRS = 16
-"""Repairs of one pair."""
+"""Repairs of one of them."""
 
 MAX_AGE = 30 * 86400.0
 """Seconds after which an upstream is given another chance."""
 
 _MAX_FILE = 1 << 20
+
+type _Key = tuple[str, str, str]
+"""Owner, upstream and model."""
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -44,30 +47,38 @@ class _Entry:
 
 
 class Learnt:
-    """The repairs by upstream (base URL) and model. `path` None: in memory only."""
+    """The repairs by owner, upstream (base URL) and model. `path` None: in memory only.
+
+    What one client's requests taught changes nothing for another: the first one chooses what its upstream refuses.
+    """
 
     def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
         self._entries = self._read()
 
-    def repairs(self, upstream: str, model: str) -> list[Repair]:
+    def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
         """What to change in requests, in this order."""
-        entry = self._entries.get((upstream, model))
+        entry = self._entries.get((owner, upstream, model))
         return list(entry.repairs) if entry is not None and self._clock() - entry.at < MAX_AGE else []
 
-    def add(self, upstream: str, model: str, repair: Repair) -> None:
+    def everybodys(self, upstream: str, model: str) -> list[Repair]:
+        """The repairs of all owners, for whoever looks at all of their turns."""
+        owners = [owner for owner, *where in self._entries if where == [upstream, model]]
+        return [repair for owner in owners for repair in self.repairs(owner, upstream, model)]
+
+    def add(self, owner: str, upstream: str, model: str, repair: Repair) -> None:
         """Remember a repair that helped."""
         entries = {**self._read(), **self._entries}
-        entry = entries.pop((upstream, model), None) or _Entry(0.0)
+        entry = entries.pop((owner, upstream, model), None) or _Entry(0.0)
         entry.at = self._clock()
         if repair not in entry.repairs:
             entry.repairs = [*entry.repairs, repair][-MAX_REPAIRS:]
-        entries[upstream, model] = entry
+        entries[owner, upstream, model] = entry
         self._entries = dict(list(entries.items())[-MAX_ENTRIES:])
         self._write()
 
-    def _read(self) -> dict[tuple[str, str], _Entry]:
+    def _read(self) -> dict[_Key, _Entry]:
         if self._path is None:
             return {}
         try:
@@ -75,10 +86,13 @@ class Learnt:
                 return {}
             content = loads(self._path.read_bytes())
             found = [
-                ((str(entry["upstream"]), str(entry["model"])), _Entry(float(entry["at"]), known(entry["repairs"])))
+                (
+                    (str(entry.get("owner", "")), str(entry["upstream"]), str(entry["model"])),
+                    _Entry(float(entry["at"]), known(entry["repairs"])),
+                )
                 for entry in content["learnt"]
             ]
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
         now = self._clock()
         return dict(sorted(((key, entry) for key, entry in found if now - entry.at < MAX_AGE), key=lambda it: it[1].at))
@@ -88,8 +102,8 @@ class Learnt:
             return
         content = {
             "learnt": [
-                {"upstream": upstream, "model": model, "at": entry.at, "repairs": entry.repairs}
-                for (upstream, model), entry in self._entries.items()
+                {"owner": owner, "upstream": upstream, "model": model, "at": entry.at, "repairs": entry.repairs}
+                for (owner, upstream, model), entry in self._entries.items()
             ]
         }
         try:

@@ -1,10 +1,11 @@
 """Finds out whether a provider really works: one short turn that streams and calls a tool."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.http_client import HttpClient
+from responses_gateway.inspection.redaction import Redactor
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, dumps, loads
@@ -56,7 +57,14 @@ class Finding:
 
 
 async def probe(route: Route) -> Finding:
-    """Run the turn. Never raises: what fails is in the finding."""
+    """Run the turn. Never raises: what fails is in the finding, without the key that some upstreams repeat."""
+    redactor = Redactor()
+    redactor.conceal(route.secrets)
+    finding = await _turn(route)
+    return replace(finding, problem=redactor.clean_text(finding.problem))
+
+
+async def _turn(route: Route) -> Finding:
     request = parse_request(dumps({"model": route.model, **_REQUEST}))
     body = translate_request(request, model=route.model, profile=route.profile, card=route.card, ledger=Ledger()).body
     headers = request_headers(route, {}, None, "text/event-stream")

@@ -1,12 +1,14 @@
 """An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
-from responses_gateway.inspection.redaction import Redactor
+from responses_gateway.inspection.redaction import Redactor, StreamRedactor
+from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.settings import Settings
 from responses_gateway.turn import error_response
@@ -26,8 +28,14 @@ class RelayTurn:
     settled = False
 
     def __init__(
-        self, flow: http.HTTPFlow, client_headers: Mapping[str, str], request: http.Request, settings: Settings
+        self,
+        flow: http.HTTPFlow,
+        client_headers: Mapping[str, str],
+        request: http.Request,
+        secrets: Sequence[str],
+        settings: Settings,
     ) -> None:
+        """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
         self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
         self.streams = False
         self.ended = False
@@ -35,30 +43,40 @@ class RelayTurn:
         self._flow = flow
         self.request = request
         self._status = 502
-        self._headers = http.Headers()
+        self._headers = messages.headers(())
         self._body = bytearray()
         self._error: GatewayError | None = None
+        self._own = Redactor()
+        self._own.conceal(secrets)
+        self._stream = StreamRedactor(self._own)
         self._redactor = Redactor()
+        self._redactor.conceal(secrets)
         self._redactor.conceal_headers(client_headers)
-        self._redactor.conceal_headers({name.lower(): value for name, value in request.headers.items()})
+        self._redactor.conceal_headers(messages.read(request.headers))
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = status
-        fields = [(name, value) for name, value in headers.fields if name.decode().lower() not in _NOT_PASSED_ON]
-        self._headers = http.Headers(fields)
+        self._headers = messages.headers(
+            (name, self._own.clean_text(value))
+            for name, value in headers.items(multi=True)
+            if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
+        )
         self.streams = headers.get("content-type", "").startswith("text/event-stream")
         return self.streams
 
     def feed(self, data: bytes) -> bytes:
+        data = self._stream.feed(data)
         self._body += data
         return data
 
     def finish(self) -> bytes:
+        rest = self._stream.finish()
+        self._body += rest
         self._end()
-        return b""
+        return rest
 
     def take(self, body: bytes) -> None:
-        self._body += body
+        self._body += self._own.clean(body)
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
@@ -81,6 +99,7 @@ class RelayTurn:
 
     def end(self) -> bytes:
         """What clients of chat/completions take for an error in a stream."""
+        self._stream.finish()
         self._end()
         return b"data: " + dumps(self._error.body()) + b"\n\n" if self._error else b""
 
@@ -102,6 +121,6 @@ class RelayTurn:
             self._flow.response.data.content = self.presentable(bytes(self._body))
 
     def _response(self) -> http.Response:
-        response = http.Response.make(self._status)
+        response = messages.response(self._status)
         response.headers = self._headers.copy()
         return response

@@ -1,6 +1,8 @@
 """Which upstream, which model, which key: one answer for each request's `model`."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -14,6 +16,9 @@ from responses_gateway.models.card import ModelCard
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings import ModelRule, Settings
 from responses_gateway.upstreams import Upstream
+
+OWNERS = 256
+"""Owners whose own lists are remembered; the one who did not ask for longest goes first."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,23 @@ class Router:
         self._default = upstreams.default(settings, reverse_url, self._providers)
         self._lists: dict[str, dict[str, JsonObject]] = {}
         self._offered: list[Listed] | None = None
+        self._routers: OrderedDict[str, Router] = OrderedDict()
+
+    def of(self, owner: str) -> "Router":
+        """The router for the requests of one owner.
+
+        Where an upstream gets the client's own key, its list is the client's, and nobody else's.
+        """
+        if not owner or not any(upstream.forward_authorization for upstream in self.upstreams()):
+            return self
+        router = self._routers.pop(owner, None)
+        if router is None:
+            router = copy(self)
+            router._lists, router._offered, router._routers = {}, None, OrderedDict()
+        self._routers[owner] = router
+        while len(self._routers) > OWNERS:
+            self._routers.popitem(last=False)
+        return router
 
     def upstreams(self) -> list[Upstream]:
         """The upstreams in use, the default one first: what to ask for model lists, and what to check."""

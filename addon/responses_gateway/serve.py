@@ -29,6 +29,7 @@ from responses_gateway.program import program
 from responses_gateway.raw_output import RawOutput
 from responses_gateway.routing import Router
 from responses_gateway.settings import OPTION_PREFIX, Settings, load_settings
+from responses_gateway.terminal import say
 
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver
@@ -65,7 +66,7 @@ def serve(options: ServeOptions) -> int:
     """Serve until interrupted; returns the exit status. Raises CommandError when the gateway cannot start."""
     require_free(options.host, options.port, "--port")
     asyncio.run(_serve(options))
-    print("Stopped.")
+    say("Stopped.")
     return 0
 
 
@@ -208,7 +209,7 @@ class _Announcement:
         self._settings = settings
 
     def running(self) -> None:
-        print(self._text(), flush=True)
+        say(*self._text().split("\n"), flush=True)
 
     def _text(self) -> str:
         options = self._options

@@ -28,15 +28,17 @@ class Session:
 
 
 class Sessions:
-    """The sessions by id, least recently used first."""
+    """The sessions by owner and id, least recently used first."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
-    def get(self, session_id: str) -> Session:
-        session = self._sessions.get(session_id) or Session(session_id)
-        self._sessions[session_id] = session
-        self._sessions.move_to_end(session_id)
+    def get(self, owner: str, session_id: str) -> Session:
+        """The session, new or known. An id is the client's word: that of another owner is another session."""
+        key = owner, session_id
+        session = self._sessions.get(key) or Session(session_id)
+        self._sessions[key] = session
+        self._sessions.move_to_end(key)
         while len(self._sessions) > SESSION_LIMIT:
             self._sessions.popitem(last=False)
         return session

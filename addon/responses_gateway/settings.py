@@ -25,6 +25,7 @@ from responses_gateway import credentials
 from responses_gateway.config_file import NOT_IN_FILE, SHAPING_KEYS, SettingsError, file_path, read_config, suggestion
 from responses_gateway.credentials import Credentials
 from responses_gateway.models.card import ModelCard
+from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.providers.catalogue import shipped
 from responses_gateway.providers.profile import BaseUrl, Names, Profile
@@ -191,9 +192,11 @@ class Provider(_Data):
     """Whether the client's own Authorization header goes to this provider when there is no key."""
 
     @model_validator(mode="after")
-    def _has_an_address(self) -> Self:
+    def _can_be_asked(self) -> Self:
         if self.profile.base_url is None:
             raise ValueError("base_url is missing")
+        if self.api_key is not None and not is_safe("authorization", self.api_key.get_secret_value()):
+            raise ValueError("api_key holds a character that no header can have")
         return self
 
 
@@ -329,7 +332,7 @@ def _key_variables(configuration: Configuration) -> set[str]:
     profiles = [*shipped().values(), *(provider.profile for provider in configuration.providers.values())]
     names = {name for profile in profiles for name in profile.api_key_env}
     names.update(name for provider in configuration.providers.values() for name in provider.api_key_env)
-    return names | {credentials.FALLBACK_VARIABLE, BRAVE_KEY, TAVILY_KEY, *filter(None, [configuration.api_key_env])}
+    return names | {BRAVE_KEY, TAVILY_KEY, *filter(None, [configuration.api_key_env])}
 
 
 def _check_names(configuration: Configuration, where: Callable[[KeyPath], str]) -> None:

@@ -19,6 +19,7 @@ from responses_gateway.learnt import Learnt
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
 from responses_gateway.rounds.web_search import Searches
 from responses_gateway.routing import Route, Router
@@ -84,8 +85,8 @@ class Means:
     """A number from 0 to 1."""
 
     now: Callable[[], float] = time.monotonic
-    asked_for_models: set[str] = field(default_factory=set)
-    """Base URLs that were asked for their model list, successfully or not."""
+    asked_for_models: set[tuple[str, str]] = field(default_factory=set)
+    """Owners and base URLs: who had it asked for its model list, successfully or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class ServedTurn:
     def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], means: Means) -> None:
         self.exchange = exchange
         self.client_headers = client_headers
-        self.request = http.Request.make("POST", exchange.url)
+        self.request = messages.request("POST", exchange.url, {})
         """What is sent to the upstream in the next round."""
         self._means = means
         self._fault: _Fault | None = None
@@ -157,7 +158,7 @@ class ServedTurn:
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
-        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._headers = messages.read(headers)
         if self._status != 200 or not self.streams:
             return False
         try:
@@ -225,7 +226,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
-        response = http.Response.make(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
+        response = messages.response(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -235,11 +236,11 @@ class ServedTurn:
 
     def answer(self) -> http.Response:
         if self._response is not None:
-            return http.Response.make(200, dumps(self._response), {"content-type": "application/json"})
+            return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
-                return http.Response.make(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
+                return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
         return error_response(error)
@@ -343,7 +344,7 @@ class ServedTurn:
         self._fell_back = True
         before = self.exchange.route
         try:
-            route = self._means.router.resolve(name)
+            route = self._means.router.of(self.exchange.owner).resolve(name)
             if (route.base_url, route.model) == (before.base_url, before.model):
                 return False
             self.exchange.reroute(route)
@@ -359,13 +360,14 @@ class ServedTurn:
     async def _name_models(self, error: GatewayError) -> None:
         """Say which models the upstream has, as far as it tells."""
         route, means = self.exchange.route, self._means
-        ids = means.router.listed(route.provider)
-        if ids is None and route.base_url not in means.asked_for_models:
-            means.asked_for_models.add(route.base_url)
+        router, asked = means.router.of(self.exchange.owner), (self.exchange.owner, route.base_url)
+        ids = router.listed(route.provider)
+        if ids is None and asked not in means.asked_for_models:
+            means.asked_for_models.add(asked)
             entries = await means.fetch_models(route, self.exchange.upstream_headers(self.client_headers))
             if entries is not None:
-                means.router.learn(route.provider, entries)
-                ids = means.router.listed(route.provider)
+                router.learn(route.provider, entries)
+                ids = router.listed(route.provider)
         if ids:
             near = get_close_matches(route.model, ids, _MODELS_NAMED, cutoff=0.4)
             named = list(dict.fromkeys([*near, *ids]))[:_MODELS_NAMED]
@@ -378,7 +380,8 @@ class ServedTurn:
 
     def _apply_learnt(self) -> None:
         exchange = self.exchange
-        for repair in self._means.learnt.repairs(exchange.route.base_url, exchange.route.model):
+        route = exchange.route
+        for repair in self._means.learnt.repairs(exchange.owner, route.base_url, route.model):
             repaired = apply(exchange.chat_body, repair)
             if repaired is not None:
                 exchange.chat_body = repaired
@@ -389,7 +392,7 @@ class ServedTurn:
         """What was repaired is worth remembering, now that the upstream takes the request."""
         route = self.exchange.route
         for repair in self._repairs:
-            self._means.learnt.add(route.base_url, route.model, repair)
+            self._means.learnt.add(self.exchange.owner, route.base_url, route.model, repair)
             self.exchange.ledger.add("learnt", describe(repair)[0], f"kept for {route.model} at {route.base_url}")
         self._repairs.clear()
 
@@ -446,7 +449,7 @@ def error_response(error: GatewayError) -> http.Response:
     headers = {"content-type": "application/json"}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
-    return http.Response.make(error.status, dumps(error.body()), headers)
+    return messages.response(error.status, dumps(error.body()), headers)
 
 
 def _unreachable(upstream: str, why: str) -> GatewayError:

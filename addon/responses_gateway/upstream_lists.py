@@ -1,19 +1,20 @@
 """The upstreams' own model lists: asked for when they are needed, remembered for a while, never waited for long."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from weakref import WeakKeyDictionary
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.http_client import HttpClient
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.routing import Router
+from responses_gateway.terminal import get_logger
 from responses_gateway.upstreams import Upstream, request_headers
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATIENCE = 2.0
 """Seconds that a client waits for lists: Codex gives up after five."""
@@ -36,13 +37,13 @@ type Key = tuple[str, str]
 
 @dataclass(slots=True)
 class ListCache:
-    """The lists as they came; outlives a change of the settings."""
+    """The lists as they came, of everybody; outlives a change of the settings."""
 
     entries: dict[Key, list[JsonObject]] = field(default_factory=dict)
 
 
 class UpstreamLists:
-    """Teaches one router what its upstreams have."""
+    """Teaches one router, and those of single owners, what their upstreams have."""
 
     def __init__(
         self, router: Router, cache: ListCache, http: HttpClient, clock: Callable[[], float] = time.monotonic
@@ -51,42 +52,46 @@ class UpstreamLists:
         self._cache = cache
         self._http = http
         self._clock = clock
-        self._due: dict[Key, float] = {}
-        self._asking: dict[Key, asyncio.Task[None]] = {}
+        self._due: WeakKeyDictionary[Router, dict[Key, float]] = WeakKeyDictionary()
+        self._asking: dict[tuple[Router, Key], asyncio.Task[None]] = {}
         for upstream in router.upstreams():
             if (entries := cache.entries.get(_key(upstream))) is not None:
                 router.learn(upstream.provider, entries)
 
-    async def refresh(self, client_headers: Mapping[str, str], patience: float = PATIENCE) -> None:
+    async def refresh(self, owner: str, client_headers: Mapping[str, str], patience: float = PATIENCE) -> None:
         """Ask the upstreams whose list is missing or old, all at once; returns after `patience` seconds at the latest.
 
-        `client_headers` (by lower-case name) may hold the client's own key, for upstreams that get it.
+        `client_headers` (by lower-case name) may hold the client's own key, for upstreams that get it; what they answer
+        is taught to the owner's router only.
         """
-        for upstream in self._router.upstreams():
+        router = self._router.of(owner)
+        due = self._due.setdefault(router, {})
+        for upstream in router.upstreams():
             key = _key(upstream)
-            if key not in self._asking and self._clock() >= self._due.get(key, 0.0):
-                task = asyncio.create_task(self._ask(upstream, client_headers))
-                self._asking[key] = task
-                task.add_done_callback(lambda _, key=key: self._asking.pop(key, None))  # type: ignore[misc]
-        if self._asking:
-            await asyncio.wait(list(self._asking.values()), timeout=patience)
+            if (router, key) not in self._asking and self._clock() >= due.get(key, 0.0):
+                task = asyncio.create_task(self._ask(router, upstream, client_headers))
+                self._asking[router, key] = task
+                task.add_done_callback(lambda _, asked=(router, key): self._asking.pop(asked, None))  # type: ignore[misc]
+        if asking := [task for (whose, _), task in self._asking.items() if whose is router]:
+            await asyncio.wait(asking, timeout=patience)
 
-    async def ensure(self, model: str | None, client_headers: Mapping[str, str]) -> None:
+    async def ensure(self, model: str | None, owner: str, client_headers: Mapping[str, str]) -> None:
         """Ask the upstreams only if the router does not know where `model` goes."""
         try:
             if model:
-                self._router.resolve(model)
+                self._router.of(owner).resolve(model)
         except GatewayError:
-            await self.refresh(client_headers)
+            await self.refresh(owner, client_headers)
 
-    async def _ask(self, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
+    async def _ask(self, router: Router, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
         key = _key(upstream)
         headers = request_headers(upstream, client_headers, None, "application/json")
         entries = await fetch_models(self._http, upstream, headers)
-        self._due[key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
+        self._due[router][key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
         if entries is not None:
-            self._cache.entries[key] = entries
-            self._router.learn(upstream.provider, entries)
+            router.learn(upstream.provider, entries)
+            if router is self._router:
+                self._cache.entries[key] = entries
 
 
 async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:

@@ -1,13 +1,14 @@
 """The upstreams that the settings make reachable, each with the one key that may go there."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from responses_gateway import __version__
-from responses_gateway.credentials import FALLBACK_VARIABLE
+from responses_gateway.protocol.fields import affinity_key, is_safe
 from responses_gateway.providers.catalogue import COMMON_GROUND, belongs, for_url, same_host, shipped
 from responses_gateway.providers.profile import Profile
 from responses_gateway.settings import Provider, Settings
@@ -38,6 +39,19 @@ class Upstream:
     """Whether the client's own Authorization goes to this upstream; only without `api_key`."""
 
     @property
+    def own_headers(self) -> dict[str, str]:
+        """The headers that the user configured; the others are the shipped profile's, and no secret."""
+        base = shipped().get(self.base)
+        known = base.headers if base is not None else {}
+        return {name: value for name, value in self.profile.headers.items() if known.get(name) != value}
+
+    @property
+    def secrets(self) -> list[str]:
+        """What is for this upstream only, and nobody else's to see."""
+        values = [value.removeprefix("Basic ").replace("{session}", "") for value in self.own_headers.values()]
+        return [self.api_key.get_secret_value(), *values] if self.api_key is not None else values
+
+    @property
     def credential(self) -> str:
         """What the upstream is shown as a key, in words; never the key."""
         if self.api_key is not None:
@@ -62,9 +76,9 @@ def request_headers(
     }
     for name, value in upstream.profile.headers.items():
         if "{session}" not in value:
-            headers[name] = value
+            headers[name.lower()] = value
         elif session is not None:
-            headers[name] = value.replace("{session}", session)
+            headers[name.lower()] = value.replace("{session}", affinity_key(session))
     if upstream.api_key is not None:
         headers["authorization"] = f"Bearer {upstream.api_key.get_secret_value()}"
     elif upstream.forward_authorization and "authorization" in client_headers:
@@ -113,8 +127,7 @@ def default(settings: Settings, reverse_url: str | None, providers: dict[str, Up
 
 
 def _configured(name: str, provider: Provider, settings: Settings) -> Upstream:
-    profile = provider.profile
-    base_url = profile.base_url or ""
+    profile, base_url = _addressed(provider.profile, provider.profile.base_url or "")
     key: SecretStr | None
     if provider.api_key is not None:
         key, source = provider.api_key, f"providers.{name}.api_key in {settings.config_path}"
@@ -142,9 +155,15 @@ def _at(url: str, named: Upstream | None, settings: Settings, providers: dict[st
         known = base.base_url if base else ""
         url = url.rstrip("/") + (urlsplit(known).path.rstrip("/") if known else DEFAULT_PATH)
     if base is not None and same_host(base.base_url, url):
-        return replace(base, base_url=url)
+        profile, url = _addressed(base.profile, url)
+        return replace(base, profile=profile, base_url=url)
     profile = base.profile if base else COMMON_GROUND
-    key, source = _found_key(profile, url, settings, fallback=settings.upstream is not None)
+    if base is not None:
+        # Headers that the file has for a host are for that host, as its key is.
+        theirs = shipped().get(base.base, COMMON_GROUND).headers
+        profile = profile.model_copy(update={"headers": theirs})
+    profile, url = _addressed(profile, url)
+    key, source = _found_key(profile, url, settings)
     return Upstream(profile.name, base.base if base else profile.name, profile, url, key, source, False)
 
 
@@ -171,14 +190,21 @@ def _authorised(upstream: Upstream, settings: Settings, reverse_url: str | None)
     return replace(upstream, api_key=key, key_source=source, forward_authorization=forward and key is None)
 
 
-def _found_key(
-    profile: Profile, base_url: str, settings: Settings, *, fallback: bool = True
-) -> tuple[SecretStr | None, str]:
-    """The key that nobody named for this upstream but that is its own.
-
-    A profile's key goes to the profile's hosts only. `fallback` is whether the user configured this upstream, so that
-    OPENAI_API_KEY may be meant for it when it is nobody else's.
+def _addressed(profile: Profile, url: str) -> tuple[Profile, str]:
+    """The profile and the URL of an upstream, whose user name and password are taken out of the URL and sent as every
+    HTTP client sends them: in Authorization (RFC 7617), unless a key stands there.
     """
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return profile, url
+    user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    headers = {**profile.headers, "authorization": f"Basic {b64encode(user.encode()).decode()}"}
+    netloc = parts.netloc.rpartition("@")[2]
+    return profile.model_copy(update={"headers": headers}), parts._replace(netloc=netloc).geturl()
+
+
+def _found_key(profile: Profile, base_url: str, settings: Settings) -> tuple[SecretStr | None, str]:
+    """The key that nobody named for this upstream but that is its own: a profile's key, for the profile's hosts."""
     keys = settings.credentials
     if belongs(base_url, profile):
         key, source = _from_environment(profile.api_key_env, settings)
@@ -188,14 +214,14 @@ def _found_key(
             if name in keys.opencode:
                 return keys.opencode[name], f"{name} in OpenCode's auth.json"
         return None, source
-    nobodys = for_url(base_url, shipped().values()) is None
-    if nobodys and fallback and FALLBACK_VARIABLE in keys.environment:
-        return keys.environment[FALLBACK_VARIABLE], FALLBACK_VARIABLE
     return None, "no key configured"
 
 
 def _from_environment(variables: Sequence[str], settings: Settings) -> tuple[SecretStr | None, str]:
     for name in variables:
-        if name in settings.credentials.environment:
-            return settings.credentials.environment[name], name
+        if (key := settings.credentials.environment.get(name)) is None:
+            continue
+        if not is_safe("authorization", key.get_secret_value()):
+            return None, f"{name} holds a character that no header can have"
+        return key, name
     return None, f"{' or '.join(variables)} not set" if variables else "no key configured"

@@ -8,7 +8,6 @@ The protocol: "WebSocket" in the Open Responses specification (2026-04-24), and 
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +20,13 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.http_client import HttpClient, HttpResponse
+from responses_gateway.inspection.redaction import is_secret
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TICKET_HEADER = "x-gateway-ticket"
 
@@ -35,7 +36,6 @@ _NOT_FORWARDED = frozenset(
         *("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
     )
 )
-_SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "api-key")
 _REFUSAL_LIMIT = 1 << 20
 """Bytes of an error's body that are read."""
 
@@ -97,7 +97,7 @@ class SocketServer:
         ticket = secrets.token_urlsafe(32)
         self._admissions[ticket] = Admission(address, headers)
         asyncio.get_running_loop().call_later(60, self._admissions.pop, ticket, None)
-        kept = {name: value for name, value in headers.items() if name not in _SECRET_HEADERS}
+        kept = {name: value for name, value in headers.items() if not is_secret(name)}
         return {**kept, "host": f"127.0.0.1:{self.port}", TICKET_HEADER: ticket}
 
     def redeem(self, ticket: str) -> Admission | None:

@@ -21,6 +21,19 @@ def status(
     return 200
 
 
+def test_what_other_sites_embed_is_refused() -> None:
+    allowing = Access.of(Settings(allowed_origins=["https://app.example"]))
+    assert status(OPEN, sec_fetch_site="cross-site") == 403
+    assert status(allowing, sec_fetch_site="cross-site") == 403
+    assert status(allowing, sec_fetch_site="cross-site", origin="https://app.example") == 200
+    for site in ("none", "same-origin", "same-site"):
+        assert status(OPEN, sec_fetch_site=site) == 200
+
+
+def test_a_key_of_broken_text_is_refused() -> None:
+    assert status(LOCKED, authorization="Bearer \udcff") == 401
+
+
 @pytest.mark.parametrize(
     "headers",
     [

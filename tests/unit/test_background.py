@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from responses_gateway import http_client
 from responses_gateway.background import Job, Jobs
 from responses_gateway.endpoints.http import Call
+from responses_gateway.http_client import HttpClient
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import parse_request
@@ -43,7 +43,7 @@ class World:
             return ""
 
         monkeypatch.setattr(Jobs, "_post", post)
-        recorder = Recorder(self.state, "me", Ledger(), self.storage, pack([]))
+        recorder = Recorder(self.state, "me", Ledger(), self.storage, input=pack([]))
         return await self.runner.start(CALL, parse_request(b'{"model": "m", "input": "x"}'), recorder)
 
     async def end(self, job: Job) -> None:
@@ -88,7 +88,7 @@ async def _fail_once(monkeypatch: pytest.MonkeyPatch) -> None:
     job.take([event(2)])
     forward = await world.follower.follow(world.storage, "me", job.id, -1)
     numbers = []
-    async with http_client.request("GET", forward.url) as response:
+    async with HttpClient() as http, http.request("GET", forward.url) as response:
         async for piece in response.body:
             lines = [line for line in piece.split(b"\n") if line.startswith(b"data: {")]
             numbers += [json.loads(line.removeprefix(b"data: "))["sequence_number"] for line in lines]

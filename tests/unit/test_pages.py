@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from responses_gateway.rounds import pages
 from responses_gateway.rounds.page_text import page_text
-from responses_gateway.rounds.pages import PageFetcher, is_public
+from responses_gateway.rounds.pages import PageFetcher, _extractors_environment, is_public
 from responses_gateway.rounds.search import SearchError
 
 
@@ -103,3 +103,8 @@ def test_page_text(content: bytes, content_type: str, text: str) -> None:
 @given(st.binary(max_size=300), st.sampled_from(["text/html", "text/plain", "text/html; charset=utf-16", "x"]))
 def test_page_text_of_anything(content: bytes, content_type: str) -> None:
     page_text(content, content_type)
+
+
+def test_the_program_that_reads_pages_gets_no_keys():
+    environ = {"OPENAI_API_KEY": "sk", "HOME": "/home/me", "PATH": "/bin", "LD_LIBRARY_PATH": "/lib"}
+    assert set(_extractors_environment(environ)) == {"LD_LIBRARY_PATH", "PYTHONPATH"}

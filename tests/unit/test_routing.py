@@ -1,8 +1,11 @@
+from base64 import b64decode
+
 import pytest
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.routing import Router
 from responses_gateway.settings import load_settings
+from responses_gateway.upstreams import request_headers
 
 KEYS = {"DEEPSEEK_API_KEY": "sk-deepseek", "MOONSHOT_API_KEY": "sk-moonshot", "OPENAI_API_KEY": "sk-openai"}
 
@@ -181,6 +184,37 @@ def test_a_providers_key_stays_with_its_hosts(router, text, options, reverse_url
     assert key(route) is None
 
 
+@pytest.mark.parametrize("more", ["", ", forward_authorization: true", ", profile: vllm", ", headers: {x-a: b}"])
+def test_openais_key_goes_to_no_provider_of_the_file(router, more):
+    text = f"providers:\n  mine: {{base_url: 'https://elsewhere.example/v1'{more}}}\n"
+    assert key(router(text, {"OPENAI_API_KEY": "sk-openai"}).resolve("m")) is None
+
+
+def test_headers_that_the_file_has_for_a_host_stay_with_it(router):
+    text = "providers:\n  mine: {base_url: 'https://mine.example/v1', headers: {x-mine: header-secret}}\n"
+    mine = router(text).resolve("m")
+    assert request_headers(mine, {}, None, "*/*")["x-mine"] == "header-secret"
+    assert "header-secret" in mine.secrets
+    elsewhere = router(text, provider="mine", reverse_url="https://elsewhere.example").resolve("m")
+    assert elsewhere.base_url == "https://elsewhere.example/v1"
+    assert "x-mine" not in request_headers(elsewhere, {}, None, "*/*")
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("", {"upstream": "https://user:pass%40word@elsewhere.example/v1"}),
+        ("providers:\n  mine: {base_url: 'https://user:pass%40word@elsewhere.example/v1'}\n", {}),
+    ],
+)
+def test_a_password_in_an_address_is_sent_but_not_shown(router, text, options):
+    route = router(text, **options).resolve("m")
+    assert route.base_url == "https://elsewhere.example/v1"
+    sent = request_headers(route, {}, None, "*/*")["authorization"]
+    assert b64decode(sent.removeprefix("Basic ")) == b"user:pass@word"
+    assert sent.removeprefix("Basic ") in route.secrets
+
+
 def test_a_host_that_only_looks_alike_gets_no_key(router):
     for host in ("api.deepseek.com.evil.example", "evil-api.deepseek.com", "api.deepseek.com:8443@evil.example"):
         assert key(router(environ=KEYS, reverse_url=f"https://{host}").resolve("m")) is None
@@ -189,13 +223,15 @@ def test_a_host_that_only_looks_alike_gets_no_key(router):
 @pytest.mark.parametrize(
     ("options", "reverse_url", "expected"),
     [
-        ({"upstream": "https://elsewhere.example/v1"}, None, "sk-openai"),
+        ({"upstream": "https://elsewhere.example/v1"}, None, None),
+        ({"upstream": "https://elsewhere.example/v1", "api_key_env": "OPENAI_API_KEY"}, None, "sk-openai"),
+        ({"upstream": "https://api.openai.com/v1"}, None, "sk-openai"),
         ({}, "https://elsewhere.example", None),
         ({"upstream": "https://api.deepseek.com/v1"}, None, None),
         ({}, "https://api.openai.com", "sk-openai"),
     ],
 )
-def test_openais_key_is_the_fallback_of_configured_unknown_hosts(router, options, reverse_url, expected):
+def test_openais_key_goes_to_openai_and_where_it_is_named(router, options, reverse_url, expected):
     route = router(environ={"OPENAI_API_KEY": "sk-openai"}, reverse_url=reverse_url, **options).resolve("m")
     assert key(route) == expected
 

@@ -47,19 +47,19 @@ def test_a_list_is_asked_for_once_until_it_is_old(upstreams: Upstreams) -> None:
 
     async def run() -> None:
         nonlocal now
-        await asyncio.gather(lists.refresh({}), lists.refresh({}))
-        await lists.refresh({})
+        await asyncio.gather(lists.refresh("", {}), lists.refresh("", {}))
+        await lists.refresh("", {})
         assert len(upstreams.asked) == 1
         assert router.listed("openai-compatible") == ["one"]
         now = MAX_AGE
         upstreams.list = None
-        await lists.refresh({})
+        await lists.refresh("", {})
         assert router.listed("openai-compatible") == ["one"]
         now += RETRY_AGE - 1
-        await lists.refresh({})
+        await lists.refresh("", {})
         assert len(upstreams.asked) == 2
         now += 1
-        await lists.refresh({})
+        await lists.refresh("", {})
         assert len(upstreams.asked) == 3
 
     asyncio.run(run())
@@ -71,10 +71,10 @@ def test_a_slow_upstream_is_not_waited_for_but_heard(upstreams: Upstreams) -> No
 
     async def run() -> None:
         upstreams.gate = asyncio.Event()
-        await lists.refresh({}, patience=0)
+        await lists.refresh("", {}, patience=0)
         assert router.listed("openai-compatible") is None
         upstreams.gate.set()
-        await lists.refresh({})
+        await lists.refresh("", {})
         assert router.listed("openai-compatible") == ["one"]
         assert len(upstreams.asked) == 1
 
@@ -85,11 +85,11 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
     cache = ListCache()
 
     async def run() -> None:
-        await UpstreamLists(Router(Settings(), URL), cache, HTTP).refresh({})
+        await UpstreamLists(Router(Settings(), URL), cache).refresh("", {})
         router = Router(Settings(), URL)
         lists = UpstreamLists(router, cache, HTTP)
         assert router.listed("openai-compatible") == ["one"]
-        await lists.refresh({})
+        await lists.refresh("", {})
         assert len(upstreams.asked) == 2
         elsewhere = Router(Settings(), "http://127.0.0.1:10")
         UpstreamLists(elsewhere, cache, HTTP)
@@ -101,14 +101,14 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
 def test_only_unknown_models_make_turns_ask(upstreams: Upstreams) -> None:
     async def run() -> None:
         known = UpstreamLists(Router(Settings(), URL), ListCache(), HTTP)
-        await known.ensure("whatever", {})
-        await known.ensure(None, {})
+        await known.ensure("whatever", "", {})
+        await known.ensure(None, "", {})
         assert not upstreams.asked
         configuration = {"providers": {"a": {"base": "a", "profile": {"name": "a", "base_url": URL}}}}
         two = {**configuration["providers"], "b": {"base": "b", "profile": {"name": "b", "base_url": URL}}}
         router = Router(Settings.model_validate({"providers": two}))
         lists = UpstreamLists(router, ListCache(), HTTP)
-        await lists.ensure("one", {})
+        await lists.ensure("one", "", {})
         assert len(upstreams.asked) == 2
         assert router.resolve("one").model == "one"
 
@@ -119,9 +119,9 @@ def test_the_clients_key_goes_only_where_it_is_forwarded(upstreams: Upstreams) -
     client = {"authorization": "Bearer of-the-client", "cookie": "c"}
 
     async def run() -> None:
-        await UpstreamLists(Router(Settings(), URL), ListCache(), HTTP).refresh(client)
-        await UpstreamLists(Router(Settings(upstream=f"{URL}/v1")), ListCache(), HTTP).refresh(client)
-        await UpstreamLists(Router(Settings(access_keys=["k"]), URL), ListCache(), HTTP).refresh(client)
+        await UpstreamLists(Router(Settings(), URL), ListCache(), HTTP).refresh("", client)
+        await UpstreamLists(Router(Settings(upstream=f"{URL}/v1")), ListCache(), HTTP).refresh("", client)
+        await UpstreamLists(Router(Settings(access_keys=["k"]), URL), ListCache(), HTTP).refresh("", client)
         assert [headers.get("authorization") for headers in upstreams.asked] == ["Bearer of-the-client", None, None]
         assert all("cookie" not in headers for headers in upstreams.asked)
 

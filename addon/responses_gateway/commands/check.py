@@ -11,6 +11,7 @@ from responses_gateway.probe import Finding, probe
 from responses_gateway.program import program
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
+from responses_gateway.terminal import say
 from responses_gateway.upstreams import Upstream
 
 
@@ -22,13 +23,13 @@ def run(config: str | None, model: str | None) -> int:
     failed = False
     for name, route in routes:
         if route is None:
-            print(f"FAIL  {name}: no model of it is known; name one with --model {name}/MODEL")
+            say(f"FAIL  {name}: no model of it is known; name one with --model {name}/MODEL")
             failed = True
             continue
-        print(f"Calling {route.model} at {route.base_url} …", file=sys.stderr)
+        say(f"Calling {route.model} at {route.base_url} …", to=sys.stderr)
         finding = asyncio.run(probe(route))
         failed = failed or not finding.works
-        print(line(route, finding))
+        say(line(route, finding))
     return 1 if failed else 0
 
 

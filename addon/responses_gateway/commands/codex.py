@@ -13,6 +13,7 @@ from responses_gateway.demo import MODEL as DEMO_MODEL
 from responses_gateway.program import program
 from responses_gateway.protocol.json import dumps
 from responses_gateway.settings import Settings
+from responses_gateway.terminal import say
 
 _OLD_CODEX = """\
 # Codex before 0.160 ignores model_catalog_url. For it, write the catalogue to a file (0.111 and newer read it):
@@ -29,9 +30,9 @@ def codex_settings(url: str, model: str | None, settings: Settings, catalogue_fi
 
 def run_print(url: str, model: str | None, config: str | None, catalogue_file: str | None) -> int:
     settings = codex_settings(url, model, read_settings(config), _written(catalogue_file, config))
-    print(codex_config(settings))
+    say(*codex_config(settings).split("\n"))
     if catalogue_file is None:
-        print(f"\n{_OLD_CODEX.format(program=program())}", end="")
+        say("", *_OLD_CODEX.format(program=program()).rstrip("\n").split("\n"))
     _mention_key(settings)
     return 0
 
@@ -42,10 +43,10 @@ def run_write(url: str, model: str | None, config: str | None, catalogue_file: s
         raise CommandError(f"which model shall Codex ask for? Name it with --model; `{program()} models` lists them")
     path = location(os.environ)
     backup = write(path, settings)
-    print(f"Codex now uses the model {settings.model} of the provider {PROVIDER}: {path}")
+    say(f"Codex now uses the model {settings.model} of the provider {PROVIDER}: {path}")
     if backup is not None:
-        print(f"What was there before: {backup}")
-    print(f"To go back: {program()} codex-config --undo")
+        say(f"What was there before: {backup}")
+    say(f"To go back: {program()} codex-config --undo")
     _mention_key(settings)
     return 0
 
@@ -54,7 +55,7 @@ def run_undo() -> int:
     path = location(os.environ)
     if not undo(path):
         raise CommandError(f"{path} has no provider {PROVIDER}; there is nothing to undo")
-    print(f"Codex is as it was before: {path}")
+    say(f"Codex is as it was before: {path}")
     return 0
 
 
@@ -70,10 +71,10 @@ def _written(catalogue_file: str | None, config: str | None) -> str | None:
         path.write_bytes(dumps({"models": models}))
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from None
-    print(f"Wrote {len(models)} models to {path}", file=sys.stderr)
+    say(f"Wrote {len(models)} models to {path}", to=sys.stderr)
     return str(path)
 
 
 def _mention_key(settings: CodexSettings) -> None:
     if settings.env_key:
-        print(f"The gateway wants an access key: export {settings.env_key}=… before you start Codex.", file=sys.stderr)
+        say(f"The gateway wants an access key: export {settings.env_key}=… before you start Codex.", to=sys.stderr)

@@ -22,6 +22,7 @@ from responses_gateway.program import program
 from responses_gateway.providers.catalogue import shipped
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import load_settings
+from responses_gateway.terminal import ask, say
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ def run(config: str | None, provider: str | None, model: str | None) -> int:
         answers = _ask(provider, model)
         text = changed(_read(path), answers)
         route = _route(text, path, answers.model)
-        print(f"Calling {route.model} at {route.base_url} …")
+        say(f"Calling {route.model} at {route.base_url} …")
         finding = asyncio.run(probe(route))
-        print(line(route, finding))
+        say(line(route, finding))
         if not finding.works and _choice("Write the configuration all the same?", "no").lower() not in ("y", "yes"):
             raise CommandError("nothing was written")
     except EOFError:
         raise CommandError("there is nobody to ask: configure needs a terminal") from None
     _write(path, text)
-    print(f"Wrote {path}\nStart the gateway with: {program()} start")
+    say(f"Wrote {path}", f"Start the gateway with: {program()} start")
     return 0 if finding.works else 1
 
 
@@ -85,7 +86,7 @@ def changed(text: str, answers: Answers) -> str:
 def _ask(provider: str | None, model: str | None) -> Answers:
     addressed = [name for name, profile in shipped().items() if profile.base_url is not None]
     if provider is None:
-        print(f"Providers: {', '.join(addressed)}; or the base URL of any other chat/completions API.")
+        say(f"Providers: {', '.join(addressed)}; or the base URL of any other chat/completions API.")
         provider = _choice("Provider", addressed[0])
     base_url = None
     if "://" in provider:
@@ -100,7 +101,7 @@ def _ask(provider: str | None, model: str | None) -> Answers:
     if model is None:
         known = [card.id for card in cards.shipped().values() if provider in card.providers]
         if known:
-            print(f"Known models: {', '.join(known)}")
+            say(f"Known models: {', '.join(known)}")
         model = _choice("Model", known[0] if known else None)
     return Answers(provider, base_url, api_key, model)
 
@@ -108,7 +109,7 @@ def _ask(provider: str | None, model: str | None) -> Answers:
 def _choice(question: str, default: str | None) -> str:
     """The answer, or the default for an empty one; asks again when there is none."""
     while True:
-        answer = input(f"{question}{f' [{default}]' if default else ''}: ").strip() or default
+        answer = ask(f"{question}{f' [{default}]' if default else ''}: ").strip() or default
         if answer:
             return answer
 

@@ -10,6 +10,7 @@ from responses_gateway.program import program
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.routing import Listed, Router
 from responses_gateway.settings import Settings
+from responses_gateway.terminal import say
 from responses_gateway.upstream_lists import TIMEOUT, ListCache, UpstreamLists
 
 
@@ -18,14 +19,14 @@ def learnt_router(settings: Settings) -> Router:
     router = Router(settings)
     names = ", ".join(upstream.provider for upstream in router.upstreams())
     if names:
-        print(f"Asking {names} for their models …", file=sys.stderr)
+        say(f"Asking {names} for their models …", to=sys.stderr)
         asyncio.run(_learn(router))
     return router
 
 
 async def _learn(router: Router) -> None:
     async with HttpClient() as http:
-        await UpstreamLists(router, ListCache(), http).refresh({}, TIMEOUT)
+        await UpstreamLists(router, ListCache(), http).refresh("", {}, TIMEOUT)
 
 
 def catalogue(config: str | None) -> JsonObject:
@@ -37,12 +38,12 @@ def run(config: str | None) -> int:
     """Print one line per model: its id, the provider, its name there, and its limits."""
     rows = [_row(item) for item in learnt_router(read_settings(config)).models() if not item.assumed]
     if not rows:
-        print(f"No provider is configured. `{program()} configure` sets one up.", file=sys.stderr)
+        say(f"No provider is configured. `{program()} configure` sets one up.", to=sys.stderr)
         return 1
     table = [("MODEL", "PROVIDER", "NAME THERE", "CONTEXT", "OUTPUT"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from responses_gateway.command_errors import CommandError
+from responses_gateway.terminal import say
 
 NAME = "responses-gateway.service"
 
@@ -45,8 +46,8 @@ def run(arguments: Sequence[str]) -> int:
         path.write_text(unit(arguments, str(config_home)), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from None
-    print(f"Wrote {path}\nStart it now, and with every session:\n")
-    print("    systemctl --user daemon-reload")
-    print(f"    systemctl --user enable --now {NAME}")
-    print(f"\nIts log: journalctl --user -u {NAME} -f")
+    say(f"Wrote {path}", "Start it now, and with every session:", "")
+    say("    systemctl --user daemon-reload")
+    say(f"    systemctl --user enable --now {NAME}")
+    say("", f"Its log: journalctl --user -u {NAME} -f")
     return 0

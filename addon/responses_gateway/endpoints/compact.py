@@ -10,7 +10,6 @@ from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
 from responses_gateway.state.items import parsed_items
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.recorder import Recorder
 
 
@@ -42,8 +41,9 @@ async def compact(call: Call, runtime: Runtime) -> CompactionExchange:
     if not isinstance(body.get("model"), str):
         raise GatewayError("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
     request = parse_request(dumps({"input": [], **body, "stream": False, "store": False}))
-    owner = owner_of(call.headers)
+    owner = call.owner
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
-    return CompactionExchange.open(whole, call.headers, runtime, Recorder(runtime.state, owner, Ledger()))
+    recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
+    return CompactionExchange.open(whole, call.headers, runtime, recorder)

@@ -12,7 +12,6 @@ from responses_gateway.exchange import Runtime
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.history import conversation_not_found
 from responses_gateway.state.items import parsed_items, stored_items
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.storage import Storage
 
 _METADATA = TypeAdapter(dict[str, str])
@@ -29,7 +28,7 @@ async def create(call: Call, runtime: Runtime) -> Answer:
         "created_at": int(runtime.clock()),
         "metadata": _metadata(body),
     }
-    storage, owner = _storage(runtime), owner_of(call.headers)
+    storage, owner = _storage(runtime), call.owner
     await write(storage, lambda store: store.put_conversation(owner, conversation))
     if items:
         await write(storage, lambda store: store.append_items(owner, conversation["id"], items))
@@ -42,31 +41,25 @@ async def retrieve(call: Call, runtime: Runtime, conversation_id: str) -> Answer
 
 async def update(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     conversation = {**await _found(call, runtime, conversation_id), "metadata": _metadata(call.json())}
-    await write(_storage(runtime), lambda store: store.put_conversation(owner_of(call.headers), conversation))
+    await write(_storage(runtime), lambda store: store.put_conversation(call.owner, conversation))
     return Answer.json(conversation)
 
 
 async def delete(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
-    if not await write(
-        _storage(runtime), lambda store: store.delete_conversation(owner_of(call.headers), conversation_id)
-    ):
+    if not await write(_storage(runtime), lambda store: store.delete_conversation(call.owner, conversation_id)):
         raise conversation_not_found(conversation_id)
     return Answer.json({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
 
 async def list_items(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     await _found(call, runtime, conversation_id)
-    items = await read(
-        _storage(runtime), lambda store: store.conversation_items(owner_of(call.headers), conversation_id)
-    )
+    items = await read(_storage(runtime), lambda store: store.conversation_items(call.owner, conversation_id))
     return Answer.json(page(items, call))
 
 
 async def add_items(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     items = _items(call.json(), runtime)
-    if not await write(
-        _storage(runtime), lambda store: store.append_items(owner_of(call.headers), conversation_id, items)
-    ):
+    if not await write(_storage(runtime), lambda store: store.append_items(call.owner, conversation_id, items)):
         raise conversation_not_found(conversation_id)
     return Answer.json(
         {
@@ -81,9 +74,7 @@ async def add_items(call: Call, runtime: Runtime, conversation_id: str) -> Answe
 
 async def retrieve_item(call: Call, runtime: Runtime, conversation_id: str, item_id: str) -> Answer:
     await _found(call, runtime, conversation_id)
-    items = await read(
-        _storage(runtime), lambda store: store.conversation_items(owner_of(call.headers), conversation_id)
-    )
+    items = await read(_storage(runtime), lambda store: store.conversation_items(call.owner, conversation_id))
     found = next((item for item in items if item["id"] == item_id), None)
     if found is None:
         raise _item_not_found(item_id)
@@ -92,9 +83,7 @@ async def retrieve_item(call: Call, runtime: Runtime, conversation_id: str, item
 
 async def delete_item(call: Call, runtime: Runtime, conversation_id: str, item_id: str) -> Answer:
     conversation = await _found(call, runtime, conversation_id)
-    if not await write(
-        _storage(runtime), lambda store: store.delete_item(owner_of(call.headers), conversation_id, item_id)
-    ):
+    if not await write(_storage(runtime), lambda store: store.delete_item(call.owner, conversation_id, item_id)):
         raise _item_not_found(item_id)
     return Answer.json(conversation)
 
@@ -106,9 +95,7 @@ def _storage(runtime: Runtime) -> Storage:
 
 
 async def _found(call: Call, runtime: Runtime, conversation_id: str) -> JsonObject:
-    conversation = await read(
-        _storage(runtime), lambda store: store.get_conversation(owner_of(call.headers), conversation_id)
-    )
+    conversation = await read(_storage(runtime), lambda store: store.get_conversation(call.owner, conversation_id))
     if conversation is None:
         raise conversation_not_found(conversation_id)
     return conversation

@@ -26,16 +26,26 @@ class Call:
     flow: str = ""
     """The id of the flow that shows the call."""
 
+    owner: str = ""
+    """Whose what is remembered of the call is; `Access.owner` names it."""
+
     @classmethod
     def parse(
-        cls, method: str, target: str, headers: Mapping[str, str], body: bytes, base_url: str, flow: str = ""
+        cls,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        base_url: str,
+        flow: str = "",
+        owner: str = "",
     ) -> "Call":
         """`target` is the request target: path and query."""
         path, _, query = target.partition("?")
         values: dict[str, list[str]] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             values.setdefault(name.removesuffix("[]"), []).append(value)
-        return cls(method, target, path.removeprefix("/v1").rstrip("/"), values, headers, body, base_url, flow)
+        return cls(method, target, path.removeprefix("/v1").rstrip("/"), values, headers, body, base_url, flow, owner)
 
     def json(self) -> JsonObject:
         """The body; {} when there is none. Raises GatewayError when it is no JSON object."""

@@ -12,7 +12,6 @@ from responses_gateway.exchange import Exchange, Runtime
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.state import history
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.packing import events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.store import Record, StoreError
@@ -21,14 +20,20 @@ from responses_gateway.state.store import Record, StoreError
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     """A turn: upstream, in the background, or from the store."""
     request = parse_request(call.body)
-    await runtime.lists.ensure(request.model, call.headers)
-    owner = owner_of(call.headers)
+    await runtime.lists.ensure(request.model, call.owner, call.headers)
     job = runtime.jobs.claim(call.headers)
+    owner = call.owner if job is None else job.owner
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     ledger = Ledger()
-    recorder = Recorder(runtime.state, owner, ledger, runtime.state.storage if request.store is not False else None)
+    recorder = Recorder(
+        runtime.state,
+        owner,
+        ledger,
+        runtime.state.storage if request.store is not False else None,
+        known_owner=bool(runtime.settings.access_keys),
+    )
     if recorder.storage is not None:
         recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
         recorder.input = await asyncio.to_thread(pack, turn.own)
@@ -58,7 +63,7 @@ async def _begin(call: Call, request: ResponsesRequest, runtime: Runtime, record
             param="background",
         )
     # What cannot be served is refused now, not in the background.
-    runtime.router.resolve(request.model)
+    runtime.router.of(call.owner).resolve(request.model)
     try:
         job = await runtime.jobs.start(call, request, recorder)
     except StoreError as error:
@@ -80,7 +85,7 @@ async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | F
 
 
 async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    owner = owner_of(call.headers)
+    owner = call.owner
     runtime.jobs.cancel(owner, response_id)
     storage = require_storage(runtime, response_id)
     if not await write(storage, lambda store: store.delete(owner, response_id)):
@@ -108,7 +113,7 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
 
 async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
     """Everything that the response was made from, what it continues included."""
-    storage, owner = require_storage(runtime, response_id), owner_of(call.headers)
+    storage, owner = require_storage(runtime, response_id), call.owner
     items = await read(storage, lambda store: store.history(owner, response_id, output=False))
     if items is None:
         raise not_found(response_id)
@@ -116,7 +121,7 @@ async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
 
 
 async def _found(call: Call, runtime: Runtime, response_id: str) -> Record:
-    storage, owner = require_storage(runtime, response_id), owner_of(call.headers)
+    storage, owner = require_storage(runtime, response_id), call.owner
     record = await read(storage, lambda store: store.get(owner, response_id))
     if record is None:
         raise not_found(response_id)

@@ -9,7 +9,6 @@ from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
-from responses_gateway.state.owner import owner_of
 from responses_gateway.translate.request import translate_request
 from responses_gateway.translate.size import PICTURE_TOKENS, estimated_tokens, prompt_text
 
@@ -17,8 +16,8 @@ from responses_gateway.translate.size import PICTURE_TOKENS, estimated_tokens, p
 async def count(call: Call, runtime: Runtime) -> Answer:
     """Counted by the model's tokenizer when it is known and installed; otherwise `estimated` says so."""
     request = parse_request(dumps({"input": [], **call.json(), "store": False}))
-    turn = await history.resolve(request, owner_of(call.headers), runtime.state, runtime.new_id)
-    route = runtime.router.resolve(request.model)
+    turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
+    route = runtime.router.of(call.owner).resolve(request.model)
     body = translate_request(
         turn.request, model=route.model, profile=route.profile, card=route.card, ledger=Ledger()
     ).body

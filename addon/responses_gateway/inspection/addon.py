@@ -13,11 +13,12 @@ from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.redaction import SECRET_HEADERS
+from responses_gateway.inspection.redaction import is_secret
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.updates import Updates
 from responses_gateway.inspection.upstream_log import UpstreamLog
 from responses_gateway.learnt import Learnt
+from responses_gateway.proxy import messages
 from responses_gateway.settings import Settings
 
 _MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
@@ -47,8 +48,7 @@ class Inspector:
 
     def headers(self, flow: http.HTTPFlow) -> dict[str, str]:
         """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
-        headers = {name.lower(): value for name, value in flow.request.headers.items()}
-        return headers | self._secrets.get(flow, {})
+        return messages.read(flow.request.headers) | self._secrets.get(flow, {})
 
     def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
         """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
@@ -61,7 +61,8 @@ class Inspector:
             keep=_is_watched(),
             on_round=self._log.write if self._log else None,
         )
-        cleaned = made.requested(flow.request.method, flow.request.path, headers, body)
+        path = flow.request.data.path.decode("utf-8", "replace")
+        cleaned = made.requested(flow.request.method, path, headers, body)
         self._turns[flow] = made
         if cleaned != body:
             flow.request.headers.pop("content-encoding", None)
@@ -97,7 +98,7 @@ class Inspector:
         """mitmweb shows flows from their first moment."""
         headers = flow.request.headers
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
-            found = {name: headers[name] for name in SECRET_HEADERS if name in headers}
+            found = {name: value for name, value in messages.read(headers).items() if is_secret(name)}
             if found:
                 self._secrets[flow] = found
             for name in found:

@@ -7,6 +7,7 @@ from pathlib import Path
 from responses_gateway.command_errors import CommandError
 from responses_gateway.inspection.analyze_log import analyze, read, report
 from responses_gateway.inspection.plot import svg
+from responses_gateway.terminal import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
     if args.json:
-        print(json.dumps(analysis.data(), ensure_ascii=False, indent=2))
+        say(*json.dumps(analysis.data(), ensure_ascii=False, indent=2).split("\n"))
     else:
-        print("\n".join(report(analysis)))
+        say(*report(analysis))
     return 0

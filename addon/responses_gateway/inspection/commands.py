@@ -16,6 +16,7 @@ from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.tape import body_of
 from responses_gateway.learnt import Learnt
+from responses_gateway.terminal import one_line
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")
@@ -73,12 +74,12 @@ class Commands:
         told = retranslate.report(_records(turns), self._runtime(mode), self._learnt, wanted)
         # In a thread of its own, because this one's event loop runs already.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, told).result()
+            return [one_line(line) for line in pool.submit(asyncio.run, told).result()]
 
     @command.command("gateway.stats")
     def stats(self) -> Sequence[str]:
         """Turns, errors, tokens, cache share, cost and speed of each model, since the start and of loaded flows."""
-        return self._statistics.table()
+        return [one_line(line) for line in self._statistics.table()]
 
     def _session_of(self, flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
         names = {record.facts["session"] for record in _records(flows) if record.facts["session"]}

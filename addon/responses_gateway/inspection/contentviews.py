@@ -9,6 +9,7 @@ from mitmproxy import contentviews, http
 
 from responses_gateway.inspection import views
 from responses_gateway.inspection.record import Record
+from responses_gateway.terminal import lines
 
 _EMPTY_LINES = re.compile(r"^$", re.MULTILINE)
 
@@ -53,7 +54,7 @@ class TurnView(contentviews.Contentview):
         if record is None:
             raise ValueError("This flow is no turn of the gateway.")
         # mitmweb shows a line with nothing in it with no height.
-        return _EMPTY_LINES.sub(" ", self._view.render(record))
+        return _EMPTY_LINES.sub(" ", lines(self._view.render(record)))
 
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:
         record = _record(data, metadata)

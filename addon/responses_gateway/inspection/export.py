@@ -59,7 +59,7 @@ def client_curl(records: Sequence[Record]) -> str:
     commands = []
     for record in records:
         headers = [(name, value) for name, value in record.facts["headers"] if name.lower() not in _OWN_HEADERS]
-        url = f"${{GATEWAY_URL:-http://127.0.0.1:4141}}{record.facts['path']}"
+        url = f'"${{GATEWAY_URL:-http://127.0.0.1:4141}}"{shlex.quote(record.facts["path"])}'
         commands.append(_curl(url, "GATEWAY_KEY", headers, record.request or b""))
     return "\n".join(commands)
 
@@ -70,12 +70,13 @@ def upstream_curl(records: Sequence[Record]) -> str:
     for record in records:
         for one in record.rounds:
             headers = [(name, value) for name, value in one["headers"] if name.lower() not in _OWN_HEADERS]
-            commands.append(_curl(one["url"], "UPSTREAM_KEY", headers, one["body"]))
+            commands.append(_curl(shlex.quote(one["url"]), "UPSTREAM_KEY", headers, one["body"]))
     return "\n".join(commands)
 
 
 def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -> str:
-    """The body is a here-document: one argument of a command may have no more than 128 KiB."""
+    """`url` is quoted for the shell. The body is a here-document: one argument of a command may have no more than
+    128 KiB."""
     options = [f"  -H {shlex.quote(f'{name}: {value}')} \\" for name, value in headers]
     text = body.decode("utf-8", "replace")
     end = "BODY"
@@ -83,7 +84,7 @@ def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -
         end += "_"
     return "\n".join(
         [
-            f'curl -N "{url}" \\',
+            f"curl -N {url} \\",
             f'  -H "Authorization: Bearer ${key}" \\',
             *options,
             f"  --data-binary @- <<'{end}'",

@@ -151,8 +151,12 @@ class Observer:
 
     # Upstream rounds --------------------------------------------------------------------------------------------------
 
-    def round_began(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
-        """A request is on its way to the upstream, `headers` by lower-case name."""
+    def round_began(
+        self, url: str, headers: Mapping[str, str], body: bytes, secrets: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> None:
+        """A request is on its way to the upstream, `headers` by lower-case name; those that are `hidden` are not kept,
+        and neither are `secrets`, wherever they are."""
+        self.redactor.conceal(secrets, hidden)
         self.redactor.conceal_headers(headers)
         self.round_ended("another request followed")
         body = self.redactor.clean(body)

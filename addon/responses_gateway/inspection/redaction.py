@@ -1,25 +1,26 @@
-"""Keeps secrets out of everything that is shown or stored."""
+"""Keeps secrets out of everything that is shown or stored, and out of what upstreams say of them."""
 
+import re
 from collections.abc import Iterable, Mapping
 
-SECRET_HEADERS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "set-cookie",
-        "api-key",
-        "x-api-key",
-        "x-goog-api-key",
-        "x-auth-token",
-        "chatgpt-account-id",
-    }
-)
-"""Lower-case names of headers that are never kept."""
+_SECRET_NAME = re.compile(r"key|secret|token(?!s)|auth(?!enticate)|cookie|password|credential|jwt|account-id")
+_HARMLESS_NAMES = frozenset({"idempotency-key", "sec-websocket-key"})
+"""Nonces of one request."""
 
 REDACTED = b"[redacted]"
-_SHORTEST = 6
-"""Shorter "secrets" (`-`, `none`) would cut ordinary words out of bodies."""
+
+SHORTEST = 8
+"""Shorter "secrets" (`-`, `none`, `ollama`) would cut ordinary words out of texts."""
+
+PLACEHOLDERS = frozenset(
+    {"anything", "lm-studio", "no-key-required", "not-needed", "placeholder", "sk-no-key-required", "undefined"}
+)
+"""Keys that the manuals of local servers tell everybody to use."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether the header of this lower-case name is never kept."""
+    return name not in _HARMLESS_NAMES and _SECRET_NAME.search(name) is not None
 
 
 class Redactor:
@@ -27,13 +28,23 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: list[bytes] = []
+        self._names: set[str] = set()
+
+    def conceal(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
+        """Learn secrets, and lower-case names of headers whose values are secret whatever they are."""
+        self._names.update(names)
+        for secret in secrets:
+            data = secret.encode("utf-8", "surrogateescape")
+            if len(data) >= SHORTEST and secret not in PLACEHOLDERS and data not in self._secrets:
+                self._secrets.append(data)
+        # A secret that begins with another one is replaced whole.
+        self._secrets.sort(key=len, reverse=True)
 
     def conceal_headers(self, headers: Mapping[str, str]) -> None:
         """Learn the values of the secret ones among `headers` (by lower-case name)."""
-        for name in SECRET_HEADERS & headers.keys():
-            secret = headers[name].rpartition(" ")[2].encode()
-            if len(secret) >= _SHORTEST and secret not in self._secrets:
-                self._secrets.append(secret)
+        for name, value in headers.items():
+            if is_secret(name):
+                self.conceal(_secrets_in(name, value))
 
     def clean(self, data: bytes) -> bytes:
         for secret in self._secrets:
@@ -41,8 +52,53 @@ class Redactor:
                 data = data.replace(secret, REDACTED)
         return data
 
+    def clean_text(self, text: str) -> str:
+        return self.clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def begun(self, data: bytes) -> int:
+        """How many of the last bytes may be the beginning of a secret that goes on in the next piece."""
+        return max((_overlap(data, secret) for secret in self._secrets), default=0)
+
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[list[str]]:
         """The presentable ones among `headers`, as plain lists."""
         return [
-            [name, self.clean(value.encode()).decode()] for name, value in headers if name.lower() not in SECRET_HEADERS
+            [name, self.clean_text(value)]
+            for name, value in headers
+            if not is_secret(name.lower()) and name.lower() not in self._names
         ]
+
+
+class StreamRedactor:
+    """Replaces secrets in bytes that come piece by piece; holds back only what may be the beginning of one."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        cleaned = self._redactor.clean(self._held + data)
+        held = self._redactor.begun(cleaned)
+        self._held = cleaned[len(cleaned) - held :]
+        return cleaned[: len(cleaned) - held]
+
+    def finish(self) -> bytes:
+        held, self._held = self._held, b""
+        return held
+
+
+def _secrets_in(name: str, value: str) -> list[str]:
+    if "cookie" in name:
+        return [pair.partition("=")[2].strip() or pair.strip() for pair in value.split(";")]
+    # The scheme of an authorization (`Bearer`) is no secret.
+    return [value.rpartition(" ")[2]]
+
+
+def _overlap(data: bytes, secret: bytes) -> int:
+    """The length of the longest end of `data` that `secret` begins with, and goes on behind."""
+    tail = data[-(len(secret) - 1) :]
+    start = tail.find(secret[:1])
+    while start >= 0:
+        if secret.startswith(tail[start:]):
+            return len(tail) - start
+        start = tail.find(secret[:1], start + 1)
+    return 0

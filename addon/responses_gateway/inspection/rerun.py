@@ -8,8 +8,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from mitmproxy import http
-
 from responses_gateway.background import JOB_HEADER, Jobs
 from responses_gateway.chat_request import COMPACTION
 from responses_gateway.endpoints.dispatch import serve
@@ -22,6 +20,7 @@ from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.record import Record, parsed
 from responses_gateway.learnt import Learnt
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.routing import Router
 from responses_gateway.sessions import Sessions
@@ -163,7 +162,7 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
         # Whole bodies are recorded without their content-encoding.
         is_whole = one["status"] != 200 or not turn.streams
         fields = [(name, value) for name, value in one["answer_headers"] if not is_whole or name != "content-encoding"]
-        began = turn.begin(one["status"], http.Headers([(name.encode(), value.encode()) for name, value in fields]))
+        began = turn.begin(one["status"], messages.headers(fields))
     for data in pieces if began else ():
         turn.feed(data)
         if turn.ended or turn.round_over:
@@ -231,8 +230,8 @@ class _Relearnt(Learnt):
         self.wanted: set[str] = set()
         """Fields of the chat request."""
 
-    def repairs(self, upstream: str, model: str) -> list[Repair]:
-        known = [*super().repairs(upstream, model), *self._today.repairs(upstream, model)]
+    def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
+        known = [*super().repairs(owner, upstream, model), *self._today.everybodys(upstream, model)]
         return [repair for repair in dict.fromkeys(known) if describe(repair)[0] in self.wanted]
 
 

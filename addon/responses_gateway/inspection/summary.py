@@ -3,6 +3,7 @@
 from responses_gateway.inspection.text import counted, percent, tokens
 from responses_gateway.models.card import Price
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.terminal import one_line
 
 FAILED, TRUNCATED, HEALED = ":x:", ":scissors:", ":adhesive_bandage:"
 """Markers: names of mitmproxy's emoji."""
@@ -29,7 +30,7 @@ def comment(facts: JsonObject) -> str:
     if facts["first_token"] >= 0 or facts["ended"] >= 0:
         parts.append(f"{_seconds(facts['first_token'])}/{_seconds(facts['ended'])}")
     parts.append(_status(facts))
-    return " · ".join(parts)
+    return one_line(" · ".join(parts))
 
 
 def _tokens(facts: JsonObject) -> str:

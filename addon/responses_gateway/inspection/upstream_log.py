@@ -7,15 +7,15 @@ digest]; see `prefix.Part`), and `body` (the request as JSON) when bodies are wa
 """
 
 import hashlib
-import logging
 import os
 from pathlib import Path
 
 from responses_gateway.inspection.prefix import lasting_digest, outline
 from responses_gateway.inspection.record import parsed
 from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.terminal import get_logger, lines
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ROTATE_AT = 64 << 20
 """Bytes of one file."""
@@ -34,7 +34,8 @@ class UpstreamLog:
 
     def write(self, facts: JsonObject, upstream_round: JsonObject, body: bytes) -> None:
         """One upstream request, with the facts of its turn."""
-        line = dumps(self._entry(facts, upstream_round, body)) + b"\n"
+        # The file is read on terminals, too.
+        line = lines(dumps(self._entry(facts, upstream_round, body)).decode()).encode() + b"\n"
         try:
             self._rotate(len(line))
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -7,8 +7,10 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.fields import encoded, safe_url
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.yaml_file import merge
 
@@ -20,6 +22,10 @@ class _Data(BaseModel):
 def _base_url(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    try:
+        value = safe_url(value)
+    except GatewayError as error:
+        raise ValueError(str(error)) from None
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be a URL that begins with http:// or https://")
@@ -30,6 +36,15 @@ def _base_url(value: Any) -> Any:
 
 type BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 """What `/chat/completions` is appended to, without a slash at the end; that path itself is taken off."""
+
+
+def _sendable(value: dict[str, str]) -> dict[str, str]:
+    try:
+        encoded(value.items())
+    except GatewayError as error:
+        raise ValueError(str(error)) from None
+    return value
+
 
 type Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """A list of names; one name may stand without the list."""
@@ -211,7 +226,7 @@ class Profile(_Data):
     opencode_auth: Names = Field(default_factory=list)
     """Names of this provider in OpenCode's auth.json."""
 
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(default_factory=dict)
     """Extra request headers. `{session}` in a value is the client's session id; without one the header is not sent."""
 
     reasoning: ReasoningProfile = ReasoningProfile()

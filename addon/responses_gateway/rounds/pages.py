@@ -8,9 +8,10 @@ name itself, and connect to whatever it got.
 
 import asyncio
 import ipaddress
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +30,9 @@ _HEADERS = {
     "accept-encoding": "gzip",
     "user-agent": "Mozilla/5.0 (compatible; responses-gateway)",
 }
+_OF_PYTHON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
+"""Variables without which some Pythons do not start."""
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -101,7 +105,9 @@ async def _extract(content: bytes, content_type: str) -> str:
     # -P: the folder of that file must not shadow modules.
     command = (sys.executable, "-P", str(_EXTRACTOR), content_type)
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=nothing, env=_extractors_environment(os.environ)
+    )
     try:
         text, _ = await process.communicate(content)
     finally:
@@ -110,6 +116,12 @@ async def _extract(content: bytes, content_type: str) -> str:
     if process.returncode != 0:
         raise SearchError("the page's HTML is too much to read")
     return text.decode()
+
+
+def _extractors_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Python needs to start and to find its modules; no keys, because a stranger's page is read."""
+    kept = {name: environ[name] for name in _OF_PYTHON if name in environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def is_public(address: str) -> bool:

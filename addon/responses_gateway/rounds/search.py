@@ -7,6 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from responses_gateway.config_file import SettingsError
 from responses_gateway.http_client import HttpClient
+from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.settings import BRAVE_KEY, TAVILY_KEY, Settings
 from responses_gateway.translate.web_search import Location
@@ -74,7 +75,7 @@ class BraveSearch:
             "x-loc-city": location.city,
             "x-loc-timezone": location.timezone,
         }
-        sent = {name: value for name, value in headers.items() if value and value.isascii()}
+        sent = {name: value for name, value in headers.items() if value and value.isascii() and is_safe(name, value)}
         answer = await _fetch(self._http, self.name, "GET", f"{self._url}?{urlencode(parameters)}", sent)
         web = answer.get("web")
         return _results(web.get("results") if isinstance(web, dict) else None, "description", query)

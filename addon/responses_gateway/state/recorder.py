@@ -12,6 +12,10 @@ from responses_gateway.state.packing import EventLog, pack
 from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import FINAL, NotStorable, Record, Store, StoreError
+from responses_gateway.terminal import get_logger
+from responses_gateway.translate.reasoning import Seal
+
+logger = get_logger(__name__)
 
 
 @dataclass
@@ -26,6 +30,9 @@ class Recorder:
     ledger: Ledger
     storage: Storage | None = None
     """Where the response is to be kept; None when it is not."""
+
+    known_owner: bool = False
+    """Whether the owner is known by an access key; the others' keys may change from one request to the next."""
 
     input: bytes = b""
     """The packed items of the request."""
@@ -43,6 +50,10 @@ class Recorder:
         self._log = EventLog() if self.storage is not None else None
         self._handed_in: Future[object] | None = None
         self._unfollowed: list[JsonObject] = []
+
+    def seal(self, *purpose: str) -> Seal:
+        """What makes, and opens, the owner's envelopes for a purpose."""
+        return self.state.seal(*purpose, owner=self.owner if self.known_owner else "")
 
     def take(self, events: list[JsonObject], stream: bytes) -> None:
         """`stream` is what the events are for the client.

@@ -6,7 +6,6 @@ waits for the disk is copying the log into the database; the thread whose write 
 """
 
 import contextlib
-import logging
 import os
 import sqlite3
 import threading
@@ -16,8 +15,9 @@ from typing import Any
 
 from responses_gateway.state.sqlite_schema import LIVE_SCHEMA, SCHEMA, SCHEMA_VERSION
 from responses_gateway.state.store import StoreError
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BUSY = 2.0
 """Seconds to wait for another process's transaction."""

@@ -1,6 +1,5 @@
 """Everything that outlives a request, made from the settings."""
 
-import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,9 +11,10 @@ from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Limits, Store, StoreError
 from responses_gateway.state.thoughts import ThoughtCache
+from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import PLAIN, Seal
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DAY = 86_400
 
@@ -30,9 +30,9 @@ class State:
         self.thoughts = ThoughtCache()
         self._secret = read_secret(settings.secret_file) if settings.secret_file is not None else None
 
-    def seal(self, *purpose: str) -> Seal:
-        """What makes envelopes that open only for the same `purpose`, such as a provider and a model."""
-        return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose))
+    def seal(self, *purpose: str, owner: str = "") -> Seal:
+        """What makes envelopes that open only for the same `purpose`, such as a provider and a model, and `owner`."""
+        return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose), owner)
 
     async def close(self) -> None:
         if self.storage is not None:

@@ -1,7 +1,6 @@
 """The store behind threads of its own: whatever disks and other machines do, the event loop goes on."""
 
 import asyncio
-import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,8 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from responses_gateway.state.store import NotStorable, Store, StoreError
+from responses_gateway.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATIENCE = 3.0
 """Seconds that a request waits for the store at most."""

@@ -64,6 +64,21 @@ def test_curl_commands_are_valid_shell(session):
         assert "it's me" in told.stdout
 
 
+@pytest.mark.parametrize(
+    "text", ["$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "'; touch pwned; '", "\n touch pwned"]
+)
+def test_no_text_of_a_turn_is_run_by_the_shell(session, tmp_path, text):
+    record = session[0]
+    record.facts["path"] = f"/v1/responses?{text}"
+    record.facts["headers"] = [["x-header", text]]
+    record.rounds[0].update(url=f"http://upstream/{text}", headers=[["x-header", text]], body=text.encode())
+    for make in (export.client_curl, export.upstream_curl):
+        command = f"curl() {{ printf '%s\\n' \"$@\"; cat; }}\n{make([record])}"
+        told = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert text in told.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_transcript_tells_everything_once(session):
     lines = [json.loads(line) for line in export.transcript(session).splitlines()]
     assert [(line["turn"], line["item"]["type"]) for line in lines] == [

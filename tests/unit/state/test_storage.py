@@ -139,7 +139,12 @@ def test_an_answer_is_stored_before_its_end_is_known() -> None:
     state = State(Settings(store="memory"))
     told: list[str] = []
     recorder = Recorder(
-        state, "me", Ledger(), state.storage, pack([]), follow=lambda events: told.extend(e["type"] for e in events)
+        state,
+        "me",
+        Ledger(),
+        state.storage,
+        input=pack([]),
+        follow=lambda events: told.extend(e["type"] for e in events),
     )
     created = {"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}}
     completed = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}}
@@ -161,7 +166,7 @@ def test_an_answer_is_stored_before_its_end_is_known() -> None:
 
 def test_an_answer_that_cannot_be_stored_is_on_the_ledger() -> None:
     state = State(Settings(store="memory", store_max_bytes=1))
-    recorder = Recorder(state, "me", Ledger(), state.storage, pack([]))
+    recorder = Recorder(state, "me", Ledger(), state.storage, input=pack([]))
     recorder.take([{"type": "response.completed", "response": record("r").response}], b"")
     asyncio.run(recorder.stored())
     [entry] = recorder.ledger.entries
