@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
-from responses_gateway.inspection.redaction import Redactor, StreamRedactor
+from responses_gateway.inspection.redaction import ErrorRedactor, Redactor
 from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
@@ -48,7 +48,7 @@ class RelayTurn:
         self._error: GatewayError | None = None
         self._own = Redactor()
         self._own.conceal(secrets)
-        self._stream = StreamRedactor(self._own)
+        self._errors = ErrorRedactor(self._own)
         self._redactor = Redactor()
         self._redactor.conceal(secrets)
         self._redactor.conceal_headers(client_headers)
@@ -65,18 +65,18 @@ class RelayTurn:
         return self.streams
 
     def feed(self, data: bytes) -> bytes:
-        data = self._stream.feed(data)
+        data = self._errors.feed(data)
         self._body += data
         return data
 
     def finish(self) -> bytes:
-        rest = self._stream.finish()
+        rest = self._errors.finish()
         self._body += rest
         self._end()
         return rest
 
     def take(self, body: bytes) -> None:
-        self._body += self._own.clean(body)
+        self._body += self._errors.whole(self._status, body)
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
@@ -99,7 +99,7 @@ class RelayTurn:
 
     def end(self) -> bytes:
         """What clients of chat/completions take for an error in a stream."""
-        self._stream.finish()
+        self._errors.finish()
         self._end()
         return b"data: " + dumps(self._error.body()) + b"\n\n" if self._error else b""
 

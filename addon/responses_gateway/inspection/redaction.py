@@ -8,6 +8,8 @@ _HARMLESS_NAMES = frozenset({"idempotency-key", "sec-websocket-key"})
 """Nonces of one request."""
 
 REDACTED = b"[redacted]"
+_ERROR = b'"error"'
+"""In a JSON string, its quotation marks would be escaped."""
 
 SHORTEST = 8
 """Shorter "secrets" (`-`, `none`, `ollama`) would cut ordinary words out of texts."""
@@ -68,22 +70,44 @@ class Redactor:
         ]
 
 
-class StreamRedactor:
-    """Replaces secrets in bytes that come piece by piece; holds back only what may be the beginning of one."""
+class ErrorRedactor:
+    """Replaces secrets in what an upstream says of errors; what a model says is passed on as it is.
+
+    An answer that comes piece by piece goes through `feed` and `finish`, of which only what may be the beginning of a
+    secret is held back. In a stream, the lines that have a field `error` are errors.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = b""
+        self._line_end = b""
+        """The last bytes of a line that is not over, for a field that comes in two pieces."""
+        self._is_error = False
+
+    def whole(self, status: int, body: bytes) -> bytes:
+        return self._redactor.clean(body) if status >= 400 or _ERROR in body else body
 
     def feed(self, data: bytes) -> bytes:
-        cleaned = self._redactor.clean(self._held + data)
-        held = self._redactor.begun(cleaned)
-        self._held = cleaned[len(cleaned) - held :]
-        return cleaned[: len(cleaned) - held]
+        data = self._held + data
+        # Of a secret that is there whole, nothing is held back.
+        begun = self._redactor.begun(self._redactor.clean(data))
+        data, self._held = data[: len(data) - begun], data[len(data) - begun :]
+        first, *others = data.split(b"\n")
+        told = [self._line(first)]
+        for line in others:
+            self._line_end, self._is_error = b"", False
+            told.append(self._line(line))
+        return b"\n".join(told)
 
     def finish(self) -> bytes:
         held, self._held = self._held, b""
         return held
+
+    def _line(self, piece: bytes) -> bytes:
+        seen = self._line_end + piece
+        self._is_error = self._is_error or _ERROR in seen
+        self._line_end = seen[1 - len(_ERROR) :]
+        return self._redactor.clean(piece) if self._is_error else piece
 
 
 def _secrets_in(name: str, value: str) -> list[str]:

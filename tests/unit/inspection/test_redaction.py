@@ -2,7 +2,7 @@
 
 import pytest
 
-from responses_gateway.inspection.redaction import Redactor, StreamRedactor, is_secret
+from responses_gateway.inspection.redaction import ErrorRedactor, Redactor, is_secret
 
 SECRET = "sk-upstream-0123456789"
 
@@ -74,16 +74,34 @@ def test_a_secret_that_begins_with_another_is_replaced_whole():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 21, 22, 23, 1000])
-def test_a_secret_that_is_cut_into_pieces(size):
+def test_an_error_whose_secret_is_cut_into_pieces(size):
     redactor = Redactor()
     redactor.conceal([SECRET])
-    stream = StreamRedactor(redactor)
-    data = f"sk-sk-up {SECRET[:10]} {SECRET}{SECRET}, s".encode()
-    out = b"".join(stream.feed(data[at : at + size]) for at in range(0, len(data), size)) + stream.finish()
-    assert out == data.replace(SECRET.encode(), b"[redacted]")
+    errors = ErrorRedactor(redactor)
+    said = f'data: {{"content": "{SECRET} \\"error\\" {SECRET}"}}\n\n'.encode()
+    fault = f'data: {{"error": "sk-sk-up {SECRET[:10]} {SECRET}{SECRET}, s"}}\n\n'.encode()
+    data = said + fault + said
+    out = b"".join(errors.feed(data[at : at + size]) for at in range(0, len(data), size)) + errors.finish()
+    assert out == said + fault.replace(SECRET.encode(), b"[redacted]") + said
+
+
+def test_a_secret_that_ends_as_it_begins_is_not_cut():
+    redactor = Redactor()
+    redactor.conceal(["sk-0123456-sk-"])
+    errors = ErrorRedactor(redactor)
+    assert errors.feed(b'{"error": "sk-0123456-sk-') + errors.feed(b'"}') == b'{"error": "[redacted]"}'
 
 
 def test_what_cannot_be_a_secret_is_not_held_back():
     redactor = Redactor()
     redactor.conceal([SECRET])
-    assert StreamRedactor(redactor).feed(b"data: {}\n\n") == b"data: {}\n\n"
+    assert ErrorRedactor(redactor).feed(b"data: {}\n\n") == b"data: {}\n\n"
+
+
+def test_whole_answers_that_are_errors():
+    redactor = Redactor()
+    redactor.conceal([SECRET])
+    errors = ErrorRedactor(redactor)
+    assert errors.whole(401, SECRET.encode()) == b"[redacted]"
+    assert errors.whole(200, f'{{"error": "{SECRET}"}}'.encode()) == b'{"error": "[redacted]"}'
+    assert errors.whole(200, f'{{"content": "{SECRET}"}}'.encode()) == f'{{"content": "{SECRET}"}}'.encode()
