@@ -89,7 +89,8 @@ class Storage:
     @staticmethod
     async def _result[Result](future: Future[Result]) -> Result:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+            # Who leaves does not take back what was handed in.
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
         except TimeoutError:
             # Nobody would know of a change that is made later.
             future.cancel()
