@@ -149,7 +149,7 @@ class Jobs:
         try:
             while not (await asyncio.wait({posting}, timeout=_POLL))[0]:
                 is_due = self._clock() - renewed_at > LEASE / 3
-                if not await self._report(job, storage, renew=is_due):
+                if not await self._report(job, storage, renew=is_due) and await _is_stopped(job, storage):
                     return
                 renewed_at = self._clock() if is_due else renewed_at
             if not job.ended:
@@ -164,7 +164,7 @@ class Jobs:
             job.end()
 
     async def _report(self, job: Job, storage: Storage, *, renew: bool) -> bool:
-        """Tell the store what came of a response, and that its runner lives; whether it is to go on."""
+        """Tell the store what came of a response, and that its runner lives; False when it does not run any more."""
         if job.ended:
             return True
         owner, response_id, lease = job.owner, job.id, self._clock() + LEASE
@@ -180,10 +180,10 @@ class Jobs:
                 if not job.pieces:
                     record = Record(owner, job.response, job.input, lease=lease)
                     await storage.write(lambda store: store.put(record))
-                goes_on = await storage.write(lambda store: store.add_events(owner, response_id, piece))
+                runs = await storage.write(lambda store: store.add_events(owner, response_id, piece))
                 job.pieces += 1
                 job.reported = known
-                return goes_on
+                return runs
             return await _live_events(storage, owner, response_id, job.pieces) is not None
         except StoreError as error:
             # What is missing there, the end will bring.
@@ -274,6 +274,15 @@ class Jobs:
             return events
         response = current(record, self._clock())
         return [{"type": f"response.{response['status']}", "sequence_number": last + 1, "response": response}]
+
+
+async def _is_stopped(job: Job, storage: Storage) -> bool:
+    """Whether a response that does not run any more was cancelled or deleted; otherwise it has just ended."""
+    try:
+        record = await storage.read(lambda store: store.get(job.owner, job.id))
+    except StoreError:
+        return False
+    return record is None or record.response["status"] == "cancelled"
 
 
 async def _live_events(storage: Storage, owner: str, response_id: str, skip: int) -> list[bytes] | None:

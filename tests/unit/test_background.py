@@ -115,3 +115,30 @@ async def _cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     async with asyncio.timeout(20):
         await world.stopped.wait()
     await world.close()
+
+
+def test_a_turn_whose_response_is_stored_already_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_end_late(monkeypatch))
+
+
+async def _end_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    job = await world.start(monkeypatch)
+    looks = threading.Semaphore(0)
+
+    def count(store: Store) -> None:
+        get = store.get
+
+        def getting(owner: str, response_id: str) -> Record | None:
+            looks.release()
+            return get(owner, response_id)
+
+        monkeypatch.setattr(store, "get", getting)
+
+    await world.storage.write(count)
+    completed = Record("me", {**job.response, "status": "completed"}, job.input)
+    await world.storage.write(lambda store: store.put(completed))
+    for _ in range(2):
+        assert await asyncio.to_thread(looks.acquire, timeout=20)
+    assert not world.stopped.is_set()
+    await world.close()

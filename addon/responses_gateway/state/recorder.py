@@ -1,5 +1,6 @@
 """The one place where finished responses are handed to the store."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future  # noqa: TC003 (dataclasses evaluate it)
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import Seal
 
 logger = get_logger(__name__)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -84,7 +87,10 @@ class Recorder:
             try:
                 await self.storage.kept(self._handed_in)
             except StoreError as error:
-                self.ledger.add("dropped", "store", f"the response could not be stored: {error}")
+                self._lose(error)
+            except Exception as error:
+                logger.exception("a response could not be stored")
+                self._lose(error)
         self.let_go()
 
     def let_go(self) -> None:
@@ -108,6 +114,9 @@ class Recorder:
                 raise NotStorable(f"the conversation {self.conversation} is gone")
 
         return store_it
+
+    def _lose(self, error: Exception) -> None:
+        self.ledger.add("dropped", "store", f"the response could not be stored: {error}")
 
     def _tell(self) -> None:
         events, self._unfollowed = self._unfollowed, []

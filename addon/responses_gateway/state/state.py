@@ -64,5 +64,5 @@ def _redis(url: str, limits: Limits) -> Store:
     try:
         from responses_gateway.state.redis import RedisStore
     except ImportError:
-        raise StoreError(f"{url} needs the package redis: pip install 'responses-gateway[redis]'") from None
+        raise StoreError("Redis needs the package redis: pip install 'responses-gateway[redis]'") from None
     return RedisStore(url, limits)

@@ -88,12 +88,15 @@ class Storage:
 
     @staticmethod
     async def _result[Result](future: Future[Result]) -> Result:
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
-        except TimeoutError:
+        # Who leaves does not take back what was handed in, and need not hear what became of it.
+        answer = asyncio.wrap_future(future)
+        answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        done, _ = await asyncio.wait({answer}, timeout=PATIENCE)
+        if not done:
             # Nobody would know of a change that is made later.
             future.cancel()
-            raise StoreError(f"the store did not answer within {PATIENCE:g} s") from None
+            raise StoreError(f"the store did not answer within {PATIENCE:g} s")
+        return answer.result()
 
 
 class _OpenedOnce:

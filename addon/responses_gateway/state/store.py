@@ -92,7 +92,7 @@ class Store(Protocol):
     def add_events(self, owner: str, response_id: str, events: bytes) -> bool:
         """Take the next events (a closed EventLog) of a response that still runs, for those who follow it elsewhere.
 
-        False when it became final or vanished, and its runner is to stop.
+        False when no such response runs (any more).
         """
 
     def live_events(self, owner: str, response_id: str, skip: int) -> list[bytes] | None:

@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -180,3 +181,33 @@ def test_without_a_store_nothing_is_opened() -> None:
     assert not recorder.is_storing
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, recorder.stored()).result(20)
+
+
+def test_who_leaves_does_not_take_back_what_was_handed_in(opening: Opening) -> None:
+    storage = Storage(opening)
+    handed_in = storage.keep(lambda store: store.put(record("a")))
+    waiting = storage.keep(lambda store: store.put(record("b")))
+
+    async def leave() -> None:
+        task = asyncio.create_task(storage.kept(waiting))
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        opening.may.set()
+        assert await storage.read(lambda store: (handed_in.result(20), waiting.result(20), store.get("me", "b")))
+
+    asyncio.run(leave())
+
+
+def test_a_fault_of_our_own_is_on_the_ledger_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(store: SqliteStore, record: Record) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(SqliteStore, "put", fail)
+    state = State(Settings(store="memory"))
+    recorder = Recorder(state, "me", Ledger(), state.storage, pack([]))
+    recorder.take([{"type": "response.completed", "response": record("r").response}], b"")
+    asyncio.run(recorder.stored())
+    assert not recorder.is_storing
+    assert [entry.field for entry in recorder.ledger.entries] == ["store"]
