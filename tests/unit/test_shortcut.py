@@ -42,7 +42,8 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         self.waiting: deque[bytes] = deque()
         self.took_shortcut = 0
         self.timeout_watchdog = self
-        self.shortcut = Shortcut(self, self, self)  # type: ignore[arg-type]
+        with socket.socket() as unused:
+            self.shortcut = Shortcut(self, self, self, unused)  # type: ignore[arg-type]
         self.wire.way = self.shortcut
         self.wire.connect()
 

@@ -8,16 +8,16 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
-    ErrorCode,
     HttpEvent,
     RequestHeaders,
-    RequestProtocolError,
     ResponseData,
     ResponseHeaders,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from responses_gateway.proxy.chunks import chunk
+from responses_gateway.proxy.trailers import discard_trailers
 
 type ErrorResponse = Callable[[int, str], http.Response]
 """Makes a response of a status and a message."""
@@ -41,7 +41,7 @@ class GatewayHttp1Server(Http1Server):
         if isinstance(event, ResponseData) and self.chunked:
             yield commands.SendData(self.conn, chunk(event.data))
             return
-        if isinstance(event, ResponseData) and self._bodiless:
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._bodiless):
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
@@ -66,17 +66,12 @@ class GatewayHttp1Server(Http1Server):
             yield command
 
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        try:
-            for command in super().read_body(event):
-                if isinstance(command, commands.CloseConnection) and self.response is None:
-                    self.state = self.done
-                    yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
-                yield command
-        except NotImplementedError:
-            self.state = self.done
-            yield _Refuse(self.conn, self._refusal("Trailers of HTTP requests are not supported."))
-            yield commands.CloseConnection(self.conn)
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", ErrorCode.GENERIC_CLIENT_ERROR))
+        discard_trailers(self)
+        for command in super().read_body(event):
+            if isinstance(command, commands.CloseConnection) and self.response is None:
+                self.state = self.done
+                yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
+            yield command
 
     def _refusal(self, message: str) -> bytes:
         response = self._error_response(400, message)

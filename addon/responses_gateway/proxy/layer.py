@@ -33,7 +33,8 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
 from responses_gateway.proxy.contract import Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
-from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, Tick
+from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, GetFreshConnection, Tick
+from responses_gateway.proxy.upstream_connection import GatewayHttp1Client
 
 type Commands = layer.CommandGenerator[None]
 
@@ -69,6 +70,7 @@ class GatewayLayer(HttpLayer):
         self._round_ids = itertools.count(-1, -1)
         self._fed: list[GatewayStream] = []
         self._passages: dict[Connection, Passage] = {}
+        self._http1: dict[Connection, GatewayHttp1Client] = {}
         self._retimed = False
 
     def make_stream(self, stream_id: int) -> Commands:
@@ -82,24 +84,49 @@ class GatewayLayer(HttpLayer):
 
     def register_connection(self, command: RegisterHttpConnection) -> Commands:
         if command.err is None:
-            self._open_passage(command.connection)
+            yield from self._take_over(command.connection)
         yield from super().register_connection(command)
 
-    def _open_passage(self, connection: Connection) -> None:
+    def _take_over(self, connection: Connection) -> Commands:
+        """Put our own layer in the place of mitmproxy's, for an HTTP/1 connection that was just established."""
         around, inner = None, self.connections[connection]
         while isinstance(inner, tunnel.TunnelLayer):
             around, inner = inner, inner.child_layer
-        upstream = inner.child_layer if isinstance(inner, HttpClient) else None
-        client = self.connections[self.context.client]
-        if not isinstance(upstream, Http1Client) or not isinstance(client, GatewayHttp1Server):
+        if not isinstance(inner, HttpClient) or not isinstance(inner.child_layer, Http1Client):
             return
-        self._passages[connection] = passage = Passage(upstream, client, self.fed)
+        ours: layer.Layer
+        ours = self._http1[connection] = upstream = GatewayHttp1Client(inner.child_layer.context)
+        yield from self.event_to_child(upstream, events.Start())
+        client = self.connections[self.context.client]
+        if isinstance(client, GatewayHttp1Server):
+            ours = self._passages[connection] = passage = Passage(upstream, client, self.fed)
+            if shortcut := self._gateway.shortcut(connection):
+                shortcut.passage = passage
         if around is None:
-            self.connections[connection] = passage
+            self.connections[connection] = ours
         else:
-            around.child_layer = passage
-        if shortcut := self._gateway.shortcut(connection):
-            shortcut.passage = passage
+            around.child_layer = ours
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """Never hand out again what an upstream has spoiled: bytes or an end that nobody has read yet."""
+        if isinstance(event, GetFreshConnection):
+            reuse = False
+        for connection, upstream in self._http1.items():
+            if connection.connected and upstream.stream_id is None and self._has_unread(connection):
+                yield commands.CloseConnection(connection)
+        yield from super().get_connection(event, reuse=reuse)
+
+    def _has_unread(self, connection: Connection) -> bool:
+        shortcut = self._gateway.shortcut(connection)
+        return shortcut is not None and shortcut.has_unread
+
+    def was_kept_in_vain(self, connection: Connection) -> bool:
+        """Whether an upstream has closed a connection that had served before, without a byte for the request at hand.
+
+        Always False for HTTP/2, where an upstream says which requests it has not seen.
+        """
+        upstream = self._http1.get(connection)
+        return upstream is not None and not connection.connected and upstream.was_kept_in_vain
 
     def open_round(self, stream: GatewayStream) -> int:
         """A stream id for one upstream round: what comes late from an earlier one cannot be taken for it."""
@@ -167,9 +194,12 @@ class GatewayLayer(HttpLayer):
         kept = {self.context.server, *self.waiting_for_establishment}
         kept.update(stream.context.server for stream in self.streams.values())
         for connection in list(self.connections):
-            if isinstance(connection, Server) and not connection.connected and connection not in kept:
+            # One that is closed on one side only has its end still to come, and a socket that has to be closed then.
+            closed = isinstance(connection, Server) and connection.state is ConnectionState.CLOSED
+            if closed and connection not in kept:
                 del self.connections[connection]
                 self._passages.pop(connection, None)
+                self._http1.pop(connection, None)
 
     def _set_alarm(self) -> Commands:
         due = min((stream.due for stream in self._timed()), default=NEVER)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -75,6 +75,10 @@ class Fed(events.Event):
 @dataclass
 class End(events.Event):
     """The turn is to end at once, because the process ends."""
+
+
+class GetFreshConnection(GetHttpConnection):
+    """Open a connection, even if there is one."""
 
 
 type _Step = Literal["connecting", "waiting", "streaming", "taking", "between rounds", "running out", "over"]
@@ -221,6 +225,9 @@ class GatewayStream(HttpStream):
                 yield from self._ask(turn)
             case "running out", ResponseEndOfMessage() | ResponseProtocolError():
                 self._step = "over"
+            case "waiting", ResponseProtocolError() if self._parent.was_kept_in_vain(self.context.server):
+                yield commands.Log("The upstream has closed a kept connection: the request is sent again on a new one.")
+                yield from self._connect(turn, GetFreshConnection)
             case _, ResponseProtocolError():
                 yield from self._fail(turn, Failure("broken", event.message))
 
@@ -289,7 +296,7 @@ class GatewayStream(HttpStream):
         yield from self._connect(turn)
         return False
 
-    def _connect(self, turn: Turn) -> Commands:
+    def _connect(self, turn: Turn, get: type[GetHttpConnection] = GetHttpConnection) -> Commands:
         self._step = "connecting"
         self._heard = time.monotonic()
         self._whole.clear()
@@ -297,7 +304,7 @@ class GatewayStream(HttpStream):
         yield from self._parent.close_leftovers()
         self._parent.forget_closed()
         request, server = turn.request, self.flow.server_conn
-        self._attempt = GetHttpConnection(
+        self._attempt = get(
             (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
         )
         # Not True, so that this layer is not paused: heartbeats and limits go on.
