@@ -31,6 +31,7 @@ from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
@@ -100,7 +101,7 @@ class Gateway:
         self._shortcuts = Shortcuts()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts, ClientWatches()]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:

@@ -115,6 +115,23 @@ def test_a_fresh_connection_that_fails_is_no_lost_race(client: KeptClient, wire:
     assert wire.asked[question.number] == 1
 
 
+@STREAM
+def test_a_client_that_sends_no_more_gets_its_answer(client: KeptClient, stream: bool) -> None:
+    question = Question(next(_numbers), pause=True, shredded=True)
+    client.send(question, stream=stream)
+    client.end_requests()
+    assert client.answer() == fine(question)
+    assert client.ended()
+
+
+def test_all_that_a_client_asked_before_it_sends_no_more_is_answered(client: KeptClient) -> None:
+    questions = [Question(next(_numbers), pause=True) for _ in range(3)]
+    client.send(*questions)
+    client.end_requests()
+    assert [client.answer() for _ in questions] == [fine(one) for one in questions]
+    assert client.ended()
+
+
 def test_trailers_of_a_request_are_read_over(client: KeptClient) -> None:
     for _ in range(2):
         question = Question(next(_numbers))

@@ -60,7 +60,8 @@ class Question:
 class WireUpstream(ScriptedUpstream):
     """A context manager.
 
-    `asked` counts the requests by question, `opened` the connections, `open` those that last, `served` those that ended.
+    `asked` counts the requests by question, `opened` the connections, `open` those that last, `served` those that
+    ended.
     """
 
     def __init__(self) -> None:

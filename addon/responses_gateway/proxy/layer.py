@@ -31,9 +31,9 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
-from responses_gateway.proxy.contract import Gateway, PassedBy, ShutDown
+from responses_gateway.proxy.contract import ClientLeft, Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
-from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, GetFreshConnection, Tick
+from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, GetFreshConnection, Probe, Tick
 from responses_gateway.proxy.upstream_connection import GatewayHttp1Client
 
 type Commands = layer.CommandGenerator[None]
@@ -171,11 +171,17 @@ class GatewayLayer(HttpLayer):
             for stream in self._timed():
                 if stream.flow is event.flow:
                     yield from self.event_to_child(stream, End() if isinstance(event, ShutDown) else Fed())
+        elif isinstance(event, ClientLeft):
+            if isinstance(client := self.connections.get(self.context.client), GatewayHttp1Server):
+                yield from self.event_to_child(client, event)
         elif not (isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection)):
             if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
                 server = GatewayHttp1Server(self.context.fork(), self._gateway.error_response)
                 self.connections.setdefault(self.context.client, server)
             yield from super()._handle_event(event)
+            if isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
+                for stream in self._timed():
+                    yield from self.event_to_child(stream, Probe())
         while self._fed:
             yield from self.event_to_child(self._fed.pop(), Fed())
         if self._retimed:

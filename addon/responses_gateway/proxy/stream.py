@@ -77,6 +77,11 @@ class End(events.Event):
     """The turn is to end at once, because the process ends."""
 
 
+@dataclass
+class Probe(events.Event):
+    """The client has sent its last byte. Whether it still reads shows when it is sent something."""
+
+
 class GetFreshConnection(GetHttpConnection):
     """Open a connection, even if there is one."""
 
@@ -179,7 +184,7 @@ class GatewayStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         turn = self._turn
         if turn is None:
-            if not isinstance(event, Tick | End):
+            if not isinstance(event, Tick | End | Probe):
                 yield from super()._handle_event(event)
         elif isinstance(event, HttpEvent):
             if event.stream_id == self._round:
@@ -191,6 +196,9 @@ class GatewayStream(HttpStream):
             yield from self._feed(turn)
         elif isinstance(event, Tick):
             yield from self._tick(turn, event.now)
+        elif isinstance(event, Probe):
+            if self._committed and not self.running_out:
+                yield from self._send(turn, turn.heartbeat())
         elif isinstance(event, End):
             if self._step != "running out":
                 yield from self._close_round()
