@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -20,6 +21,9 @@ type After = Literal["", "announced close", "close", "close soon", "reset", "byt
 MODEL = "wire"
 STRAY = "This answers nobody."
 DELTAS = 6
+PATIENCE = 20
+"""Seconds."""
+
 SOON = 0.002
 """Seconds; about as long as a client takes for its next question."""
 
@@ -60,35 +64,53 @@ class Question:
 class WireUpstream(ScriptedUpstream):
     """A context manager.
 
-    `asked` counts the requests by question, `opened` the connections, `open` those that last, `served` those that
-    ended.
+    `asked` counts the requests by question, `opened` the connections, `open` those that last.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: Counter[int] = Counter()
         self.open = self.opened = 0
-        self.served = 0
+        self._left: set[int] = set()
         self._news = threading.Condition()
 
-    def wait_served(self, count: int, timeout: float = 20) -> None:
-        """Wait until that many connections have ended. Raises TimeoutError after `timeout` seconds."""
+    def wait_asked(self, number: int) -> None:
+        self._wait(lambda: self.asked[number] > 0, f"nobody asked question {number}")
+
+    def wait_left(self, number: int) -> None:
+        """Wait until a connection has ended that question `number` came by."""
+        self._wait(lambda: number in self._left, f"the connection that question {number} came by is open")
+
+    def wait_open(self, count: int) -> None:
+        """Wait until no more connections than that are open."""
+        self._wait(lambda: self.open <= count, f"more than {count} connections are open")
+
+    def _wait(self, reached: Callable[[], bool], failure: str) -> None:
         with self._news:
-            if not self._news.wait_for(lambda: self.served >= count, timeout):
-                raise TimeoutError(f"{self.served} of {count} connections ended within {timeout} s")
+            if not self._news.wait_for(reached, PATIENCE):
+                raise TimeoutError(f"{failure} after {PATIENCE} s")
+
+    def note_asked(self, number: int) -> int:
+        """How often the question was asked, with this time."""
+        with self._news:
+            self.asked[number] += 1
+            self._news.notify_all()
+            return self.asked[number]
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        self.opened += 1
+        with self._news:
+            self.open += 1
+            self.opened += 1
+        connection = _Connection(self, reader, writer)
         try:
-            await _Connection(self, reader, writer).run()
+            await connection.run()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
             with self._news:
                 self.open -= 1
-                self.served += 1
+                self._left |= connection.asked
                 self._news.notify_all()
 
 
@@ -97,6 +119,8 @@ class _Connection:
         self._upstream = upstream
         self._reader = reader
         self._writer = writer
+        self.asked: set[int] = set()
+        """The questions that came by it."""
 
     async def run(self) -> None:
         while True:
@@ -106,13 +130,14 @@ class _Connection:
             request = Request("POST", head.split(b" ", 2)[1].decode(), {}, raw, parsed_body(raw))
             asked = json.loads(request.body["messages"][-1]["content"])
             question = Question(**{**asked, "interim": tuple(asked["interim"])})
-            self._upstream.asked[question.number] += 1
+            self.asked.add(question.number)
             if not await self._answer(question, streams=bool(request.body.get("stream"))):
                 return
 
     async def _answer(self, question: Question, *, streams: bool) -> bool:
         """Whether the connection goes on."""
-        if self._upstream.asked[question.number] <= question.faults and not await self._suffer(question.fault):
+        times = self._upstream.note_asked(question.number)
+        if times <= question.faults and not await self._suffer(question.fault):
             return False
         for status in question.interim:
             self._writer.write(b"HTTP/1.1 %d Interim\r\nlink: </a>\r\n\r\n" % status)
