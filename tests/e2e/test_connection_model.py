@@ -108,10 +108,10 @@ class Conversation(RuleBasedStateMachine):
         self._read(question)
 
     @rule(question=STRAYS, stream=st.booleans())
-    def ask_and_wait_for_strays(self, question: Question, stream: bool) -> None:
+    def ask_before_bytes_stray(self, question: Question, stream: bool) -> None:
         self._client.send(question, stream=stream)
         self._read(question)
-        self._wire.wait_left(question.number)
+        self._wire.wait_strayed(question.number)
 
     @rule(questions=st.lists(QUESTIONS, min_size=2, max_size=4), stream=st.booleans())
     def pipeline(self, questions: list[Question], stream: bool) -> None:

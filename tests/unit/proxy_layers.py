@@ -50,6 +50,9 @@ class Turn:
     def heartbeat(self) -> bytes:
         return b""
 
+    def told(self) -> bytes:
+        return b""
+
     def take(self, body: bytes) -> None: ...
 
     def head(self) -> http.Response:
@@ -71,10 +74,16 @@ class Turn:
 
 @dataclass
 class Wire:
-    """A layer between a client and one upstream connection; `sent` is what went to the client."""
+    """A layer between a client and its upstream connections.
+
+    `sent` is what went to the client, `asked` what went to upstreams; `opened` and `closed` are upstream connections.
+    """
 
     served: Turn
     sent: list[bytes] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    opened: list[Server] = field(default_factory=list)
+    closed: list[Connection] = field(default_factory=list)
     alarms: int = 0
     way: Shortcut | None = None
 
@@ -90,17 +99,23 @@ class Wire:
             context = Context(self._client, addons.options)
             context.server.address = ("upstream", 80)
             self._layer = GatewayLayer(context, self)
-        self._server: Server | None = None
 
     def connect(self) -> None:
         """The client sends its request, and the upstream is connected."""
         self.handle(events.Start())
+        self.ask()
+
+    def ask(self) -> None:
+        """The client sends its request."""
         self.handle(events.DataReceived(self._client, REQUEST))
 
     def upstream(self, data: bytes) -> None:
-        """Data of one read."""
-        assert self._server is not None
-        self.handle(events.DataReceived(self._server, data))
+        """Data of one read, from the newest connection."""
+        self.handle(events.DataReceived(self.opened[-1], data))
+
+    def upstream_ends(self, connection: Server) -> None:
+        """The upstream sends no more; mitmproxy's task marks that before the layers are told."""
+        connection.state = ConnectionState.CAN_WRITE
 
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
@@ -119,15 +134,18 @@ class Wire:
             match command:
                 case commands.OpenConnection():
                     assert isinstance(command.connection, Server)
-                    self._server = command.connection
-                    self._server.state = ConnectionState.OPEN
+                    self.opened.append(command.connection)
+                    command.connection.state = ConnectionState.OPEN
                     self.handle(events.OpenConnectionCompleted(command, None))
                 case commands.StartHook(blocking=blocking) if blocking:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():
                     self.alarms += 1
-                case commands.SendData() if _is(command.connection, self._client):
-                    self.sent.append(command.data)
+                case commands.SendData():
+                    (self.sent if _is(command.connection, self._client) else self.asked).append(command.data)
+                case commands.CloseConnection():
+                    command.connection.state = ConnectionState.CLOSED
+                    self.closed.append(command.connection)
 
 
 def _is(one: Connection, other: Connection) -> bool:

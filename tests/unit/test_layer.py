@@ -1,8 +1,11 @@
 """What the proxy layer does with what arrives."""
 
 import pytest
+from mitmproxy.proxy import events
 
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
+
+END = b"0\r\n\r\n"
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_pieces_that_come_with_the_head_are_kept(wire: Wire) -> None:
 def test_pieces_before_the_end_come_before_it(wire: Wire) -> None:
     wire.upstream(HEAD)
     wire.sent.clear()
-    wire.upstream(chunked(b"a", b"b") + b"0\r\n\r\n")
+    wire.upstream(chunked(b"a", b"b") + END)
     assert b"".join(wire.sent) == chunked(b"<ab>", b".") + b"0\r\n\r\n"
 
 
@@ -46,3 +49,59 @@ def test_a_nearer_limit_sets_an_alarm(wire: Wire) -> None:
     wire.served.settled = True
     wire.upstream(chunked(b"a"))
     assert wire.alarms == alarms + 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_interim_responses_and_trailers_are_read_over(wire: Wire, size: int) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    answer = interim + HEAD + chunked(b"a") + b"0\r\nx-checksum: 1\r\nnot a field\r\n\r\n"
+    for at in range(0, len(answer), size):
+        wire.upstream(answer[at : at + size])
+    assert b"".join(wire.sent).endswith(b"." + b"\r\n" + END)
+    assert b"HTTP/1.1 1" not in b"".join(wire.sent)
+    wire.ask()
+    assert len(wire.opened) == 1
+    assert not wire.closed
+
+
+def test_the_end_of_a_kept_connection_may_come_late(wire: Wire) -> None:
+    wire.upstream(HEAD + END)
+    [old] = wire.opened
+    wire.upstream_ends(old)
+    wire.ask()
+    assert len(wire.opened) == 2
+    wire.handle(events.ConnectionClosed(old))
+    assert wire.closed == [old]
+
+
+def test_bytes_behind_an_answer_close_the_connection(wire: Wire) -> None:
+    wire.upstream(HEAD + END + HEAD)
+    assert wire.closed == wire.opened
+    wire.ask()
+    assert len(wire.opened) == 2
+
+
+def test_a_request_that_crosses_the_end_of_its_connection_is_sent_again(wire: Wire) -> None:
+    wire.upstream(HEAD + END)
+    wire.served.ended = False
+    wire.asked.clear()
+    wire.ask()
+    [old] = wire.opened
+    wire.upstream_ends(old)
+    wire.handle(events.ConnectionClosed(old))
+    assert len(wire.opened) == 2
+    assert wire.asked == [*wire.asked[:2]] * 2
+    assert not wire.served.failures
+
+
+@pytest.mark.parametrize("heard", [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 2"])
+def test_a_request_that_the_upstream_took_is_not_sent_again(wire: Wire, heard: bytes) -> None:
+    if heard:
+        wire.upstream(HEAD + END)
+        wire.served.ended = False
+        wire.ask()
+        wire.upstream(heard)
+    [old] = wire.opened
+    wire.upstream_ends(old)
+    wire.handle(events.ConnectionClosed(old))
+    assert [failure.cause for failure in wire.served.failures] == ["broken"]

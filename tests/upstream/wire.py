@@ -72,10 +72,15 @@ class WireUpstream(ScriptedUpstream):
         self.asked: Counter[int] = Counter()
         self.open = self.opened = 0
         self._left: set[int] = set()
+        self._strayed: set[int] = set()
         self._news = threading.Condition()
 
     def wait_asked(self, number: int) -> None:
         self._wait(lambda: self.asked[number] > 0, f"nobody asked question {number}")
+
+    def wait_strayed(self, number: int) -> None:
+        """Wait until the stray bytes behind the answer to question `number` were sent."""
+        self._wait(lambda: number in self._strayed, f"nothing strayed behind question {number}")
 
     def wait_left(self, number: int) -> None:
         """Wait until a connection has ended that question `number` came by."""
@@ -89,6 +94,11 @@ class WireUpstream(ScriptedUpstream):
         with self._news:
             if not self._news.wait_for(reached, PATIENCE):
                 raise TimeoutError(f"{failure} after {PATIENCE} s")
+
+    def note_strayed(self, number: int) -> None:
+        with self._news:
+            self._strayed.add(number)
+            self._news.notify_all()
 
     def note_asked(self, number: int) -> int:
         """How often the question was asked, with this time."""
@@ -162,6 +172,8 @@ class _Connection:
             case "bytes soon":
                 await asyncio.sleep(SOON)
                 self._writer.write(_stray())
+                await self._writer.drain()
+                self._upstream.note_strayed(question.number)
         return True
 
     async def _suffer(self, fault: Fault) -> bool:
