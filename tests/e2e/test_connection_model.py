@@ -85,14 +85,19 @@ class Conversation(RuleBasedStateMachine):
         self._wire = wire
         self._at_rest = at_rest
         self._client = KeptClient(gateway.port)
+        self._kept = False
+        """Whether the next question goes to an upstream connection that has served before."""
 
     def _reconnect(self) -> None:
+        self._kept = False
         self._client.close()
         self._client = KeptClient(self._gateway.port)
 
-    def _read(self, question: Question) -> None:
+    def _read(self, question: Question, stream: bool) -> None:
         answer = self._client.answer()
-        if not question.cut and not question.faults:
+        certain = not question.cut and not question.faults
+        mended = self._kept and question.faults == 1 and question.fault != "stall"
+        if certain or mended:
             assert answer == Answer(200, complete=True, text=question.text)
         elif answer.complete:
             assert question.fault != "stall"
@@ -101,30 +106,32 @@ class Conversation(RuleBasedStateMachine):
         else:
             assert question.text.startswith(answer.text)
         assert self._wire.asked[question.number] <= 2
+        # A stream may be over for the client before it is for the upstream, whose connection is then not waited for.
+        self._kept = answer.complete and not stream and not question.after
 
     @rule(question=QUESTIONS, stream=st.booleans())
     def ask(self, question: Question, stream: bool) -> None:
         self._client.send(question, stream=stream)
-        self._read(question)
+        self._read(question, stream)
 
     @rule(question=STRAYS, stream=st.booleans())
     def ask_before_bytes_stray(self, question: Question, stream: bool) -> None:
         self._client.send(question, stream=stream)
-        self._read(question)
+        self._read(question, stream)
         self._wire.wait_strayed(question.number)
 
     @rule(questions=st.lists(QUESTIONS, min_size=2, max_size=4), stream=st.booleans())
     def pipeline(self, questions: list[Question], stream: bool) -> None:
         self._client.send(*questions, stream=stream)
         for question in questions:
-            self._read(question)
+            self._read(question, stream)
 
     @rule(questions=st.lists(QUESTIONS, min_size=1, max_size=2), stream=st.booleans())
     def ask_for_the_last_time(self, questions: list[Question], stream: bool) -> None:
         self._client.send(*questions, stream=stream)
         self._client.end_requests()
         for question in questions:
-            self._read(question)
+            self._read(question, stream)
         assert self._client.ended()
         self._reconnect()
 

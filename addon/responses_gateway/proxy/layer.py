@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
@@ -89,13 +89,11 @@ class GatewayLayer(HttpLayer):
 
     def _take_over(self, connection: Connection) -> Commands:
         """Put our own layer in the place of mitmproxy's, for an HTTP/1 connection that was just established."""
-        around, inner = None, self.connections[connection]
-        while isinstance(inner, tunnel.TunnelLayer):
-            around, inner = inner, inner.child_layer
-        if not isinstance(inner, HttpClient) or not isinstance(inner.child_layer, Http1Client):
+        around, inner = self._innermost(connection)
+        if not isinstance(inner, Http1Client):
             return
         ours: layer.Layer
-        ours = self._http1[connection] = upstream = GatewayHttp1Client(inner.child_layer.context)
+        ours = self._http1[connection] = upstream = GatewayHttp1Client(inner.context)
         yield from self.event_to_child(upstream, events.Start())
         client = self.connections[self.context.client]
         if isinstance(client, GatewayHttp1Server):
@@ -107,12 +105,19 @@ class GatewayLayer(HttpLayer):
         else:
             around.child_layer = ours
 
+    def _innermost(self, connection: Connection) -> tuple[tunnel.TunnelLayer | None, layer.Layer]:
+        """The layer that speaks HTTP on an upstream connection, and the one around it, if there is one."""
+        around, inner = None, self.connections[connection]
+        while isinstance(inner, tunnel.TunnelLayer):
+            around, inner = inner, inner.child_layer
+        return around, inner.child_layer if isinstance(inner, HttpClient) else inner
+
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
-        """Never hand out again what an upstream has spoiled: bytes or an end that nobody has read yet."""
-        if isinstance(event, GetFreshConnection):
-            reuse = False
+        """Hand out no idle connection on which the upstream has sent something, or its end, meanwhile."""
         for connection, upstream in self._http1.items():
-            if connection.connected and upstream.stream_id is None and self._has_unread(connection):
+            if not connection.connected or upstream.stream_id is not None:
+                continue
+            if isinstance(event, GetFreshConnection) or self._has_unread(connection):
                 yield commands.CloseConnection(connection)
         yield from super().get_connection(event, reuse=reuse)
 
@@ -121,12 +126,16 @@ class GatewayLayer(HttpLayer):
         return shortcut is not None and shortcut.has_unread
 
     def was_kept_in_vain(self, connection: Connection) -> bool:
-        """Whether an upstream has closed a connection that had served before, without a byte for the request at hand.
+        """Whether an upstream has closed a connection that had served before, with no answer to the request at hand.
 
-        Always False for HTTP/2, where an upstream says which requests it has not seen.
+        The head of that answer, for HTTP/2, must not have come; for HTTP/1, not a byte.
         """
-        upstream = self._http1.get(connection)
-        return upstream is not None and not connection.connected and upstream.was_kept_in_vain
+        if connection.connected or connection not in self.connections:
+            return False
+        if upstream := self._http1.get(connection):
+            return upstream.was_kept_in_vain
+        _, inner = self._innermost(connection)
+        return isinstance(inner, Http2Client) and len(inner.our_stream_id) > 1
 
     def open_round(self, stream: GatewayStream) -> int:
         """A stream id for one upstream round: what comes late from an earlier one cannot be taken for it."""

@@ -83,7 +83,7 @@ class Probe(events.Event):
 
 
 class GetFreshConnection(GetHttpConnection):
-    """Open a connection, even if there is one."""
+    """Open a connection, even if there is an idle one."""
 
 
 type _Step = Literal["connecting", "waiting", "streaming", "taking", "between rounds", "running out", "over"]
@@ -103,6 +103,7 @@ class GatewayStream(HttpStream):
         self._hook: GatewayRoundHook | None = None
         self._round: int | None = None
         self._heard = self._spoke = 0.0
+        self._sent_again = False
         self._committed = False
         self._unread: list[bytes] = []
         self._whole: list[bytes] = []
@@ -233,9 +234,9 @@ class GatewayStream(HttpStream):
                 yield from self._ask(turn)
             case "running out", ResponseEndOfMessage() | ResponseProtocolError():
                 self._step = "over"
-            case "waiting", ResponseProtocolError() if self._parent.was_kept_in_vain(self.context.server):
+            case "waiting", ResponseProtocolError() if not self._sent_again and self._lost_race():
                 yield commands.Log("The upstream has closed a kept connection: the request is sent again on a new one.")
-                yield from self._connect(turn, GetFreshConnection)
+                yield from self._connect(turn, again=True)
             case _, ResponseProtocolError():
                 yield from self._fail(turn, Failure("broken", event.message))
 
@@ -304,7 +305,12 @@ class GatewayStream(HttpStream):
         yield from self._connect(turn)
         return False
 
-    def _connect(self, turn: Turn, get: type[GetHttpConnection] = GetHttpConnection) -> Commands:
+    def _lost_race(self) -> bool:
+        return self._parent.was_kept_in_vain(self.context.server)
+
+    def _connect(self, turn: Turn, *, again: bool = False) -> Commands:
+        """Get a connection for a round; `again`: the same round's request was lost."""
+        self._sent_again = again
         self._step = "connecting"
         self._heard = time.monotonic()
         self._whole.clear()
@@ -312,6 +318,7 @@ class GatewayStream(HttpStream):
         yield from self._parent.close_leftovers()
         self._parent.forget_closed()
         request, server = turn.request, self.flow.server_conn
+        get = GetFreshConnection if again else GetHttpConnection
         self._attempt = get(
             (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
         )
