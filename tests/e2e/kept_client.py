@@ -70,6 +70,11 @@ class KeptClient:
         whole = json.loads(body)
         return Answer(status, whole.get("status") == "completed", said(whole))
 
+    def wait_for(self, words: str) -> None:
+        """Wait until they stand in what was not read yet."""
+        while words.encode() not in self._unread:
+            self._receive()
+
     def ended(self) -> bool:
         """Whether nothing more comes; waits until the gateway has closed the connection."""
         return not self._unread and not self._socket.recv(1)
@@ -105,9 +110,9 @@ class KeptClient:
         self._unread += data
 
 
-def request(body: bytes) -> bytes:
-    head = b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+def request(body: bytes, path: str = "responses") -> bytes:
+    head = f"POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def said(answer: dict[str, Any]) -> str:

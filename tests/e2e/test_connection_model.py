@@ -19,9 +19,8 @@ from upstream.wire import Question, WireUpstream
 OPTIONS = {
     "gateway_retries": "0",
     "gateway_heartbeat": "0.2",
-    "gateway_connect_timeout": "2",
-    "gateway_first_byte_timeout": "0.5",
-    "gateway_idle_timeout": "0.5",
+    "gateway_first_byte_timeout": "2",
+    "gateway_idle_timeout": "2",
 }
 
 _numbers = itertools.count(1)
@@ -33,7 +32,7 @@ _FORM = {
     "interim": st.sampled_from([(), (100,), (102, 103)]),
     "pause": st.booleans(),
 }
-_FAULTS = st.sampled_from(["close", "reset", "close", "reset", "stall"])
+_FAULTS = st.sampled_from([*["close", "reset"] * 4, "stall"])
 _ENDS = ["", "announced close", "close", "close soon", "reset", "bytes"]
 
 ANSWERED = st.builds(Question, after=st.sampled_from(_ENDS), **_FORM)

@@ -1,12 +1,14 @@
 """Connections that are used again: no answer goes to another question, and none waits for what an upstream closed."""
 
 import itertools
+import json
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from e2e.gateway import GatewayProcess
-from e2e.kept_client import Answer, KeptClient
+from e2e.kept_client import Answer, KeptClient, request
 from upstream.wire import Question, WireUpstream
 
 STREAM = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
@@ -129,6 +131,36 @@ def test_all_that_a_client_asked_before_it_sends_no_more_is_answered(client: Kep
     client.end_requests()
     assert [client.answer() for _ in questions] == [fine(one) for one in questions]
     assert client.ended()
+
+
+def test_an_old_client_that_sends_no_more_gets_its_answer(shared: GatewayProcess) -> None:
+    question = Question(next(_numbers), pause=True)
+    body = question.body(stream=True)
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=20) as client:
+        client.sendall(b"POST /v1/responses HTTP/1.0\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        client.shutdown(socket.SHUT_WR)
+        content = b"".join(iter(lambda: client.recv(65536), b""))
+    assert content.startswith(b"HTTP/1.1 200 ")
+    assert content.endswith(b"\n\ndata: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("path", ["responses", "chat/completions"])
+@pytest.mark.parametrize("where", ["before", "in"])
+@STREAM
+def test_a_client_that_left_a_silent_upstream(
+    client: KeptClient, wire: WireUpstream, path: str, where: str, stream: bool
+) -> None:
+    question = Question(
+        next(_numbers), fault="stall" if where == "before" else "", faults=9, cut="" if where == "before" else "stall"
+    )
+    body = json.loads(question.body(stream=stream))
+    body["messages"] = [{"role": "user", "content": body["input"]}]
+    client.send_raw(request(json.dumps(body).encode(), path))
+    wire.wait_asked(question.number)
+    if where == "in" and stream:
+        client.wait_for(f"{question.number}:0")
+    client.close()
+    wire.wait_left(question.number)
 
 
 def test_trailers_of_a_request_are_read_over(client: KeptClient) -> None:

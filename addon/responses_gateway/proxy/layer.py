@@ -158,6 +158,12 @@ class GatewayLayer(HttpLayer):
                 yield commands.CloseConnection(connection)
                 return
 
+    def client_left(self) -> Commands:
+        """The client reads no more."""
+        client = self.connections.get(self.context.client)
+        if isinstance(client, GatewayHttp1Server):
+            yield from self.event_to_child(client, ClientLeft())
+
     def close_leftovers(self) -> Commands:
         """Close connections on which an answer is still running out: HTTP/1 cannot take the next request."""
         for stream in set(self.streams.values()):
@@ -181,8 +187,7 @@ class GatewayLayer(HttpLayer):
                 if stream.flow is event.flow:
                     yield from self.event_to_child(stream, End() if isinstance(event, ShutDown) else Fed())
         elif isinstance(event, ClientLeft):
-            if isinstance(client := self.connections.get(self.context.client), GatewayHttp1Server):
-                yield from self.event_to_child(client, event)
+            yield from self.client_left()
         elif not (isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection)):
             if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
                 server = GatewayHttp1Server(self.context.fork(), self._gateway.error_response)

@@ -198,8 +198,8 @@ class GatewayStream(HttpStream):
         elif isinstance(event, Tick):
             yield from self._tick(turn, event.now)
         elif isinstance(event, Probe):
-            if self._committed and not self.running_out:
-                yield from self._send(turn, turn.heartbeat())
+            if self._committed and self._step not in ("over", "running out"):
+                yield from self._probe(turn)
         elif isinstance(event, End):
             if self._step != "running out":
                 yield from self._close_round()
@@ -263,6 +263,13 @@ class GatewayStream(HttpStream):
             yield HttpErrorHook(self.flow)
             self.flow.live = False
             yield DropStream(self.stream_id)
+
+    def _probe(self, turn: Turn) -> Commands:
+        if heartbeat := turn.heartbeat():
+            yield from self._send(turn, heartbeat)
+        else:
+            # There is no telling. Who ends its side in the middle of an answer has most often left.
+            yield from self._parent.client_left()
 
     # The short way ----------------------------------------------------------------------------------------------------
 
