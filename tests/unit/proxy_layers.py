@@ -48,7 +48,7 @@ class Turn:
         self.failures.append(failure)
 
     def heartbeat(self) -> bytes:
-        return b""
+        return b":"
 
     def told(self) -> bytes:
         return b""
@@ -108,6 +108,11 @@ class Wire:
     def ask(self) -> None:
         """The client sends its request."""
         self.handle(events.DataReceived(self._client, REQUEST))
+
+    def client_ends(self, state: ConnectionState) -> None:
+        """The client sends no more, and its connection is left in that state."""
+        self._client.state = state
+        self.handle(events.ConnectionClosed(self._client))
 
     def upstream(self, data: bytes) -> None:
         """Data of one read, from the newest connection."""

@@ -1,8 +1,10 @@
 """What the proxy layer does with what arrives."""
 
 import pytest
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import events
 
+from responses_gateway.proxy.contract import ClientLeft
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 END = b"0\r\n\r\n"
@@ -105,3 +107,33 @@ def test_a_request_that_the_upstream_took_is_not_sent_again(wire: Wire, heard: b
     wire.upstream_ends(old)
     wire.handle(events.ConnectionClosed(old))
     assert [failure.cause for failure in wire.served.failures] == ["broken"]
+
+
+@pytest.mark.parametrize("answer", [b"", HEAD])
+def test_a_client_that_sends_no_more_is_asked_whether_it_reads(wire: Wire, answer: bytes) -> None:
+    wire.upstream(answer)
+    wire.sent.clear()
+    wire.client_ends(ConnectionState.CAN_WRITE)
+    assert wire.sent == [chunked(b":") if answer else b"HTTP/1.1 100 Continue\r\n\r\n"]
+    assert not wire.closed
+    wire.handle(ClientLeft())
+    assert set(wire.opened) < set(wire.closed)
+
+
+def test_a_client_may_have_left_before_its_end_is_told(wire: Wire) -> None:
+    wire.handle(ClientLeft())
+    wire.client_ends(ConnectionState.CAN_WRITE)
+    assert set(wire.opened) < set(wire.closed)
+
+
+def test_a_client_whose_connection_is_closed_has_left(wire: Wire) -> None:
+    wire.client_ends(ConnectionState.CLOSED)
+    assert wire.closed == wire.opened
+
+
+def test_a_client_that_sends_no_more_is_let_go_after_its_answer(wire: Wire) -> None:
+    wire.client_ends(ConnectionState.CAN_WRITE)
+    wire.upstream(HEAD + chunked(b"a") + END)
+    assert b"".join(wire.sent).endswith(END)
+    assert len(wire.closed) == 1
+    assert wire.closed != wire.opened

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mitmproxy import http
+from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -52,7 +53,8 @@ class GatewayHttp1Server(Http1Server):
 
     def wait(self, event: events.Event) -> Commands:
         """A client that has sent its last byte may still read (RFC 9112, section 9.6); `ClientLeft` says if not."""
-        if self._left or not isinstance(event, events.ConnectionClosed):
+        may_read = not self._left and bool(self.conn.state & ConnectionState.CAN_WRITE)
+        if not isinstance(event, events.ConnectionClosed) or not may_read:
             yield from super().wait(event)
             return
         self._sends_no_more = True
