@@ -31,6 +31,7 @@ from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
+from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
@@ -104,7 +105,7 @@ class Gateway:
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
         self._access_control = AccessControl(lambda: self._access)
-        self.addons = [self._access_control, self._inspector, self._shortcuts]
+        self.addons = [self._access_control, self._inspector, self._shortcuts, ClientWatches()]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:

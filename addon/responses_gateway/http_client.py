@@ -194,9 +194,9 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _target(url: str) -> URL:
-    """`url` as it is when nothing in it needs quoting. Raises HttpError."""
+    """`url`, with what needs quoting quoted. Raises HttpError."""
     try:
-        target = URL(safe_url(url), encoded=True)
+        target = URL(safe_url(url.strip().replace(" ", "%20")), encoded=True)
         is_web = target.scheme in ("http", "https") and bool(target.host) and target.port is not None
     except UnsafeField as error:
         raise HttpError(str(error)) from None

@@ -236,7 +236,6 @@ MALFORMED = {
     "two lengths": b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
     "length and chunks": b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "bad chunk": b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-    "trailers": b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\r\n\r\n",
     "connect": b"CONNECT example.test:443 HTTP/1.1\r\nhost: example.test\r\n\r\n",
     "bad encoding": b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
 }  # fmt: skip

@@ -49,6 +49,9 @@ class Turn:
         self.failures.append(failure)
 
     def heartbeat(self) -> bytes:
+        return b":"
+
+    def told(self) -> bytes:
         return b""
 
     def take(self, body: bytes) -> None: ...
@@ -72,10 +75,16 @@ class Turn:
 
 @dataclass
 class Wire:
-    """A layer between a client and one upstream connection; `sent` is what went to the client."""
+    """A layer between a client and its upstream connections.
+
+    `sent` is what went to the client, `asked` what went to upstreams; `opened` and `closed` are upstream connections.
+    """
 
     served: Turn
     sent: list[bytes] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    opened: list[Server] = field(default_factory=list)
+    closed: list[Connection] = field(default_factory=list)
     alarms: int = 0
     rounds: list[GatewayRoundHook] = field(default_factory=list)
     """Hooks that have not ended."""
@@ -93,21 +102,32 @@ class Wire:
             context = Context(self._client, addons.options)
             context.server.address = ("upstream", 80)
             self._layer = GatewayLayer(context, self)
-        self._server: Server | None = None
 
     def connect(self) -> None:
         """The client sends its request, and the upstream is connected."""
         self.handle(events.Start())
+        self.ask()
+
+    def ask(self) -> None:
+        """The client sends its request."""
         self.handle(events.DataReceived(self._client, REQUEST))
 
     def decide(self) -> None:
         """The hook of a round ends."""
         self.handle(events.HookCompleted(self.rounds.pop()))
 
+    def client_ends(self, state: ConnectionState) -> None:
+        """The client sends no more, and its connection is left in that state."""
+        self._client.state = state
+        self.handle(events.ConnectionClosed(self._client))
+
     def upstream(self, data: bytes) -> None:
-        """Data of one read."""
-        assert self._server is not None
-        self.handle(events.DataReceived(self._server, data))
+        """Data of one read, from the newest connection."""
+        self.handle(events.DataReceived(self.opened[-1], data))
+
+    def upstream_ends(self, connection: Server) -> None:
+        """The upstream sends no more; mitmproxy's task marks that before the layers are told."""
+        connection.state = ConnectionState.CAN_WRITE
 
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
@@ -126,8 +146,8 @@ class Wire:
             match command:
                 case commands.OpenConnection():
                     assert isinstance(command.connection, Server)
-                    self._server = command.connection
-                    self._server.state = ConnectionState.OPEN
+                    self.opened.append(command.connection)
+                    command.connection.state = ConnectionState.OPEN
                     self.handle(events.OpenConnectionCompleted(command, None))
                 case GatewayRoundHook():
                     self.rounds.append(command)
@@ -135,8 +155,11 @@ class Wire:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():
                     self.alarms += 1
-                case commands.SendData() if _is(command.connection, self._client):
-                    self.sent.append(command.data)
+                case commands.SendData():
+                    (self.sent if _is(command.connection, self._client) else self.asked).append(command.data)
+                case commands.CloseConnection():
+                    command.connection.state = ConnectionState.CLOSED
+                    self.closed.append(command.connection)
 
 
 def _is(one: Connection, other: Connection) -> bool:

@@ -11,6 +11,7 @@ import responses_gateway
 from responses_gateway.access import Access
 from responses_gateway.addon import Gateway
 from responses_gateway.exchange import Exchange, Runtime
+from responses_gateway.http_client import HttpClient
 from responses_gateway.learnt import Learnt
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import dumps
@@ -77,12 +78,12 @@ def test_what_one_taught_is_not_another_ones_lesson():
 
 
 def test_a_list_that_was_got_with_a_clients_key_is_the_clients(monkeypatch):
-    async def fetch(upstream, headers):
+    async def fetch(http, upstream, headers):
         return [{"id": f"model-of-{headers['authorization']}"}]
 
     monkeypatch.setattr("responses_gateway.upstream_lists.fetch_models", fetch)
     router = Router(Settings(), "http://127.0.0.1:1")
-    lists = UpstreamLists(router, ListCache())
+    lists = UpstreamLists(router, ListCache(), HttpClient())
 
     async def run():
         await lists.refresh("one", {"authorization": "one"})
@@ -125,6 +126,7 @@ REMEMBERS = {
     Store: {
         *("get", "history", "items", "delete", "renew", "find_replay", "put_conversation", "get_conversation"),
         *("delete_conversation", "conversation_items", "append_items", "delete_item"),
+        *("add_events", "live_events"),
     },
 }
 """What clients' requests put into and get out of these, first of all by owner."""
@@ -162,6 +164,7 @@ LASTING = {
     "_learnt": "names the owner",
     "_search": "the operator's",
     "_sockets": "by connection",
+    "_http": "keeps nothing",
     "_is_running": "the process's",
     "_ending": "the process's",
     "_inspector": "the operator's",
@@ -178,6 +181,7 @@ LASTING_RUNTIME = {
     "state": "names the owner",
     "jobs": "each has its owner",
     "lists": "taught to the owner's router",
+    "http": "keeps nothing",
     "new_id": "a function",
     "clock": "a function",
     "watch": "the operator's",

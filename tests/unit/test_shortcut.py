@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -44,9 +45,15 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         self.waiting: deque[bytes] = deque()
         self.took_shortcut = 0
         self.timeout_watchdog = self
-        self.shortcut = Shortcut(self, self, self)  # type: ignore[arg-type]
+        self.far_end, self._near_end = socket.socketpair()
+        self.shortcut = Shortcut(self, self, self, self._near_end)  # type: ignore[arg-type]
         self.wire.way = self.shortcut
         self.wire.connect()
+
+    def close(self) -> None:
+        self.loop.close()
+        self.far_end.close()
+        self._near_end.close()
 
     def register_activity(self) -> None:
         self.took_shortcut += 1
@@ -106,7 +113,7 @@ def test_everything_arrives_once_and_in_order(writes: list[list[bytes]], cuts: l
         if data.draw(st.booleans()):
             sockets.catch_up()
     sockets.catch_up()
-    sockets.loop.close()
+    sockets.close()
     assert body(sockets.wire.sent) == b"".join(piece for pieces in writes for piece in pieces)
     assert sockets.wire.served.ended
 
@@ -117,7 +124,7 @@ def test_whole_chunks_take_the_shortcut_and_leave_as_one() -> None:
     sockets.catch_up()
     sockets.wire.sent.clear()
     sockets.read(chunked(b"a", b"b"))
-    sockets.loop.close()
+    sockets.close()
     assert sockets.took_shortcut == 1
     assert not sockets.waiting
     assert sockets.wire.sent == [chunked(b"ab")]
@@ -129,9 +136,27 @@ def test_the_layers_are_told_when_the_answer_is_settled() -> None:
     sockets.catch_up()
     alarms = sockets.wire.alarms
     sockets.read(chunked(b"!"))
-    sockets.loop.close()
+    sockets.close()
     assert sockets.took_shortcut == 1
     assert sockets.wire.alarms == alarms + 1
+
+
+@pytest.mark.parametrize("stage", ["in the socket", "before the layers", "end", "nothing"])
+def test_what_came_between_two_requests_is_seen_before_the_second(stage: str) -> None:
+    sockets = Sockets()
+    sockets.read(HEAD + chunked(b"a") + b"0\r\n\r\n")
+    sockets.catch_up()
+    sockets.wire.served.ended = False
+    match stage:
+        case "in the socket":
+            sockets.far_end.send(b"!")
+        case "before the layers":
+            sockets.read(b"!")
+        case "end":
+            sockets.shortcut.eof_received()
+    sockets.wire.ask()
+    sockets.close()
+    assert len(sockets.wire.opened) == (1 if stage == "nothing" else 2)
 
 
 def test_a_closed_connection_is_forgotten() -> None:

@@ -85,7 +85,7 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
     cache = ListCache()
 
     async def run() -> None:
-        await UpstreamLists(Router(Settings(), URL), cache).refresh("", {})
+        await UpstreamLists(Router(Settings(), URL), cache, HTTP).refresh("", {})
         router = Router(Settings(), URL)
         lists = UpstreamLists(router, cache, HTTP)
         assert router.listed("openai-compatible") == ["one"]

@@ -3,21 +3,25 @@
 from collections.abc import Callable
 
 from mitmproxy import http
+from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
-    ErrorCode,
     HttpEvent,
     RequestHeaders,
-    RequestProtocolError,
     ResponseData,
     ResponseHeaders,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from responses_gateway.proxy.chunks import chunk
+from responses_gateway.proxy.contract import ClientLeft
+from responses_gateway.proxy.trailers import discard_trailers
+
+type Commands = layer.CommandGenerator[None]
 
 type ErrorResponse = Callable[[int, str], http.Response]
 """Makes a response of a status and a message."""
@@ -36,12 +40,39 @@ class GatewayHttp1Server(Http1Server):
         self.chunked = False
         """Whether the body of the response at hand goes out in chunks."""
         self._bodiless = False
+        self._sends_no_more = False
+        self._left = False
 
-    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+    def _handle_event(self, event: events.Event) -> Commands:
+        if not isinstance(event, ClientLeft):
+            yield from super()._handle_event(event)
+            return
+        self._left = True
+        if self._sends_no_more and self.state == self.wait:
+            yield from super().wait(events.ConnectionClosed(self.conn))
+
+    def wait(self, event: events.Event) -> Commands:
+        """A client that has sent its last byte may still read (RFC 9112, section 9.6); `ClientLeft` says if not."""
+        may_read = not self._left and bool(self.conn.state & ConnectionState.CAN_WRITE)
+        if not isinstance(event, events.ConnectionClosed) or not may_read:
+            yield from super().wait(event)
+            return
+        self._sends_no_more = True
+        if self.response is None and self.request is not None and self.request.http_version == "HTTP/1.1":
+            # Of no meaning to a client that reads; one that does not refuses it.
+            yield commands.SendData(self.conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        yield from super().mark_done(request=request, response=response)
+        if self._sends_no_more and self.state in (self.read_headers, self.read_body):
+            yield from self.state(events.ConnectionClosed(self.conn))
+            self.state = self.done
+
+    def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, ResponseData) and self.chunked:
             yield commands.SendData(self.conn, chunk(event.data))
             return
-        if isinstance(event, ResponseData) and self._bodiless:
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._bodiless):
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
@@ -55,7 +86,7 @@ class GatewayHttp1Server(Http1Server):
             self.chunked = not self._bodiless and "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
 
-    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
         for command in super().read_headers(event):
             if isinstance(command, commands.SendData) and not isinstance(command, _Refuse):
                 # mitmproxy sends data from here for one reason: a head that it cannot parse.
@@ -65,18 +96,13 @@ class GatewayHttp1Server(Http1Server):
                 self.request = command.event.request.copy()
             yield command
 
-    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        try:
-            for command in super().read_body(event):
-                if isinstance(command, commands.CloseConnection) and self.response is None:
-                    self.state = self.done
-                    yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
-                yield command
-        except NotImplementedError:
-            self.state = self.done
-            yield _Refuse(self.conn, self._refusal("Trailers of HTTP requests are not supported."))
-            yield commands.CloseConnection(self.conn)
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", ErrorCode.GENERIC_CLIENT_ERROR))
+    def read_body(self, event: events.Event) -> Commands:
+        discard_trailers(self)
+        for command in super().read_body(event):
+            if isinstance(command, commands.CloseConnection) and self.response is None:
+                self.state = self.done
+                yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
+            yield command
 
     def _refusal(self, message: str) -> bytes:
         response = self._error_response(400, message)

@@ -152,3 +152,8 @@ class PassedBy(events.MessageInjected[None]):
 
     flow: http.HTTPFlow
     message: None = None
+
+
+@dataclass
+class ClientLeft(events.Event):
+    """The client does not read any more what is sent to it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -77,6 +77,15 @@ class End(events.Event):
     """The turn is to end at once, because the process ends."""
 
 
+@dataclass
+class Probe(events.Event):
+    """The client has sent its last byte. Whether it still reads shows when it is sent something."""
+
+
+class GetFreshConnection(GetHttpConnection):
+    """Open a connection, even if there is an idle one."""
+
+
 type _Step = Literal["connecting", "waiting", "streaming", "taking", "between rounds", "running out", "over"]
 
 
@@ -94,6 +103,7 @@ class GatewayStream(HttpStream):
         self._hook: GatewayRoundHook | None = None
         self._round: int | None = None
         self._heard = self._spoke = 0.0
+        self._sent_again = False
         self._committed = False
         self._unread: list[bytes] = []
         self._whole: list[bytes] = []
@@ -175,7 +185,7 @@ class GatewayStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         turn = self._turn
         if turn is None:
-            if not isinstance(event, Tick | End):
+            if not isinstance(event, Tick | End | Probe):
                 yield from super()._handle_event(event)
         elif isinstance(event, HttpEvent):
             if event.stream_id == self._round:
@@ -187,6 +197,9 @@ class GatewayStream(HttpStream):
             yield from self._feed(turn)
         elif isinstance(event, Tick):
             yield from self._tick(turn, event.now)
+        elif isinstance(event, Probe):
+            if self._committed and self._step not in ("over", "running out"):
+                yield from self._probe(turn)
         elif isinstance(event, End):
             if self._step != "running out":
                 yield from self._close_round()
@@ -221,6 +234,9 @@ class GatewayStream(HttpStream):
                 yield from self._ask(turn)
             case "running out", ResponseEndOfMessage() | ResponseProtocolError():
                 self._step = "over"
+            case "waiting", ResponseProtocolError() if not self._sent_again and self._lost_race():
+                yield commands.Log("The upstream has closed a kept connection: the request is sent again on a new one.")
+                yield from self._connect(turn, again=True)
             case _, ResponseProtocolError():
                 yield from self._fail(turn, Failure("broken", event.message))
 
@@ -247,6 +263,13 @@ class GatewayStream(HttpStream):
             yield HttpErrorHook(self.flow)
             self.flow.live = False
             yield DropStream(self.stream_id)
+
+    def _probe(self, turn: Turn) -> Commands:
+        if heartbeat := turn.heartbeat():
+            yield from self._send(turn, heartbeat)
+        else:
+            # There is no telling. Who ends its side in the middle of an answer has most often left.
+            yield from self._parent.client_left()
 
     # The short way ----------------------------------------------------------------------------------------------------
 
@@ -289,7 +312,12 @@ class GatewayStream(HttpStream):
         yield from self._connect(turn)
         return False
 
-    def _connect(self, turn: Turn) -> Commands:
+    def _lost_race(self) -> bool:
+        return self._parent.was_kept_in_vain(self.context.server)
+
+    def _connect(self, turn: Turn, *, again: bool = False) -> Commands:
+        """Get a connection for a round; `again`: the same round's request was lost."""
+        self._sent_again = again
         self._step = "connecting"
         self._heard = time.monotonic()
         self._whole.clear()
@@ -297,7 +325,8 @@ class GatewayStream(HttpStream):
         yield from self._parent.close_leftovers()
         self._parent.forget_closed()
         request, server = turn.request, self.flow.server_conn
-        self._attempt = GetHttpConnection(
+        get = GetFreshConnection if again else GetHttpConnection
+        self._attempt = get(
             (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
         )
         # Not True, so that this layer is not paused: heartbeats and limits go on.
