@@ -22,6 +22,8 @@ _REASONING_FIELDS = (
 )
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
 _OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
+_LARGEST = 1e300
+"""What a float can hold for certain; a logarithm has no use for more."""
 
 
 class Piece(NamedTuple):
@@ -154,7 +156,7 @@ def _token(entry: JsonObject) -> JsonObject:
     logprob, data = entry.get("logprob"), entry.get("bytes")
     return {
         "token": str(entry.get("token", "")),
-        "logprob": float(logprob) if isinstance(logprob, int | float) else 0.0,
+        "logprob": float(logprob) if isinstance(logprob, int | float) and abs(logprob) < _LARGEST else 0.0,
         "bytes": [byte for byte in data if isinstance(byte, int)] if isinstance(data, list) else [],
     }
 
