@@ -6,31 +6,44 @@ from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.inspection.redaction import Redactor
+from responses_gateway.ledger import Ledger
+from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
-from responses_gateway.proxy.contract import Failure, Limits
+from responses_gateway.protocol.sse import FrameTooLong
+from responses_gateway.proxy.contract import Failure
+from responses_gateway.proxy.guard import MESSAGE
 from responses_gateway.settings import Settings
-from responses_gateway.turn import error_response
+from responses_gateway.translate.answer_reader import AnswerReader
+from responses_gateway.translate.chunk import pieces_of
+from responses_gateway.turn import error_response, limits_of
 
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
 """Headers of the upstream's connection, and its cookies."""
+
+_MISSING = {
+    "connect_timeout": "no connection",
+    "first_byte_timeout": "no beginning",
+    "idle_timeout": "no piece of an answer",
+    "queue_timeout": "nothing but keep-alives",
+    "turn_timeout": "no end",
+}
+"""What did not come in time."""
 
 
 class RelayTurn:
     """`contract.Turn` for a request that is not translated: one round, no heartbeats.
 
-    `settled` stays False: how the answer of another protocol ends is not known here.
+    What passes is read all the same, to tell an upstream that answers from one that only keeps the connection busy.
     """
-
-    flows = True
-    round_over = False
-    settled = False
 
     def __init__(
         self, flow: http.HTTPFlow, client_headers: Mapping[str, str], request: http.Request, settings: Settings
     ) -> None:
-        self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
+        self.limits = limits_of(settings)._replace(heartbeat=0)
         self.streams = False
         self.ended = False
+        self.content = 0
+        self._reader: AnswerReader | None = None
         self._flow = flow
         self.request = request
         self._status = 502
@@ -46,10 +59,47 @@ class RelayTurn:
         fields = [(name, value) for name, value in headers.fields if name.decode().lower() not in _NOT_PASSED_ON]
         self._headers = http.Headers(fields)
         self.streams = headers.get("content-type", "").startswith("text/event-stream")
+        if self.streams:
+            self._read_as(headers.get("content-encoding", ""))
         return self.streams
+
+    def _read_as(self, content_encoding: str) -> None:
+        """Read what follows, unless it is in an encoding that only the client may know."""
+        try:
+            self._reader = AnswerReader(content_encoding, Ledger())
+        except ValueError:
+            self._reader = None
+
+    @property
+    def settled(self) -> bool:
+        return self._reader is not None and self._reader.done
+
+    @property
+    def round_over(self) -> bool:
+        return self._error is not None
+
+    @property
+    def flows(self) -> bool:
+        return not (self.settled or self.round_over)
+
+    @property
+    def keep_alives(self) -> int:
+        return self._reader.keep_alives if self._reader is not None else 0
 
     def feed(self, data: bytes) -> bytes:
         self._body += data
+        if self._reader is None:
+            self.content += 1
+            return data
+        try:
+            for chunk in self._reader.feed(data):
+                if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
+                    self.content += 1
+        except FrameTooLong as error:
+            self._error = self._no_answer(502, str(error))
+            return b""
+        except encoding.ERRORS:
+            self._reader = None
         return data
 
     def finish(self) -> bytes:
@@ -61,10 +111,14 @@ class RelayTurn:
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
-        why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
-        self._error = GatewayError(
-            f"No answer from {self.request.url}: {why}.", status, "server_error", type="server_error"
-        )
+        if failure.cause.endswith("timeout"):
+            why = f"{_MISSING[failure.cause]} within {failure.seconds:g} s (gateway_{failure.cause})"
+        else:
+            why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
+        self._error = self._no_answer(status, why)
+
+    def _no_answer(self, status: int, why: str) -> GatewayError:
+        return GatewayError(f"No answer from {self.request.url}: {why}.", status, "server_error", type="server_error")
 
     def heartbeat(self) -> bytes:
         return b""
@@ -81,7 +135,10 @@ class RelayTurn:
     def end(self) -> bytes:
         """What clients of chat/completions take for an error in a stream."""
         self._end()
-        return b"data: " + dumps(self._error.body()) + b"\n\n" if self._error else b""
+        return _as_event(self._error) if self._error else b""
+
+    def last_words(self) -> bytes:
+        return _as_event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
 
     def answer(self) -> http.Response:
         if self._error is not None:
@@ -104,3 +161,7 @@ class RelayTurn:
         response = http.Response.make(self._status)
         response.headers = self._headers.copy()
         return response
+
+
+def _as_event(error: GatewayError) -> bytes:
+    return b"data: " + dumps(error.body()) + b"\n\n"

@@ -28,6 +28,8 @@ class Turn:
     settled: bool = False
     round_over: bool = False
     request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
+    content: int = 0
+    keep_alives: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -38,6 +40,7 @@ class Turn:
         return True
 
     def feed(self, data: bytes) -> bytes:
+        self.content += 1
         return b"<%b>" % data
 
     def finish(self) -> bytes:
@@ -51,6 +54,12 @@ class Turn:
         return b""
 
     def take(self, body: bytes) -> None: ...
+
+    def told(self) -> bytes:
+        return b""
+
+    def last_words(self) -> bytes:
+        return b"?"
 
     def head(self) -> http.Response:
         response = http.Response.make(200, b"", {"transfer-encoding": "chunked"})

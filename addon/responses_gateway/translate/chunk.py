@@ -34,6 +34,16 @@ class Piece(NamedTuple):
     objects: Sequence[JsonObject] = ()
     choice: int = 0
 
+    @property
+    def has_content(self) -> bool:
+        """Whether it is a piece of the answer, neither its end nor an empty shell."""
+        if self.kind == "call":
+            function = self.objects[0].get("function")
+            return isinstance(function, dict) and bool(function.get("name") or function.get("arguments"))
+        if self.kind == "details":
+            return any(entry.get("data") for entry in self.objects)
+        return self.kind != "finish"
+
 
 def pieces_of(chunk: JsonObject) -> tuple[list[Piece], JsonObject | None]:
     """What `chunk` says, in the order in which it is to be shown, and its usage object if it has one."""
