@@ -87,20 +87,23 @@ class RelayTurn:
         return self._reader.keep_alives if self._reader is not None else 0
 
     def feed(self, data: bytes) -> bytes:
-        self._body += data
-        if self._reader is None:
-            self.content += 1
-            return data
         try:
-            for chunk in self._reader.feed(data):
-                if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
-                    self.content += 1
+            self._read(data)
         except FrameTooLong as error:
             self._error = self._no_answer(502, str(error))
             return b""
         except encoding.ERRORS:
             self._reader = None
+        self._body += data
         return data
+
+    def _read(self, data: bytes) -> None:
+        if self._reader is None:
+            self.content += 1
+            return
+        for chunk in self._reader.feed(data):
+            if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
+                self.content += 1
 
     def finish(self) -> bytes:
         self._end()
@@ -135,10 +138,15 @@ class RelayTurn:
     def end(self) -> bytes:
         """What clients of chat/completions take for an error in a stream."""
         self._end()
-        return _as_event(self._error) if self._error else b""
+        return self._event(self._error) if self._error else b""
 
     def last_words(self) -> bytes:
-        return _as_event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
+        return self._event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
+
+    def _event(self, error: GatewayError) -> bytes:
+        """An error behind what has passed, which may have stopped within a line."""
+        before = b"" if not self._body or self._body.endswith(b"\n") else b"\n\n"
+        return before + b"data: " + dumps(error.body()) + b"\n\n"
 
     def answer(self) -> http.Response:
         if self._error is not None:
@@ -161,7 +169,3 @@ class RelayTurn:
         response = http.Response.make(self._status)
         response.headers = self._headers.copy()
         return response
-
-
-def _as_event(error: GatewayError) -> bytes:
-    return b"data: " + dumps(error.body()) + b"\n\n"

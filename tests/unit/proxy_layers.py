@@ -1,10 +1,12 @@
 """The proxy layer without sockets: events in, commands out."""
 
+import logging
 from dataclasses import dataclass, field
 
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.log import MitmLogHandler
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
@@ -85,6 +87,9 @@ class Wire:
     served: Turn
     sent: list[bytes] = field(default_factory=list)
     alarms: int = 0
+    alarm: commands.RequestWakeup | None = None
+    """The latest one."""
+
     way: Shortcut | None = None
 
     def __post_init__(self) -> None:
@@ -99,6 +104,10 @@ class Wire:
             context = Context(self._client, addons.options)
             context.server.address = ("upstream", 80)
             self._layer = GatewayLayer(context, self)
+        for handler in logging.getLogger().handlers.copy():
+            if isinstance(handler, MitmLogHandler):
+                # It writes to the context's event loop, which is closed.
+                handler.uninstall()
         self._server: Server | None = None
 
     def connect(self) -> None:
@@ -110,6 +119,12 @@ class Wire:
         """Data of one read."""
         assert self._server is not None
         self.handle(events.DataReceived(self._server, data))
+
+    def wake(self) -> None:
+        """The layer looks at the time, if it asked for it."""
+        alarm, self.alarm = self.alarm, None
+        if alarm is not None:
+            self.handle(events.Wakeup(alarm))
 
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
@@ -135,6 +150,7 @@ class Wire:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():
                     self.alarms += 1
+                    self.alarm = command
                 case commands.SendData() if _is(command.connection, self._client):
                     self.sent.append(command.data)
 
