@@ -33,7 +33,7 @@ from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
-from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
+from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.proxy.shutdown import end_turns
@@ -100,7 +100,7 @@ class Gateway:
         self._shortcuts = Shortcuts()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self.addons = [LoopbackOnly(), AccessControl(lambda: self._access), self._inspector, self._shortcuts]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -109,8 +109,6 @@ class Gateway:
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.
         ctx.options.update(connection_strategy="lazy", keep_host_header=True)
-        if not ctx.options.listen_host:
-            announce_only_loopback()
 
     def running(self) -> None:
         for message in unknown_options(ctx.options.deferred):
@@ -120,8 +118,6 @@ class Gateway:
         # What was loaded stays: without it, a full collection stops the streams for under a millisecond, not for many.
         gc.collect()
         gc.freeze()
-        if not ctx.options.listen_host:
-            keep_to_loopback()
 
     def _serve_sockets(self) -> None:
         """Start or stop the WebSocket server, as the settings want it."""
