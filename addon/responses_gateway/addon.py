@@ -29,6 +29,7 @@ from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Exchange, Runtime, Watch
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
+from responses_gateway.log_output import unblock_log
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy.contract import RoundEnd, Turn
@@ -36,7 +37,7 @@ from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
-from responses_gateway.proxy.shutdown import end_turns
+from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
 from responses_gateway.relay import RelayTurn
 from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.routing import Router
@@ -105,12 +106,14 @@ class Gateway:
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
             loader.add_option(option.name, option.typespec, option.default, option.help)
+        unblock_log(ctx.master)
         self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.
         ctx.options.update(connection_strategy="lazy", keep_host_header=True)
 
     def running(self) -> None:
+        stop_on_hangup()
         for message in unknown_options(ctx.options.deferred):
             logger.error(message)
         self._is_running = True
@@ -230,7 +233,7 @@ class Gateway:
             data.again = True
 
     async def done(self) -> None:
-        """End what still runs; mitmproxy awaits this on SIGTERM and SIGINT before it exits."""
+        """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
         self._ending = True
         self._replays.remove()
         await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])
