@@ -272,7 +272,7 @@ class ServedTurn:
             return True
         if self.exchange.has_shown:
             return False
-        if self._repair(fault) or await self._retry(fault) or self._fall_back(fault):
+        if (self._repair(fault) or await self._retry(fault) or self._fall_back(fault)) and not self._over:
             self._fault = None
             self.exchange.next_round()
             return True

@@ -31,9 +31,10 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
+from responses_gateway.proxy.clock import NEVER
 from responses_gateway.proxy.contract import Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
-from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, Tick
+from responses_gateway.proxy.stream import End, Fed, GatewayStream, Tick
 
 type Commands = layer.CommandGenerator[None]
 

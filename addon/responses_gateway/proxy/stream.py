@@ -7,7 +7,7 @@ it: what is sent to the client comes from the `Turn` of the flow. Streams withou
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
@@ -34,6 +34,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHeadersHook
 
+from responses_gateway.proxy.clock import NEVER, Clock, Step
 from responses_gateway.proxy.contract import (
     MAX_WHOLE_ANSWER,
     Failure,
@@ -49,24 +50,8 @@ if TYPE_CHECKING:
 
 type Commands = layer.CommandGenerator[None]
 
-SETTLE = 1.0
-"""Seconds for what an upstream still sends behind the end of its answer (token counts, the end of its message)."""
-
 MAX_REFUSAL = 1 << 20
 """Bytes of the body of an error; what comes behind them is not waited for."""
-
-REFUSAL = 10.0
-"""Seconds for the body of an error."""
-
-NEVER = float("inf")
-"""A time that does not come, as of time.monotonic()."""
-
-
-class _Limit(NamedTuple):
-    """When time is up, as of time.monotonic(), and what that means."""
-
-    due: float
-    failure: Failure
 
 
 def _nothing() -> Commands:
@@ -90,9 +75,6 @@ class End(events.Event):
     """The turn is to end at once, because the process ends."""
 
 
-type _Step = Literal["connecting", "waiting", "streaming", "taking", "between rounds", "running out", "over"]
-
-
 class GatewayStream(HttpStream):
     """One request and its answer. Until the request hook made a turn for it, and without one, it is mitmproxy's own."""
 
@@ -101,15 +83,11 @@ class GatewayStream(HttpStream):
         self._parent = parent
         self._gateway = gateway
         self._turn: GuardedTurn | None = None
-        self._limits = Limits(0, 0, 0, 0)
-        self._at: _Step = "over"
+        self._clock = Clock(Limits(0, 0, 0, 0))
+        self._at: Step = "over"
         self._attempt: GetHttpConnection | None = None
         self._hook: GatewayRoundHook | None = None
         self._round: int | None = None
-        self._began = self._since = self._spoke = 0.0
-        self._content = self._keep_alives = 0
-        self._content_at = self._alive_at = self._end_at = 0.0
-        self._is_refusal = False
         self._committed = False
         self._unread: list[bytes] = []
         self._whole: list[bytes] = []
@@ -118,11 +96,11 @@ class GatewayStream(HttpStream):
     # Time -------------------------------------------------------------------------------------------------------------
 
     @property
-    def _step(self) -> _Step:
+    def _step(self) -> Step:
         return self._at
 
     @_step.setter
-    def _step(self, step: _Step) -> None:
+    def _step(self, step: Step) -> None:
         self._at = step
         self._parent.retimed()
 
@@ -132,10 +110,10 @@ class GatewayStream(HttpStream):
         turn = self._turn
         if turn is None or self._step == "over":
             return NEVER
-        due = self._limit(turn).due
+        due = self._clock.limit(self._step, turn).due
         if self._step != "running out":
-            if self._limits.heartbeat and turn.streams:
-                due = min(due, self._spoke + self._limits.heartbeat)
+            if turn.streams:
+                due = min(due, self._clock.heartbeat_due)
             if turn.crashed:
                 due = 0.0
         return due
@@ -145,37 +123,11 @@ class GatewayStream(HttpStream):
         """Whether the client has its answer, but the upstream has not ended its own."""
         return self._step == "running out"
 
-    def _limit(self, turn: GuardedTurn) -> _Limit:
-        """What comes first if nothing else does."""
-        if self._step == "running out":
-            return _Limit(self._end_at + SETTLE, Failure("idle_timeout"))
-        limit = self._limit_of_step(turn)
-        if self._limits.turn and self._began + self._limits.turn < limit.due:
-            return _Limit(self._began + self._limits.turn, Failure("turn_timeout", seconds=self._limits.turn))
-        return limit
-
-    def _limit_of_step(self, turn: GuardedTurn) -> _Limit:
-        limits = self._limits
-        match self._step:
-            case "connecting":
-                return _Limit(self._since + limits.connect, Failure("connect_timeout", seconds=limits.connect))
-            case "waiting":
-                return _Limit(self._since + limits.first_byte, Failure("first_byte_timeout", seconds=limits.first_byte))
-            case "streaming" if turn.settled:
-                return _Limit(max(self._end_at, self._content_at) + SETTLE, Failure("idle_timeout"))
-            case "taking" if self._is_refusal:
-                return _Limit(self._since + REFUSAL, Failure("idle_timeout"))
-            case "streaming" | "taking":
-                queue = max(limits.queue, limits.idle)
-                silent = _Limit(self._alive_at + limits.idle, Failure("idle_timeout", seconds=limits.idle))
-                queued = _Limit(self._content_at + queue, Failure("queue_timeout", seconds=queue))
-                return queued if queued.due < silent.due else silent
-        return _Limit(NEVER, Failure("idle_timeout"))
-
     def _tick(self, turn: GuardedTurn, now: float) -> Commands:
-        limit = self._limit(turn)
+        self._clock.look(turn)
+        limit = self._clock.limit(self._step, turn)
         if now < limit.due:
-            if turn.streams and self._limits.heartbeat and now >= self._spoke + self._limits.heartbeat:
+            if turn.streams and now >= self._clock.heartbeat_due:
                 yield from self._send(turn, turn.heartbeat())
         elif self._step == "running out":
             yield from self._close_round()
@@ -187,7 +139,7 @@ class GatewayStream(HttpStream):
         elif self._step == "streaming" and turn.settled:
             yield from self._close_round()
             yield from self._finish_round(turn)
-        elif self._step == "taking" and self._is_refusal:
+        elif self._step == "refused":
             yield from self._close_round()
             yield from self._taken(turn)
         else:
@@ -258,9 +210,9 @@ class GatewayStream(HttpStream):
                 yield from self._feed(turn)
             case "waiting", ResponseHeaders():
                 yield from self._begin(turn, event)
-            case "taking", ResponseData():
+            case "taking" | "refused", ResponseData():
                 yield from self._take(turn, event.data)
-            case "taking", ResponseEndOfMessage():
+            case "taking" | "refused", ResponseEndOfMessage():
                 yield from self._taken(turn)
             case "running out", ResponseEndOfMessage() | ResponseProtocolError():
                 self._step = "over"
@@ -277,8 +229,7 @@ class GatewayStream(HttpStream):
         if turn.round_over:
             yield from self._close_round()
             yield from self._ask(turn)
-        elif turn.settled and not self._end_at:
-            self._end_at = time.monotonic()
+        elif turn.settled and self._clock.settles():
             self._parent.retimed()
 
     def _client_left(self, event: RequestProtocolError) -> Commands:
@@ -308,17 +259,10 @@ class GatewayStream(HttpStream):
 
     def translate(self, data: bytes) -> bytes:
         """A piece of the upstream's body; returns what the client gets."""
-        turn, now = self._turn, time.monotonic()
+        turn = self._turn
         assert turn is not None  # noqa: S101 (`passes` said so)
-        out: bytes = turn.feed(data)
-        if out:
-            self._spoke = now
-        if (content := turn.content) != self._content:
-            self._content = content
-            self._content_at = self._alive_at = now
-        elif (keep_alives := turn.keep_alives) != self._keep_alives:
-            self._keep_alives = keep_alives
-            self._alive_at = now
+        out = turn.feed(data)
+        self._clock.fed(turn, out)
         return out
 
     @property
@@ -334,14 +278,13 @@ class GatewayStream(HttpStream):
         if turn is None:
             return (yield from super().make_server_connection())
         self._turn = guarded = GuardedTurn(turn, self._gateway.error_response)
-        self._began = self._spoke = time.monotonic()
-        self._limits = guarded.limits
+        self._clock = Clock(guarded.limits)
         yield from self._connect(guarded)
         return False
 
     def _connect(self, turn: GuardedTurn) -> Commands:
         self._step = "connecting"
-        self._since = time.monotonic()
+        self._clock.next_step()
         self._whole.clear()
         self._whole_size = 0
         self._request, server = turn.request, self.flow.server_conn
@@ -365,7 +308,7 @@ class GatewayStream(HttpStream):
         assert isinstance(connection, Server)  # noqa: S101 (GetHttpConnection opens nothing else)
         self.context.server = self.flow.server_conn = connection
         self._step = "waiting"
-        self._since = time.monotonic()
+        self._clock.next_step()
         self._round = self._parent.open_round(self)
         content = self._request.raw_content or b""
         for part in (
@@ -379,25 +322,20 @@ class GatewayStream(HttpStream):
         response = event.response
         if not self._committed:
             self.flow.response = response
-        self._is_refusal = not 200 <= response.status_code < 300
         streams = turn.begin(response.status_code, response.headers)
-        self._since = self._content_at = self._alive_at = time.monotonic()
-        self._end_at = 0.0
-        self._content, self._keep_alives = turn.content, turn.keep_alives
+        self._clock.answer_begins(turn)
         if streams:
             self._step = "streaming"
             if not self._committed:
                 yield from self._commit(turn)
         else:
-            self._step = "taking"
+            self._step = "taking" if 200 <= response.status_code < 300 else "refused"
 
     def _take(self, turn: GuardedTurn, data: bytes) -> Commands:
-        self._alive_at = time.monotonic()
-        if data.strip():
-            self._content_at = self._alive_at
+        self._clock.piece_came(data)
         self._whole.append(data)
         self._whole_size += len(data)
-        if self._is_refusal and self._whole_size >= MAX_REFUSAL:
+        if self._step == "refused" and self._whole_size >= MAX_REFUSAL:
             yield from self._close_round()
             yield from self._taken(turn)
         elif self._whole_size > MAX_WHOLE_ANSWER:
@@ -471,7 +409,7 @@ class GatewayStream(HttpStream):
                 yield from self._commit(turn)
                 if self._step == "over" or not self._committed:
                     return
-            self._spoke = time.monotonic()
+            self._clock.spoke()
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
         if turn.ended:
             yield from self._end_answer()
@@ -501,7 +439,7 @@ class GatewayStream(HttpStream):
         yield from self.send_response(already_streamed=True)
 
     def _end_answer(self) -> Commands:
-        self._end_at = time.monotonic()
+        self._clock.settles()
         self._step = "over" if self._round is None else "running out"
         yield from self.send_response(already_streamed=True)
 
