@@ -28,17 +28,18 @@ from responses_gateway.exchange import Exchange, Runtime, Watch
 from responses_gateway.http_client import HttpClient
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
+from responses_gateway.log_output import unblock_log
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
-from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
+from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.private_parts import missing_parts
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
-from responses_gateway.proxy.shutdown import end_turns
+from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
 from responses_gateway.relay import RelayTurn
 from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.routing import Router
@@ -105,7 +106,7 @@ class Gateway:
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
         self._access_control = AccessControl(lambda: self._access)
-        self.addons = [self._access_control, self._inspector, self._shortcuts, ClientWatches()]
+        self.addons = [LoopbackOnly(), self._access_control, self._inspector, self._shortcuts, ClientWatches()]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -116,14 +117,14 @@ class Gateway:
                 version.VERSION,
                 ", ".join(missing),
             )
+        unblock_log(ctx.master)
         self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.
         ctx.options.update(connection_strategy="lazy", keep_host_header=True)
-        if not ctx.options.listen_host:
-            announce_only_loopback()
 
     def running(self) -> None:
+        stop_on_hangup()
         for message in unknown_options(ctx.options.deferred):
             logger.error(message)
         self._is_running = True
@@ -131,8 +132,6 @@ class Gateway:
         # What was loaded stays: without it, a full collection stops the streams for under a millisecond, not for many.
         gc.collect()
         gc.freeze()
-        if not ctx.options.listen_host:
-            keep_to_loopback()
 
     def _serve_sockets(self) -> None:
         """Start or stop the WebSocket server, as the settings want it."""
@@ -247,7 +246,7 @@ class Gateway:
             data.again = True
 
     async def done(self) -> None:
-        """End what still runs; mitmproxy awaits this on SIGTERM and SIGINT before it exits."""
+        """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
         self._ending = True
         self._replays.remove()
         await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])

@@ -255,6 +255,16 @@ class Exchange:
         return not (self.settled or self.ended or self.fault)
 
     @property
+    def content(self) -> int:
+        """Grows with what the upstream says of its answer, whether the client sees it now, later or never."""
+        return self._machine.content + (self._reader.pieces if self._reader is not None else 0)
+
+    @property
+    def keep_alives(self) -> int:
+        """Grows with the comments and blank lines of the upstream's stream."""
+        return self._reader.keep_alives if self._reader is not None else 0
+
+    @property
     def ended(self) -> bool:
         """Whether the client has got, or is about to get, its terminal event."""
         return self._machine.terminal is not None
@@ -308,6 +318,10 @@ class Exchange:
         """The upstream broke off: `error` ends the client's stream, unless all that matters had come before."""
         end = self.close() if self.settled else b""
         return end + self.fail(self.fault or error)
+
+    def last_words(self, error: GatewayError) -> bytes:
+        """The end of a stream that lost the one it had."""
+        return sse.encode(self._machine.last_words(error)[-1]) + sse.DONE
 
     def answer(self, status: int, headers: Headers, body: bytes) -> JsonObject | None:
         """The response for a client that does not stream; None while a hosted call has to run first.

@@ -6,26 +6,37 @@ from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.inspection.redaction import ErrorRedactor, Redactor
+from responses_gateway.ledger import Ledger
+from responses_gateway.protocol import encoding
 from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
+from responses_gateway.protocol.sse import FrameTooLong
 from responses_gateway.proxy import messages
-from responses_gateway.proxy.contract import Failure, Limits
+from responses_gateway.proxy.contract import Failure
+from responses_gateway.proxy.guard import MESSAGE
 from responses_gateway.settings import Settings
-from responses_gateway.turn import error_response
+from responses_gateway.translate.answer_reader import AnswerReader
+from responses_gateway.translate.chunk import pieces_of
+from responses_gateway.turn import error_response, limits_of
 
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
 """Headers of the upstream's connection, and its cookies."""
+
+_MISSING = {
+    "connect_timeout": "no connection",
+    "first_byte_timeout": "no beginning",
+    "idle_timeout": "no piece of an answer",
+    "queue_timeout": "nothing but keep-alives",
+    "turn_timeout": "no end",
+}
+"""What did not come in time."""
 
 
 class RelayTurn:
     """`contract.Turn` for a request that is not translated: one round, no heartbeats.
 
-    `settled` stays False: how the answer of another protocol ends is not known here.
+    What passes is read all the same, to tell an upstream that answers from one that only keeps the connection busy.
     """
-
-    flows = True
-    round_over = False
-    settled = False
 
     def __init__(
         self,
@@ -36,10 +47,12 @@ class RelayTurn:
         settings: Settings,
     ) -> None:
         """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
-        self.limits = Limits(0, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
+        self.is_storing = False
+        self.limits = limits_of(settings)._replace(heartbeat=0)
         self.streams = False
         self.ended = False
-        self.is_storing = False
+        self.content = 0
+        self._reader: AnswerReader | None = None
         self._flow = flow
         self.request = request
         self._status = 502
@@ -62,12 +75,52 @@ class RelayTurn:
             if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
         )
         self.streams = headers.get("content-type", "").startswith("text/event-stream")
+        if self.streams:
+            self._read_as(headers.get("content-encoding", ""))
         return self.streams
 
+    def _read_as(self, content_encoding: str) -> None:
+        """Read what follows, unless it is in an encoding that only the client may know."""
+        try:
+            self._reader = AnswerReader(content_encoding, Ledger())
+        except ValueError:
+            self._reader = None
+
+    @property
+    def settled(self) -> bool:
+        return self._reader is not None and self._reader.done
+
+    @property
+    def round_over(self) -> bool:
+        return self._error is not None
+
+    @property
+    def flows(self) -> bool:
+        return not (self.settled or self.round_over)
+
+    @property
+    def keep_alives(self) -> int:
+        return self._reader.keep_alives if self._reader is not None else 0
+
     def feed(self, data: bytes) -> bytes:
+        try:
+            self._read(data)
+        except FrameTooLong as error:
+            self._error = self._no_answer(502, str(error))
+            return b""
+        except encoding.ERRORS:
+            self._reader = None
         data = self._errors.feed(data)
         self._body += data
         return data
+
+    def _read(self, data: bytes) -> None:
+        if self._reader is None:
+            self.content += 1
+            return
+        for chunk in self._reader.feed(data):
+            if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
+                self.content += 1
 
     def finish(self) -> bytes:
         rest = self._errors.finish()
@@ -80,10 +133,14 @@ class RelayTurn:
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
-        why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
-        self._error = GatewayError(
-            f"No answer from {self.request.url}: {why}.", status, "server_error", type="server_error"
-        )
+        if failure.cause.endswith("timeout"):
+            why = f"{_MISSING[failure.cause]} within {failure.seconds:g} s (gateway_{failure.cause})"
+        else:
+            why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
+        self._error = self._no_answer(status, why)
+
+    def _no_answer(self, status: int, why: str) -> GatewayError:
+        return GatewayError(f"No answer from {self.request.url}: {why}.", status, "server_error", type="server_error")
 
     def heartbeat(self) -> bytes:
         return b""
@@ -101,7 +158,15 @@ class RelayTurn:
         """What clients of chat/completions take for an error in a stream."""
         self._errors.finish()
         self._end()
-        return b"data: " + dumps(self._error.body()) + b"\n\n" if self._error else b""
+        return self._event(self._error) if self._error else b""
+
+    def last_words(self) -> bytes:
+        return self._event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
+
+    def _event(self, error: GatewayError) -> bytes:
+        """An error behind what has passed, which may have stopped within a line."""
+        before = b"" if not self._body or self._body.endswith(b"\n") else b"\n\n"
+        return before + b"data: " + dumps(error.body()) + b"\n\n"
 
     def answer(self) -> http.Response:
         if self._error is not None:

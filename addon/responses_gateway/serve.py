@@ -25,6 +25,7 @@ from responses_gateway.codex_config import base_url, codex_config, curl_line
 from responses_gateway.command_errors import CommandError, nearest
 from responses_gateway.commands.codex import codex_settings
 from responses_gateway.config_file import SettingsError
+from responses_gateway.log_output import in_background
 from responses_gateway.program import program
 from responses_gateway.raw_output import RawOutput
 from responses_gateway.routing import Router
@@ -65,8 +66,9 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Serve until interrupted; returns the exit status. Raises CommandError when the gateway cannot start."""
     require_free(options.host, options.port, "--port")
-    asyncio.run(_serve(options))
-    say("Stopped.")
+    with contextlib.redirect_stdout(in_background(sys.stdout)):
+        asyncio.run(_serve(options))
+        say("Stopped.")
     return 0
 
 

@@ -99,7 +99,18 @@ class Options(_Data):
     )
     connect_timeout: PositiveFloat = Field(10, description="Seconds to connect to the upstream.")
     first_byte_timeout: PositiveFloat = Field(120, description="Seconds to wait until the upstream's answer begins.")
-    idle_timeout: PositiveFloat = Field(300, description="Seconds without a byte until the upstream counts as dead.")
+    idle_timeout: PositiveFloat = Field(
+        300,
+        description="Seconds without a piece of the answer, or a sign of a queue, until the upstream counts as dead.",
+    )
+    queue_timeout: PositiveFloat = Field(
+        900,
+        description="Seconds that a turn may wait in a queue of the upstream, which sends comments or blank lines "
+        "meanwhile; at least idle_timeout.",
+    )
+    turn_timeout: NonNegativeFloat = Field(
+        3600, description="Seconds for one turn altogether, whatever comes; 0: no limit."
+    )
     body_limit: ByteSize = Field(ByteSize(64 << 20), description="Largest request body, such as 64MiB.")
     retries: NonNegativeInt = Field(2, description="How often a request that failed before its first byte is repeated.")
     retry_budget: PositiveFloat = Field(20, description="Seconds that waiting for retries may take altogether.")

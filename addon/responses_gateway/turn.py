@@ -21,6 +21,7 @@ from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
+from responses_gateway.proxy.guard import MESSAGE
 from responses_gateway.rounds.web_search import Searches
 from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
@@ -57,6 +58,9 @@ _WRONG_ADDRESS = {
     "does not speak TLS": "Is it http:// instead of https://?",
 }
 """What mitmproxy says of a TLS handshake that will always fail, and what to do about it."""
+
+_FINAL = frozenset({"turn_timeout", "shutdown", "crashed"})
+"""Causes of failures that no further round can follow."""
 
 _TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
 _ANSWERED = frozenset({200, 201, 202, 203})
@@ -120,10 +124,7 @@ class ServedTurn:
         self._since: float | None = None
         self._fell_back = False
         self._over = False
-        settings = means.settings
-        self.limits = Limits(
-            settings.heartbeat, settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout
-        )
+        self.limits = limits_of(means.settings)
         self._apply_learnt()
         self._searches: Searches | None = None
         if exchange.search is not None and means.search is not None:
@@ -155,6 +156,14 @@ class ServedTurn:
     @property
     def round_over(self) -> bool:
         return self.exchange.fault is not None
+
+    @property
+    def content(self) -> int:
+        return self.exchange.content
+
+    @property
+    def keep_alives(self) -> int:
+        return self.exchange.keep_alives
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
@@ -216,7 +225,7 @@ class ServedTurn:
         transient = failure.cause in ("refused", "connect_timeout", "broken") and error.status >= 500
         self._fault = _Fault(error, transient=transient)
         # An answer whose end has come is complete, whatever broke behind it.
-        self._over = self._over or failure.cause == "shutdown" or self.exchange.settled
+        self._over = self._over or failure.cause in _FINAL or self.exchange.settled
 
     def heartbeat(self) -> bytes:
         return self.told() + self.exchange.heartbeat()
@@ -233,6 +242,9 @@ class ServedTurn:
 
     def end(self) -> bytes:
         return self.exchange.end_unstored() or self.exchange.cut(self._error)
+
+    def last_words(self) -> bytes:
+        return self.exchange.last_words(self._error)
 
     def answer(self) -> http.Response:
         if self._response is not None:
@@ -274,7 +286,7 @@ class ServedTurn:
             return True
         if self.exchange.has_shown:
             return False
-        if self._repair(fault) or await self._retry(fault) or self._fall_back(fault):
+        if (self._repair(fault) or await self._retry(fault) or self._fall_back(fault)) and not self._over:
             self._fault = None
             self.exchange.next_round()
             return True
@@ -433,7 +445,15 @@ class ServedTurn:
                     504, f"{upstream} did not begin to answer within {seconds} (gateway_first_byte_timeout)."
                 )
             case "idle_timeout":
-                return _upstream_error(504, f"{upstream} sent nothing for {seconds} (gateway_idle_timeout).")
+                return _upstream_error(504, f"{upstream} sent no content for {seconds} (gateway_idle_timeout).")
+            case "queue_timeout":
+                return _upstream_error(
+                    504, f"{upstream} sent nothing but keep-alives for {seconds} (gateway_queue_timeout)."
+                )
+            case "turn_timeout":
+                return _upstream_error(
+                    504, f"The turn with {upstream} is not over after {seconds} (gateway_turn_timeout)."
+                )
             case "broken":
                 return _upstream_error(
                     502, f"{upstream} closed the connection before its answer was complete: {failure.text}."
@@ -442,6 +462,20 @@ class ServedTurn:
                 return _upstream_error(502, f"The answer of {upstream} is too large: {failure.text}.")
             case "shutdown":
                 return _upstream_error(503, "the gateway is shutting down")
+            case "crashed":
+                return _upstream_error(500, MESSAGE)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The time limits of a turn."""
+    return Limits(
+        heartbeat=settings.heartbeat,
+        connect=settings.connect_timeout,
+        first_byte=settings.first_byte_timeout,
+        idle=settings.idle_timeout,
+        queue=settings.queue_timeout,
+        turn=settings.turn_timeout,
+    )
 
 
 def error_response(error: GatewayError) -> http.Response:

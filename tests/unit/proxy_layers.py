@@ -1,10 +1,12 @@
 """The proxy layer without sockets: events in, commands out."""
 
+import logging
 from dataclasses import dataclass, field
 
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.log import MitmLogHandler
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
@@ -29,6 +31,8 @@ class Turn:
     settled: bool = False
     round_over: bool = False
     request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
+    content: int = 0
+    keep_alives: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -39,6 +43,7 @@ class Turn:
         return True
 
     def feed(self, data: bytes) -> bytes:
+        self.content += 1
         return b"<%b>" % data
 
     def finish(self) -> bytes:
@@ -51,10 +56,13 @@ class Turn:
     def heartbeat(self) -> bytes:
         return b":"
 
+    def take(self, body: bytes) -> None: ...
+
     def told(self) -> bytes:
         return b""
 
-    def take(self, body: bytes) -> None: ...
+    def last_words(self) -> bytes:
+        return b"?"
 
     def head(self) -> http.Response:
         response = http.Response.make(200, b"", {"transfer-encoding": "chunked"})
@@ -86,8 +94,14 @@ class Wire:
     opened: list[Server] = field(default_factory=list)
     closed: list[Connection] = field(default_factory=list)
     alarms: int = 0
+    decides: bool = True
+    """Whether hooks of rounds end at once."""
+
     rounds: list[GatewayRoundHook] = field(default_factory=list)
     """Hooks that have not ended."""
+    alarm: commands.RequestWakeup | None = None
+    """The latest one."""
+
     way: Shortcut | None = None
 
     def __post_init__(self) -> None:
@@ -102,6 +116,10 @@ class Wire:
             context = Context(self._client, addons.options)
             context.server.address = ("upstream", 80)
             self._layer = GatewayLayer(context, self)
+        for handler in logging.getLogger().handlers.copy():
+            if isinstance(handler, MitmLogHandler):
+                # It writes to the context's event loop, which is closed.
+                handler.uninstall()
 
     def connect(self) -> None:
         """The client sends its request, and the upstream is connected."""
@@ -129,6 +147,12 @@ class Wire:
         """The upstream sends no more; mitmproxy's task marks that before the layers are told."""
         connection.state = ConnectionState.CAN_WRITE
 
+    def wake(self) -> None:
+        """The layer looks at the time, if it asked for it."""
+        alarm, self.alarm = self.alarm, None
+        if alarm is not None:
+            self.handle(events.Wakeup(alarm))
+
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
 
@@ -149,12 +173,13 @@ class Wire:
                     self.opened.append(command.connection)
                     command.connection.state = ConnectionState.OPEN
                     self.handle(events.OpenConnectionCompleted(command, None))
-                case GatewayRoundHook():
+                case GatewayRoundHook() if not self.decides:
                     self.rounds.append(command)
                 case commands.StartHook(blocking=blocking) if blocking:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():
                     self.alarms += 1
+                    self.alarm = command
                 case commands.SendData():
                     (self.sent if _is(command.connection, self._client) else self.asked).append(command.data)
                 case commands.CloseConnection():

@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responses_gateway.translate.errors import DEFAULT_RETRY_AFTER, classify, error_in, told_wait, upstream_error
+from responses_gateway.turn import error_response
 
 CONTEXT = (400, "context_length_exceeded")
 LIMITED = (429, "rate_limit_exceeded")
@@ -187,3 +190,40 @@ def test_a_limit_without_a_time_gets_one() -> None:
     error = classify(429, "slow down", "")
     assert error.retry_after == DEFAULT_RETRY_AFTER
     assert error.message == "slow down. Please try again in 10s."
+
+
+HOSTILE = [
+    *("9" * digits for digits in (1, 20, 400, 4_301, 100_000)),
+    *("nan", "inf", "-inf", "1e999", "-1", "0", "٣٣", "²", "", "1" * 400 + ".5"),
+]
+NUMBERS = st.sampled_from(HOSTILE) | st.from_regex(r"[0-9]{1,30}(\.[0-9]{1,5})?", fullmatch=True)
+UNITS = st.sampled_from(["", "s", "ms", "m", "h", "minutes", "seconds", "m5s", "h1m2s", "h" + "9" * 400 + "m1s"])
+DATES = st.builds(
+    "Mon, 01 Jan {} {}:00:00 {}".format, NUMBERS, NUMBERS, st.sampled_from(["GMT", "+9999", "-" + "9" * 30])
+)
+VALUES = NUMBERS | DATES | st.integers() | st.floats() | st.integers(10**399, 10**400) | st.none()
+
+
+@given(
+    status=st.sampled_from([302, 400, 429, 500, 503]),
+    headers=st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["retry-after", "retry-after-ms", "date"], NUMBERS | DATES)
+    ),
+    message=st.builds("rate limit, try again in {}{}".format, NUMBERS, UNITS),
+    code=VALUES,
+    shape=st.sampled_from(["error", "base_resp", "flat"]),
+)
+def test_numbers_of_any_kind_make_no_fault(
+    status: int, headers: dict[str, str], message: str, code: Any, shape: str
+) -> None:
+    payload: Any = {
+        "error": {"error": {"message": message, "code": code}},
+        "base_resp": {"base_resp": {"status_code": code, "status_msg": message}},
+        "flat": {"message": message, "code": code, "type": "x"},
+    }[shape]
+    body = json.dumps(payload).encode()
+    errors = [upstream_error(status, headers, body, upstream="u"), error_in(payload)]
+    for error in filter(None, errors):
+        assert 400 <= error.status < 600
+        assert error_response(error).status_code == error.status
+        assert (told_wait(headers, error.message) or 0) < 86400

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from responses_gateway.errors import GatewayError
+from responses_gateway.settings import Settings
 from unit.exchanges import DONE, events, exchange, frame
 from unit.machine import PATCH, RUN, call, check, delta
+from unit.world import open_exchange, runtime
 
 WORDS = st.sampled_from(["a", " b", "<think>", "</think>", "\n\n", "<tool_call>", "｜DSML｜", "é", ""])
 REASONS = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "error", "", "eos", "abort"])
@@ -274,3 +276,38 @@ def test_a_limit_in_a_stream_that_nobody_asked_for_keeps_its_status() -> None:
     with pytest.raises(GatewayError, match="slow down") as caught:
         exchange(stream=False).answer(200, {}, body)
     assert (caught.value.status, caught.value.retry_after) == (429, 10)
+
+
+@pytest.mark.parametrize(
+    ("data", "content", "keep_alives"),
+    [
+        (frame(delta(content="a")), True, False),
+        (frame(delta(reasoning_content="a")), True, False),
+        (frame(delta(tool_calls=[{"index": 0, "function": {"name": "run"}}])), True, False),
+        (frame(delta(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])), True, False),
+        (frame(delta(content="<tool_call>{")), True, False),
+        (frame(delta()), False, False),
+        (frame(delta(role="assistant", content="")), False, False),
+        (frame(delta(tool_calls=[{"index": 0, "function": {"arguments": ""}}])), False, False),
+        (frame(delta(tool_calls=[{"index": 0}])), False, False),
+        (frame({"choices": [], "usage": {"prompt_tokens": 1}}), False, False),
+        (frame(b"{"), False, False),
+        (b"data: {", False, False),
+        (b": PROCESSING\n\n", False, True),
+        (b"\n", False, True),
+        (b"event: ping\n\n", False, True),
+        (b'{"choices": [', True, False),
+    ],
+)
+@pytest.mark.parametrize("reasoning", ["summary", "none"])
+def test_what_counts_as_content(data: bytes, content: bool, keep_alives: bool, reasoning: str) -> None:
+    world = runtime(
+        Settings.model_validate({"upstream": "http://127.0.0.1:1/v1", "store": "none", "reasoning": reasoning})
+    )
+    tools = [{"type": "function", "name": "run", "parameters": {"type": "object"}}]
+    body = {"model": "m", "input": "hi", "stream": True, "tools": tools}
+    one = open_exchange(body, {}, world)
+    one.begin({})
+    before = one.content, one.keep_alives
+    one.feed(data)
+    assert (one.content > before[0], one.keep_alives > before[1]) == (content, keep_alives)

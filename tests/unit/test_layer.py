@@ -81,7 +81,7 @@ STORED_END = chunked(b"end") + b"0\r\n\r\n"
 
 @pytest.mark.parametrize("piece", [b"a", b"a!"], ids=["with the body", "before it"])
 def test_the_end_waits_for_the_hook(piece: bytes) -> None:
-    wire = Wire(StoredTurn())
+    wire = Wire(StoredTurn(), decides=False)
     wire.connect()
     wire.upstream(HEAD)
     wire.sent.clear()
@@ -94,7 +94,7 @@ def test_the_end_waits_for_the_hook(piece: bytes) -> None:
 
 
 def test_the_upstream_may_run_out_while_the_end_waits() -> None:
-    wire = Wire(StoredTurn())
+    wire = Wire(StoredTurn(), decides=False)
     wire.connect()
     wire.upstream(HEAD)
     wire.sent.clear()
@@ -112,7 +112,7 @@ def test_a_process_that_ends_does_not_wait() -> None:
             flows.append(flow)
             return super().turn(flow)
 
-    wire = Noting(StoredTurn(Limits(10, 10, 10, 10)))
+    wire = Noting(StoredTurn(Limits(10, 10, 10, 10)), decides=False)
     wire.connect()
     wire.upstream(HEAD)
     wire.sent.clear()
@@ -205,3 +205,41 @@ def test_a_client_that_sends_no_more_is_let_go_after_its_answer(wire: Wire) -> N
     assert b"".join(wire.sent).endswith(END)
     assert len(wire.closed) == 1
     assert wire.closed != wire.opened
+
+
+class Refused(Turn):
+    """Takes whole answers."""
+
+    taken: bytes | None = None
+
+    def begin(self, status: int, headers: http.Headers) -> bool:
+        return False
+
+    def take(self, body: bytes) -> None:
+        self.taken = body
+
+
+def refusal() -> tuple[Wire, Refused]:
+    turn = Refused()
+    wire = Wire(turn)
+    wire.connect()
+    wire.upstream(b"HTTP/1.1 500 X\r\ncontent-length: 100000000\r\n\r\nno")
+    return wire, turn
+
+
+def test_the_body_of_an_error_has_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("responses_gateway.proxy.clock.REFUSAL", 0)
+    wire, turn = refusal()
+    wire.wake()
+    assert turn.taken == b"no"
+    assert not turn.failures
+    assert wire.sent
+
+
+def test_the_body_of_an_error_may_not_be_long() -> None:
+    wire, turn = refusal()
+    while turn.taken is None:
+        wire.upstream(b"o" * 60_000)
+    assert len(turn.taken) < 2_000_000
+    assert not turn.failures
+    assert wire.sent

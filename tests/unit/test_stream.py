@@ -259,6 +259,13 @@ def test_logprobs_are_passed_on() -> None:
     assert output(events)[0]["content"][0]["logprobs"] == [entry]
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), 1e999, "x", None, True])
+def test_a_logprob_that_is_none_costs_no_answer(number: Any) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"logprob": number}]}}]}
+    events = run([chunk, STOP])
+    assert output(events)[0]["content"][0]["text"] == "a"
+
+
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [

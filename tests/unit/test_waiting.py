@@ -19,6 +19,7 @@ THREADS_OF_THE_STORE = {"sqlite_file.py", "redis.py"}
 READ_ONCE = {"catalogue.py", "codex_catalogue.py", "credentials.py", "yaml_file.py", "secret.py"}
 COMMANDS = {
     *("cli.py", "serve.py", "codex_file.py", "codex.py", "configure.py", "service.py"),
+    "terminal.py",
     *("analyze_log.py", "analyze_command.py", "commands.py"),
 }
 SMALL_LOCAL_FILES = {"learnt.py", "upstream_log.py"}

@@ -16,6 +16,14 @@ class BodyReader:
         self._start = b""
         self._body: list[bytes] = []
         self.kind: Kind = "unknown"
+        self.pieces = 0
+        """How many pieces of a whole document have come, blanks apart."""
+        self._blanks = 0
+
+    @property
+    def keep_alives(self) -> int:
+        """How often the server has sent comments and blanks, which say no more than that it is alive."""
+        return self._blanks + self._sse.keep_alives
 
     def feed(self, data: bytes) -> list[bytes]:
         if self._decoder is not None:
@@ -24,11 +32,16 @@ class BodyReader:
             data = self._start = self._start + data
             self.kind = _kind_of(data)
             if self.kind == "unknown":
+                self._blanks += 1
                 return []
             self._start = b""
         if self.kind == "sse":
             return self._sse.feed(data)
         self._body.append(data)
+        if data.isspace():
+            self._blanks += 1
+        elif data:
+            self.pieces += 1
         return []
 
     def finish(self) -> list[bytes]:

@@ -29,6 +29,8 @@ class SseDecoder:
         self._is_error = False
         self._skip_lf = False
         self._started = False
+        self.keep_alives = 0
+        """How many comments and blank lines that end no event have come."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that `chunk` completes. Raises FrameTooLong."""
@@ -61,6 +63,8 @@ class SseDecoder:
                 self._take(line)
             elif payload := self._payload():
                 payloads.append(payload)
+            else:
+                self.keep_alives += 1
         if rest:
             self._keep(rest)
         return payloads
@@ -100,6 +104,8 @@ class SseDecoder:
                 raise FrameTooLong(f"an event of the stream is longer than {MAX_FRAME} bytes")
         elif line.startswith(b"event:"):
             self._is_error = line[6:].strip() == b"error"
+        elif line.startswith(b":"):
+            self.keep_alives += 1
 
 
 def _as_error(data: bytes) -> bytes:

@@ -21,10 +21,26 @@ class Limits(NamedTuple):
     connect: float
     first_byte: float
     idle: float
+    """Without content, and without keep-alives of an upstream in whose queue the turn waits."""
+
+    queue: float = 0.0
+    """Without content, whatever keep-alives say; at least as long as `idle`."""
+
+    turn: float = 0.0
+    """For all rounds together; 0: no limit."""
 
 
 type Cause = Literal[
-    "refused", "connect_timeout", "first_byte_timeout", "idle_timeout", "broken", "too_large", "shutdown"
+    "refused",
+    "connect_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "queue_timeout",
+    "turn_timeout",
+    "broken",
+    "too_large",
+    "shutdown",
+    "crashed",
 ]
 
 
@@ -38,7 +54,7 @@ class Failure(NamedTuple):
 
 
 class Turn(Protocol):
-    """One request of a client, served by one or more upstream rounds. None of its methods raises."""
+    """One request of a client, served by one or more upstream rounds. The layer reaches it through `GuardedTurn`."""
 
     @property
     def limits(self) -> Limits: ...
@@ -71,6 +87,14 @@ class Turn(Protocol):
     def round_over(self) -> bool:
         """Whether nothing more is wanted of this round although the answer has not ended."""
 
+    @property
+    def content(self) -> int:
+        """Grows with all that was fed and belongs to the answer, shown or not: text, reasoning, calls."""
+
+    @property
+    def keep_alives(self) -> int:
+        """Grows with what was fed to say nothing but that the upstream is alive: comments and blank lines."""
+
     def begin(self, status: int, headers: http.Headers) -> bool:
         """The upstream answers. Whether its body goes to `feed` and `finish`, piece by piece, or whole to `take`."""
 
@@ -97,6 +121,9 @@ class Turn(Protocol):
 
     def end(self) -> bytes:
         """The end of a streamed answer that no further round follows."""
+
+    def last_words(self) -> bytes:
+        """The end of a streamed answer, after everything else has failed to make one."""
 
     def answer(self) -> http.Response:
         """The whole answer, when nothing of it was sent yet and no further round follows."""

@@ -31,10 +31,11 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
+from responses_gateway.proxy.clock import NEVER
 from responses_gateway.proxy.contract import ClientLeft, Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
 from responses_gateway.proxy.private_parts import missing_parts
-from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, GetFreshConnection, Probe, Tick
+from responses_gateway.proxy.stream import End, Fed, GatewayStream, GetFreshConnection, Probe, Tick
 from responses_gateway.proxy.upstream_connection import GatewayHttp1Client
 
 type Commands = layer.CommandGenerator[None]

@@ -1,6 +1,5 @@
 """The one place where finished responses are handed to the store."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future  # noqa: TC003 (dataclasses evaluate it)
 from dataclasses import dataclass, field
@@ -17,8 +16,6 @@ from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import Seal
 
 logger = get_logger(__name__)
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass

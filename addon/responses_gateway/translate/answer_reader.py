@@ -25,6 +25,16 @@ class AnswerReader:
         self.done = False
         """Whether the upstream has said that its answer is complete."""
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces of a document have come, if the body is no event stream."""
+        return self._body.pieces
+
+    @property
+    def keep_alives(self) -> int:
+        """How many comments and blank lines have come."""
+        return self._body.keep_alives
+
     def feed(self, data: bytes) -> Iterator[Any]:
         """The chunks that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
         return self._chunks(self._body.feed(data))

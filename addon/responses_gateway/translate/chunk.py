@@ -22,6 +22,8 @@ _REASONING_FIELDS = (
 )
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
 _OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
+_LARGEST = 1e300
+"""What a float can hold for certain; a logarithm has no use for more."""
 
 
 class Piece(NamedTuple):
@@ -31,6 +33,16 @@ class Piece(NamedTuple):
     text: str = ""
     objects: Sequence[JsonObject] = ()
     choice: int = 0
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it is a piece of the answer, neither its end nor an empty shell."""
+        if self.kind == "call":
+            function = self.objects[0].get("function")
+            return isinstance(function, dict) and bool(function.get("name") or function.get("arguments"))
+        if self.kind == "details":
+            return any(entry.get("data") for entry in self.objects)
+        return self.kind != "finish"
 
 
 def pieces_of(chunk: JsonObject) -> tuple[list[Piece], JsonObject | None]:
@@ -154,7 +166,7 @@ def _token(entry: JsonObject) -> JsonObject:
     logprob, data = entry.get("logprob"), entry.get("bytes")
     return {
         "token": str(entry.get("token", "")),
-        "logprob": float(logprob) if isinstance(logprob, int | float) else 0.0,
+        "logprob": float(logprob) if isinstance(logprob, int | float) and abs(logprob) < _LARGEST else 0.0,
         "bytes": [byte for byte in data if isinstance(byte, int)] if isinstance(data, list) else [],
     }
 

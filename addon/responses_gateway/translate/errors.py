@@ -15,6 +15,9 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 DEFAULT_RETRY_AFTER = 10.0
 """Seconds, for a rate limit that does not say when it ends."""
 
+_LONGEST_WAIT = 86400.0
+"""Seconds; who names a longer time is not believed, and counts as one who names none."""
+
 _MESSAGE_LIMIT = 2000
 """Characters of an upstream's words that are passed on."""
 
@@ -63,6 +66,8 @@ _TRY_AGAIN = re.compile(
     r"(ms|milliseconds?|s|secs?|seconds?|minutes?|mins?)\b",
     re.IGNORECASE,
 )
+
+_STATUS = re.compile(r"[45][0-9]{2}")
 
 _BASE_RESP_STATUSES = {
     "1000": 500,
@@ -139,8 +144,7 @@ def _words(error: object) -> tuple[str, str, int]:
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
         message = f"{message}: {metadata['raw']}"
-    number = int(str(code)) if str(code).isdecimal() else 0
-    status = number if 400 <= number < 600 else 500
+    status = int(str(code)) if _STATUS.fullmatch(str(code)) else 500
     spoken = (error.get("code"), error.get("status"), error.get("type"))
     words = next((word for word in spoken if isinstance(word, str) and word and not word.isdecimal()), "")
     return str(message or dumps_text(error)), words, status
@@ -255,7 +259,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers[name]) * scale
         except (KeyError, ValueError):
             continue
-        if 0 <= seconds < 86400:
+        if 0 <= seconds < _LONGEST_WAIT:
             return seconds
     return _until_date(headers)
 
@@ -264,10 +268,10 @@ def _until_date(headers: Mapping[str, str]) -> float | None:
     """Retry-After as a date: the upstream's own clock tells how far away it is."""
     try:
         then, now = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
-    except (KeyError, ValueError, TypeError):
+        seconds = (then - now).total_seconds()
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    seconds = (then - now).total_seconds()
-    return seconds if 0 <= seconds < 86400 else None
+    return seconds if 0 <= seconds < _LONGEST_WAIT else None
 
 
 def _told_seconds(message: str) -> float | None:
@@ -277,4 +281,6 @@ def _told_seconds(message: str) -> float | None:
     hours, minutes, amount, unit = match.groups()
     unit = unit.lower()
     seconds = float(amount) * (0.001 if unit.startswith(("ms", "milli")) else 60.0 if unit.startswith("min") else 1.0)
-    return seconds + 60.0 * int(minutes or 0) + 3600.0 * int(hours or 0)
+    # As float: a number of any length becomes at most infinity, where int raises.
+    seconds += 60.0 * float(minutes or 0) + 3600.0 * float(hours or 0)
+    return seconds if seconds < _LONGEST_WAIT else None

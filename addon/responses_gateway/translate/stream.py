@@ -70,6 +70,8 @@ class ChatToResponses:
         """The response's status, once its terminal event was made."""
         self.usage: JsonObject | None = None
         """The usage of all upstream rounds so far, in the Responses shape."""
+        self.content = 0
+        """How many pieces of answers have come that say something."""
         self.prompt_tokens = 0
         """How large the prompt is about, for an upstream that does not tell."""
         self._stage = Stage(self._output, tools, ledger, options, new_id)
@@ -120,6 +122,8 @@ class ChatToResponses:
         if usage is not None:
             self.usage = merge_usage(self._earlier_usage, translate_usage(usage))
         for piece in pieces:
+            if piece.has_content:
+                self.content += 1
             if piece.choice:
                 self._other_choices.setdefault(piece.choice, []).append(piece)
             else:
@@ -195,10 +199,14 @@ class ChatToResponses:
         try:
             return self.fail(error)
         except Exception:  # noqa: BLE001 (the first fault is the one to report)
-            self.terminal = "failed"
-            details = {"code": error.code, "message": error.message}
-            self._output.emit("response.failed", {"response": self._snapshot.render("failed", error=details)})
-            return self._output.take()
+            return self.last_words(error)
+
+    def last_words(self, error: GatewayError) -> list[Event]:
+        """The terminal event, last of all that is due, made without a look at the state that the answer is in."""
+        self.terminal = "failed"
+        details = {"code": error.code, "message": error.message}
+        self._output.emit("response.failed", {"response": self._snapshot.render("failed", error=details)})
+        return self._output.take()
 
     def next_round(self) -> None:
         """Another upstream answer follows within this response; what the last one said so far stays."""
