@@ -112,9 +112,6 @@ class MessagesProfile(_Data):
     call_ids: Literal["any", "alnum9"] = "any"
     """`alnum9`: ids of tool calls are nine letters and digits (Mistral); others are replaced in calls and results."""
 
-    json_arguments: bool = False
-    """Whether arguments of calls in history must be valid JSON."""
-
 
 class ToolsProfile(_Data):
     """Tools and tool choice."""

@@ -116,7 +116,13 @@ _RULES = (
         "content",
     ),
     _rule(r"content.{0,60}(is required|must not be null|cannot be null|can't be null|not nullable|is null)", "content"),
-    _rule(r"(arguments|tool call).{0,80}json|function\.arguments", "arguments"),
+    _rule(
+        r"(arguments|tool call).{0,80}json|function\.arguments"
+        # Python's words for broken JSON, of servers (vLLM) that parse nothing of a request twice but these arguments.
+        r"|(unterminated string|invalid control character|invalid \\+(escape|uXXXX)|extra data"
+        r"|expecting (value|property name|'.' delimiter)).{0,60}line \d{1,9} column \d",
+        "arguments",
+    ),
 )
 
 _KEYWORDS = re.compile(
