@@ -137,6 +137,13 @@ class ChatToResponses:
 
     def _end(self) -> list[Event]:
         """The end of the round, as far as it goes without what a hosted call is still to find."""
+        try:
+            return self._end_round()
+        except GatewayError as error:
+            return self.fail(error)
+
+    def _end_round(self) -> list[Event]:
+        """Raises GatewayError for a call that was cut off."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
         self._search = self._stage.end_calls(status)
