@@ -49,19 +49,15 @@ class ToolOffer:
             if len(self.table):
                 self.ledger.add("dropped", "tools", "the model calls no tools")
             return {}
-        rendered = self.table.render(self.profile)
-        fields = self._offer(rendered) if offers_tools(self.request) else self._keep(messages, earlier, rendered)
+        fields = self._offer() if offers_tools(self.request) else self._keep(messages, earlier)
         return {**fields, **self.profile.stream_extra} if fields and self.request.stream else fields
 
-    def _offer(self, rendered: list[ChatTool]) -> JsonObject:
+    def _offer(self) -> JsonObject:
         choice, allowed = self._wanted_choice()
-        if allowed is not None:
-            rendered = self._only(allowed, rendered)
+        rendered = self.table.render(self.profile, None if allowed is None else self._only(allowed))
         return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
 
-    def _keep(
-        self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool], found: Sequence[ChatTool]
-    ) -> JsonObject:
+    def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
         """What a request that offers no tools declares all the same, because its history calls some.
 
         Those that the session offered before; of an unknown session, those that it found and bare ones for the others.
@@ -73,6 +69,7 @@ class ToolOffer:
         if not called:
             return {}
         self.ledger.add("added", "tools", "those of the session, not to be called: its history calls them")
+        found = self.table.render(self.profile)
         known = {tool["function"]["name"] for tool in found}
         bare: list[ChatTool] = [
             {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
@@ -82,13 +79,13 @@ class ToolOffer:
         fields: JsonObject = {"tools": list(earlier) or [*bare, *found]}
         return fields if self.profile.choice == "none" else {**fields, "tool_choice": "none"}
 
-    def _only(self, allowed: Sequence[Tool], rendered: list[ChatTool]) -> list[ChatTool]:
+    def _only(self, allowed: Sequence[Tool]) -> set[str]:
         """Chat upstreams know no `allowed_tools`: what is not allowed is not offered."""
         names = {tool.wire for tool in allowed}
-        for tool in rendered:
-            if tool["function"]["name"] not in names:
-                self.ledger.add("dropped", f"tools.{tool['function']['name']}", "not among the allowed_tools")
-        return [tool for tool in rendered if tool["function"]["name"] in names]
+        for tool in self.table:
+            if tool.wire not in names:
+                self.ledger.add("dropped", f"tools.{tool.wire}", "not among the allowed_tools")
+        return names
 
     def _tool_choice(self, choice: Mode | Tool | None) -> JsonObject:
         limits = {self.profile.choice, self.profile.choice_thinking if self.thinks else "any"}

@@ -154,7 +154,7 @@ class _PassThrough:
 
 def _mend(text: str, mends: list[str], *, closed: bool) -> str:
     """The patch in `text`, or `text` itself when none is recognised; each mend is named in `mends`."""
-    steps = [*_MENDS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
+    steps: list[_Mend] = [*_MENDS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
     patch, done = text, list[str]()
     # Each mend takes one wrapper off, and wrappers are nested a few deep at most.
     for _ in range(len(steps) + 2):
@@ -264,7 +264,10 @@ def _with_envelope(text: str, *, closed: bool) -> str | None:
     return f"{begin}{patch}\n{_END}\n" if closed and text.endswith("\n") else None
 
 
-_MENDS: list[tuple[str, Callable[[str], str | None]]] = [
+type _Mend = tuple[str, Callable[[str], str | None]]
+"""What is done, for people, and what does it; None where there is nothing to mend."""
+
+_MENDS: list[_Mend] = [
     ("taken out of JSON", _out_of_json),
     ("newlines unescaped", _unescaped),
     ("taken out of a code fence", _out_of_fence),
