@@ -118,10 +118,11 @@ class ToolsProfile(_Data):
 
     strict: Literal["keep", "drop"] = "keep"
     choice: Literal["any", "auto", "none"] = "any"
-    """`any`: all forms of tool_choice; `auto`: only `auto` and `none` (others become `auto`); `none`: never sent."""
+    """`any`: all forms of tool_choice; `auto`: only `auto` (others become it); `none`: never sent. A model that calls
+    a tool where none is to be called is asked again without any."""
 
     choice_thinking: Literal["any", "auto", "none"] = "any"
-    """The same limit while the model thinks; the stricter of the two counts."""
+    """The same limit while the model thinks, except that it takes `none`; the stricter of the two counts."""
 
     choice_required: str = "required"
     """The upstream's word for tool_choice `required`."""

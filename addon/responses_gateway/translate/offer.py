@@ -32,6 +32,30 @@ def offers_tools(request: wire.ResponsesRequest) -> bool:
     return bool(request.tools) or any(isinstance(item, wire.AdditionalTools) and item.tools for item in request.input)
 
 
+def forbids_calls(request: wire.ResponsesRequest) -> bool:
+    """Whether the client takes no call as an answer: it offers no tools now, or says that none is to be called."""
+    choice = request.tool_choice
+    if isinstance(choice, dict):
+        inner = choice.get("allowed_tools")
+        choice = (inner if isinstance(inner, dict) else choice).get("mode")
+    return choice == "none" or not offers_tools(request)
+
+
+class ForbiddenCall(GatewayError):
+    """The model called a tool although the client takes no call; asking once more without any tools may help."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model called {name} where it was to call no tool.", 502, "server_error", type="server_error"
+        )
+
+
+def without_tools(body: JsonObject, profile: ToolsProfile) -> JsonObject:
+    """A chat request without the fields that a ToolOffer renders."""
+    fields = {"tools", "tool_choice", "parallel_tool_calls", *profile.stream_extra}
+    return {key: value for key, value in body.items() if key not in fields}
+
+
 @dataclass(slots=True)
 class ToolOffer:
     """Renders the tool fields of one chat request. `thinks`: whether the model will reason before it answers."""
@@ -76,8 +100,7 @@ class ToolOffer:
             for name in called
             if name not in known
         ]
-        fields: JsonObject = {"tools": list(earlier) or [*bare, *found]}
-        return fields if self.profile.choice == "none" else {**fields, "tool_choice": "none"}
+        return {"tools": list(earlier) or [*bare, *found], **self._tool_choice("none")}
 
     def _only(self, allowed: Sequence[Tool]) -> set[str]:
         """Chat upstreams know no `allowed_tools`: what is not allowed is not offered."""
@@ -88,14 +111,16 @@ class ToolOffer:
         return names
 
     def _tool_choice(self, choice: Mode | Tool | None) -> JsonObject:
-        limits = {self.profile.choice, self.profile.choice_thinking if self.thinks else "any"}
+        limits: set[str] = {self.profile.choice}
+        if self.thinks and choice != "none":
+            limits.add(self.profile.choice_thinking)
         if choice is None:
             return {}
         if "none" in limits:
             if choice != "auto":
                 self.ledger.add("dropped", "tool_choice", "the upstream does not take it")
             return {}
-        if "auto" in limits and choice not in ("auto", "none"):
+        if "auto" in limits and choice != "auto":
             self.ledger.add("changed", "tool_choice", "auto is all that the upstream takes here")
             return {"tool_choice": "auto"}
         if isinstance(choice, Tool):
