@@ -130,7 +130,7 @@ def test_a_call_where_no_tool_is_offered_is_asked_for_text(plain: SyncClient, sc
     assert [item.type for item in response.output] == ["message", "message"]
     assert response.output[-1].content[0].text == "Hello, this is Sales."
     first, second = script.requests
-    assert first.tools == ["transfer_to_sales"]
+    assert list(first.tools) == ["transfer_to_sales"]
     assert "tools" not in second.body
     assert "tool_choice" not in second.body
     assert second.messages == first.messages

@@ -34,6 +34,9 @@ _HEREDOC = re.compile(
 )
 _PATH_LINE = re.compile(r"^(\*\*\* (?:(?:Add|Delete|Update) File|Move to): )(?!/)", re.MULTILINE)
 _SHELL_SYNTAX = re.compile(r"[$`~*?\\(){}]")
+_WHOLE_BEGIN_LINE = re.compile(r"^\*\*\* Begin Patch[ \t]*$", re.MULTILINE)
+_WHOLE_END_LINE = re.compile(r"^\*\*\* End Patch[ \t]*$", re.MULTILINE)
+_BARE_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
 _BACKSLASH_N = re.compile(r"(?<!\\)((?:\\\\)*)\\n")
 _LINE_OF_A_PATCH = re.compile(r"\*\*\* |@@|[ +-]|\Z")
 
@@ -203,7 +206,7 @@ def _unescaped(text: str) -> str | None:
     if "\n" in line or "\\n" not in line or not (line.startswith(_BEGIN) or _HUNK.match(line)):
         return None
     # Quotes that are not escaped show that newlines alone were: then other backslashes are the files' own.
-    fully = re.search(r'(?<!\\)(?:\\\\)*"', line) is None
+    fully = _BARE_QUOTE.search(line) is None
     patch = unescape(line) if fully else _BACKSLASH_N.sub(r"\1\n", line)
     return patch if all(_LINE_OF_A_PATCH.match(part) for part in patch.split("\n")) else None
 
@@ -237,8 +240,8 @@ def _out_of_heredoc(text: str) -> str | None:
 
 def _out_of_prose(text: str) -> str | None:
     """Whole envelope lines with other text around them, which is no part of a patch."""
-    begin = re.search(r"^\*\*\* Begin Patch[ \t]*$", text, re.MULTILINE)
-    ends = list(re.finditer(r"^\*\*\* End Patch[ \t]*$", text, re.MULTILINE))
+    begin = _WHOLE_BEGIN_LINE.search(text)
+    ends = list(_WHOLE_END_LINE.finditer(text))
     if begin is None or len(ends) != 1 or ends[0].start() < begin.end():
         return None
     before, after = text[: begin.start()], text[ends[0].end() :]

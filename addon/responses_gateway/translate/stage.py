@@ -54,7 +54,8 @@ class Stage:
     def begin_choice(self) -> None:
         """What was said of one answer is not continued by the next."""
         self._assembler = CallAssembler()
-        self._blank = ""
+        self._blank: list[str] = []
+        """White space that no other text has followed yet."""
         self._draft: list[str] = []
         self._logprobs: list[JsonObject] = []
         self._thoughts: list[str] = []
@@ -109,8 +110,7 @@ class Stage:
     # Text and reasoning -----------------------------------------------------------------------------------------------
 
     def show(self, piece: Piece) -> None:
-        """Show text, reasoning, a refusal or annotations, unless something waits or a call is incomplete: then it waits
-        too."""
+        """Show text, reasoning, a refusal or annotations, in their turn."""
         if self._queue or self._call is not None:
             self._queue.append(piece)
         else:
@@ -162,11 +162,10 @@ class Stage:
     def _write(self, text: str) -> None:
         if self._message is None:
             # Line breaks between a thought and a call are no message: blank text waits for more.
-            text = self._blank + text
+            self._blank.append(text)
             if not text.strip():
-                self._blank = text
                 return
-            self._blank = ""
+            text, self._blank = "".join(self._blank), []
         message = self._message or self._open_message()
         if self._logprobs:
             logprobs, self._logprobs = self._logprobs, []
@@ -315,8 +314,7 @@ class Stage:
     # The end ----------------------------------------------------------------------------------------------------------
 
     def end_calls(self, status: ItemStatus) -> SearchCall | None:
-        """End the calls of the current choice, and what waits behind them; returns a hosted one that has to run before
-        that.
+        """End the calls of the current choice, and what waits behind them, up to a hosted one that has to run first.
 
         Raises GatewayError for a call that was cut off, and whose item would not show it.
         """
@@ -349,11 +347,11 @@ class Stage:
         """End every item of the current choice; one that a limit cut off is incomplete."""
         self.end_calls(status)
         self._show_draft(status)
-        if self._blank and not self._answered and not self._thoughts:
-            self._open_message().text(self._blank)
-        elif self._blank:
+        blank, self._blank = "".join(self._blank), []
+        if blank and not self._answered and not self._thoughts:
+            self._open_message().text(blank)
+        elif blank:
             self._ledger.add("dropped", "output.text", "blank text without any other")
-        self._blank = ""
         if not self._answered and self._thoughts and status == "completed":
             self._ledger.add("changed", "output.reasoning", "shown as the answer, because nothing else came")
             self._open_message().text("".join(self._thoughts))
@@ -365,14 +363,13 @@ class Stage:
         signatures = {
             call.item.call_id: call.extra for call in self._assembler.calls if call.item is not None and call.extra
         }
-        findings = self._findings
-        if self._reasoning is None and (signatures or self._details or findings):
+        if self._reasoning is None and (signatures or self._details or self._findings):
             self._reasoning = ReasoningItem(
                 self._output, self._options.reasoning, self._options.seal_reasoning, self._options.seal
             )
         if self._reasoning is not None:
             details, self._details = self._details, []
-            self._reasoning.thought = Thought(details=details, calls=signatures, findings=findings)
+            self._reasoning.thought = Thought(details=details, calls=signatures, findings=self._findings)
             self._reasoning.close(status)
             self._reasoning = None
 
