@@ -172,6 +172,8 @@ NOT_SCANNERS = {
     "Exchange": "hands on to what is here",
     "CompactionExchange": "Exchange",
     "ServedTurn": "Exchange",
+    "Turn": "abstract",
+    "RelayTurn": "passes on what it gets",
 }
 """Classes with the method `feed` that need no attack of their own, and why."""
 

@@ -31,18 +31,18 @@ class WorstInputs:
 
     def make(self, size: int) -> Iterator[Any]:
         """Inputs of about `size` characters or bytes."""
-        attacks: dict[str, None] = {}
+        attacks: list[str] = []
         whole = self._sample(self._tree)
         for start, pump in [("", whole), ("", whole[:-1]), *self._pumps(self._tree, "")]:
             if not pump:
                 continue
             for ending in _ENDINGS:
-                attacks[start + pump * (size // len(pump)) + ending] = None
+                attacks.append(start + pump * (size // len(pump)) + ending)
             if start:
                 once = start + pump
-                attacks[once * (size // len(once)) + "\0"] = None
-                attacks[start * (size // len(start)) + "\0"] = None
-        return iter([text.encode("latin-1", "replace") for text in attacks] if self._binary else list(attacks))
+                attacks.append(once * (size // len(once)) + "\0")
+                attacks.append(start * (size // len(start)) + "\0")
+        return iter([text.encode("latin-1", "replace") for text in attacks] if self._binary else attacks)
 
     def _pumps(self, tree: Any, before: str) -> Iterator[tuple[str, str]]:
         """What stands before an endless repeat, and one turn of it."""
