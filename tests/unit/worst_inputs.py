@@ -12,7 +12,7 @@ ENDLESS = 50
 """Repeats that may go on for longer than this are worth an attack."""
 
 _ORDINARY = " \n\tab1._"
-_ENDINGS = ("", "\0", "\n!", ">")
+_ENDINGS = ("", "\0", "\n!")
 _CHOICES = 3
 """Characters of a class, and alternatives of a branch, that are tried."""
 
