@@ -21,11 +21,15 @@ FLAG_OF_OPTION = {
 """mitmproxy options that have a flag of ours, which `--set` must not contradict."""
 
 
+_LOOPBACK = re.compile(r"localhost|127\.|\[::1\]")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
 def upstream(text: str) -> str:
     """A base URL without a trailing slash."""
     url = urlsplit(text)
     if "://" not in text:
-        scheme = "http" if re.match(r"(localhost|127\.|\[::1\])", text) else "https"
+        scheme = "http" if _LOOPBACK.match(text) else "https"
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL; did you mean {scheme}://{text}?")
     if url.scheme not in ("http", "https") or not url.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
@@ -42,7 +46,7 @@ def upstream(text: str) -> str:
 
 
 def variable_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+    if not _VARIABLE_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("takes the name of an environment variable, not the key itself")
     return text
 

@@ -28,6 +28,7 @@ from responses_gateway.translate.compaction import CompactionOutput, asks_for_co
 from responses_gateway.translate.completion import completion_in, final_response
 from responses_gateway.translate.errors import error_in, upstream_error
 from responses_gateway.translate.items import Event
+from responses_gateway.translate.offer import ForbiddenCall, forbids_calls, without_tools
 from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.request import Translation
 from responses_gateway.translate.size import estimated_tokens
@@ -114,6 +115,7 @@ class Exchange:
         self._closed = False
         self._forgives_empty = True
         self._forgives_draft = True
+        self._forgives_call = True
         self.fault: GatewayError | None = None
         """Why the current round gave nothing although nothing of it was shown: another round may do better."""
 
@@ -146,7 +148,11 @@ class Exchange:
             Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
             translation.tools,
             recorder.ledger,
-            replace(_stream_options(request, route, codex, runtime.settings, recorder), schema=translation.schema),
+            replace(
+                _stream_options(request, route, codex, runtime.settings, recorder),
+                schema=translation.schema,
+                uncallable=_uncallable(request, translation.body),
+            ),
             new_id=runtime.new_id,
             clock=runtime.clock,
             output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if compacts else None,
@@ -190,8 +196,12 @@ class Exchange:
         self._redactor.conceal(route.secrets)
         self.chat_body = self._translate(route, self._shown).body
 
-    def correct(self, fault: NonCompliantAnswer) -> None:
+    def correct(self, fault: NonCompliantAnswer | ForbiddenCall) -> None:
         """Ask the model to correct its answer, in the next round."""
+        if isinstance(fault, ForbiddenCall):
+            self.chat_body = without_tools(self.chat_body, self.route.profile.tools)
+            self.ledger.add("repaired", "output.tool_calls", f"asked again without any tools: {fault.message}")
+            return
         self.chat_body = {**self.chat_body, "messages": [*self.chat_body["messages"], *fault.correction()]}
         self.ledger.add("repaired", "output.text", f"asked again, because it does not match: {fault.problem}")
 
@@ -409,6 +419,20 @@ class Exchange:
 
     def _take(self, chunk: Any) -> list[Event]:
         """One JSON value of the upstream's answer."""
+        return self._read_value(chunk) + self._forbid_call()
+
+    def _forbid_call(self) -> list[Event]:
+        """A call that the client would not take is a fault at first, and then the end."""
+        error = self._machine.forbidden_call
+        if error is None or self.ended:
+            return []
+        if not self._forgives_call:
+            return self._machine.fail(error)
+        self._forgives_call = False
+        self.fault = error
+        return []
+
+    def _read_value(self, chunk: Any) -> list[Event]:
         if error := error_in(chunk):
             return self._fault_of(error)
         if isinstance(chunk, dict):
@@ -439,7 +463,11 @@ class Exchange:
         return []
 
     def _finish(self, done: bool) -> list[Event]:
-        """End the answer; one that is empty for no reason, or not the JSON that it should be, is a fault at first."""
+        """End the answer; one that is empty for no reason, or not what it should be, is a fault at first."""
+        self._machine.end_text()
+        events = self._forbid_call()
+        if self.fault is not None or events:
+            return events
         if self._forgives_empty and self._machine.empty:
             self._forgives_empty = False
             self.fault = EmptyAnswer()
@@ -507,6 +535,12 @@ def _stream_options(
         reasoning_snapshots=route.profile.answers.reasoning_deltas == "snapshots",
         tolerate_eof=route.profile.answers.end == "unmarked",
     )
+
+
+def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[str] | None:
+    if asks_for_compaction(request) or forbids_calls(request):
+        return frozenset(tool["function"]["name"] for tool in chat_body.get("tools", ()))
+    return None
 
 
 def _is_codex(headers: Headers) -> bool:

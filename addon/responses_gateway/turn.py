@@ -27,6 +27,7 @@ from responses_gateway.routing import Route, Router
 from responses_gateway.settings import Settings
 from responses_gateway.translate.errors import told_wait
 from responses_gateway.translate.healing import ROUNDS, heal
+from responses_gateway.translate.offer import ForbiddenCall
 from responses_gateway.translate.repairs import Repair, apply, describe
 from responses_gateway.translate.structured import NonCompliantAnswer
 from responses_gateway.translate.web_search import SearchSettings
@@ -278,8 +279,8 @@ class ServedTurn:
         fault = self._fault
         if fault is None or self._over or self.exchange.ended:
             return False
-        if isinstance(fault.error, NonCompliantAnswer):
-            # Its text was held back, so that only reasoning can have been shown.
+        if isinstance(fault.error, NonCompliantAnswer | ForbiddenCall):
+            # What was shown of the answer stands on its own: reasoning, or words before a call.
             self._fault = None
             self.exchange.correct(fault.error)
             self.exchange.next_round()

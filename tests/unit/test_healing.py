@@ -79,6 +79,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("message name", body(messages=[{**user("a"), "name": "x"}]), '{"detail":[{"type":"extra_forbidden","loc":["body","messages",0,"name"]}]} unknown field `name`', "message_drop:name"),
     ("schema keyword", body(tools=[TOOL]), "Invalid JSON schema: unknown keyword `$schema`", "schema_drop:$schema"),
     ("llama.cpp arguments", body(messages=[called(tool_calls=[{**CALL, "function": {"name": "f", "arguments": "{bad"}}])]), "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101]", "arguments"),
+    ("vllm arguments", body(messages=[called(tool_calls=[{**CALL, "function": {"name": "f", "arguments": '{"cmd": "l'}}])]), '{"error":{"message":"Unterminated string starting at: line 1 column 9 (char 8)","type":"BadRequestError","param":null,"code":400}}', "arguments"),
+    ("vllm arguments, a comma", body(messages=[called(tool_calls=[{**CALL, "function": {"name": "f", "arguments": '{"a": 1 '}}])]), "Expecting ',' delimiter: line 1 column 9 (char 8)", "arguments"),
     ("null content", body(messages=[called()]), "messages[0].content is required", "content"),
 ]  # fmt: skip
 

@@ -220,11 +220,8 @@ def test_tools_that_were_not_offered_stay_text(form: str) -> None:
     [
         ('<tool_call>{"name": "exec_command", "arguments": {"cmd": "ls"}}', [LS]),
         ('<tool_call>{"name": "exec_command", "arguments": {"cmd": "ls"}}</tool_', [LS]),
-        ("<function=exec_command><parameter=cmd>ls</parameter>\n", [LS]),
-        (
-            '<｜DSML｜invoke name="exec_command"><｜DSML｜parameter name="cmd" string="true">ls</｜DSML｜parameter>',
-            [LS],
-        ),
+        ("<function=exec_command><parameter=cmd>ls</parameter>\n", []),
+        ('<｜DSML｜invoke name="exec_command"><｜DSML｜parameter name="cmd" string="true">ls</｜DSML｜parameter>', []),
         ('[TOOL_CALLS]exec_command{"cmd": "ls"}', [LS]),
         ('<|channel|>commentary to=functions.exec_command<|message|>{"cmd": "ls"}', [LS]),
         ('<|tool_call_begin|>exec_command<|tool_call_argument_begin|>{"cmd": "ls"}', [LS]),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.translate.patch import PatchMender
+from responses_gateway.translate.patch import PatchMender, is_patch
 from unit.chunks import cut, every_chunking, joined
 
 PATCH = """*** Begin Patch
@@ -27,9 +27,9 @@ PATCH = """*** Begin Patch
 INNER = PATCH.removeprefix("*** Begin Patch\n").removesuffix("*** End Patch\n")
 
 
-def run(pieces: list[str]) -> tuple[str, list[str]]:
+def run(pieces: list[str], *, closed: bool = True) -> tuple[str, list[str]]:
     mender = PatchMender()
-    return joined(mender.feed, mender.finish, pieces), mender.mends
+    return joined(mender.feed, lambda: mender.finish(closed=closed), pieces), mender.mends
 
 
 LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
@@ -82,7 +82,7 @@ def test_a_right_patch_streams() -> None:
     assert mender.feed("date File: b\n") == "date File: b\n"
     assert mender.feed("*** End Patch") == "*** End Patch"
     assert mender.feed("\n") == ""
-    assert mender.finish() == "\n"
+    assert mender.finish(closed=False) == "\n"
     assert mender.mends == []
 
 
@@ -129,16 +129,28 @@ def test_newlines_alone_may_have_been_escaped() -> None:
     assert mends == ["newlines unescaped"]
 
 
-@pytest.mark.parametrize(
-    ("end", "added"),
-    [("+x\n", "*** End Patch"), ("+x", "\n*** End Patch"), ("+x\n*** End", "*** End Patch"), ("+x\n*** End Patch", "")],
-)
-def test_the_last_line_is_completed(end: str, added: str) -> None:
+@pytest.mark.parametrize("end", ["+x\n", "+x", "+x\n*** End", "+x\n*** End of File\n"])
+def test_only_a_forgotten_last_line_is_added(end: str) -> None:
     text = "*** Begin Patch\n*** Add File: a\n" + end
     for pieces in every_chunking(text):
-        out, mends = run(pieces)
-        assert out == text.removesuffix("*** End").removesuffix("*** End Patch") + (added or "*** End Patch")
-        assert bool(mends) == bool(added)
+        assert run(pieces, closed=False) == (text, [])
+        added = "*** End Patch" if end.endswith("\n") else ""
+        assert run(pieces) == (text + added, [f'added missing "{added}"'] if added else [])
+
+
+@pytest.mark.parametrize("text", [INNER, f"```\n{INNER}", f"apply_patch <<EOF\n{INNER}"])
+def test_a_last_line_may_be_missing_only_where_the_model_ended_the_text(text: str) -> None:
+    assert run([text])[0] == PATCH
+    assert run([text], closed=False) == (text, [])
+    assert run([text.removesuffix("\n")]) == (text.removesuffix("\n"), [])
+
+
+@given(GRAMMATICAL, st.data())
+def test_no_beginning_of_a_patch_becomes_another_patch(patch: str, data: st.DataObject) -> None:
+    for wrapped in (patch, f"```\n{patch}\n```", f"apply_patch <<'EOF'\n{patch}\nEOF"):
+        cut_off = wrapped[: data.draw(st.integers(0, len(wrapped)))]
+        out, _ = run([cut_off], closed=False)
+        assert not is_patch(out) or out.strip() == patch.strip()
 
 
 @pytest.mark.parametrize("junk", ["\n```", "\n```\n", "\nEOF\n", "\n\nDone!", "```", "\nEOF\n)"])

@@ -204,6 +204,33 @@ def test_equal_call_ids_are_told_apart() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"cmd": "l', '{"arguments":"{\\"cmd\\": \\"l"}'),
+        ("rm -rf /", '{"arguments":"rm -rf /"}'),
+        ("[1]", '{"arguments":"[1]"}'),
+        ("", "{}"),
+        ('{"cmd": "a\nb"}', '{"cmd":"a\\nb"}'),
+        ('{"n": NaN}', '{"n":null}'),
+    ],
+)
+def test_broken_arguments_become_an_object_for_every_upstream(arguments: str, sent: str) -> None:
+    ledger = Ledger()
+    call = called("c", arguments=arguments)
+    [message, _] = translate(input=[call, result("c")], ledger=ledger).body["messages"]
+    assert message["tool_calls"][0]["function"]["arguments"] == sent
+    assert [entry.field for entry in ledger.entries if entry.action == "repaired"] == ["input.function_call.arguments"]
+
+
+def test_right_arguments_stay_as_they_are() -> None:
+    arguments = '{ "cmd":\n"\\u00e9", "n": 1.50 }'
+    ledger = Ledger()
+    message = translate(input=[called("c", arguments=arguments), result("c")], ledger=ledger).body["messages"][0]
+    assert message["tool_calls"][0]["function"]["arguments"] == arguments
+    assert not [entry for entry in ledger.entries if entry.action == "repaired"]
+
+
 def test_images_of_results_move_behind_all_results() -> None:
     translated = messages(
         called("c1"), called("c2"), result("c1", [said("user", "see")["content"][0], IMAGE]), result("c2")

@@ -135,6 +135,27 @@ ODDITIES: dict[str, tuple[list[Json], list[tuple[str, ...]]]] = {
         ],
         [("call", "run", '{"cmd":"a"}')],
     ),
+    "a call in both forms, in every delta": (
+        [
+            delta(
+                tool_calls=[{"index": 0, "id": "c1", "function": {"name": name, "arguments": text}}],
+                function_call={"name": name, "arguments": text},
+            )
+            for name, text in (("run", ""), ("run", '{"cmd":'), ("run", '"a"}'))
+        ]
+        + [delta("function_call")],
+        [("call", "run", '{"cmd":"a"}')],
+    ),
+    "a whole call in both forms": (
+        [
+            delta(
+                "tool_calls",
+                tool_calls=[{"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"cmd":"a"}'}}],
+                function_call={"name": "run", "arguments": '{"cmd":"a"}'},
+            )
+        ],
+        [("call", "run", '{"cmd":"a"}')],
+    ),
     "broken arguments are passed on": ([call(0, "run", '{"cmd":', "c1"), CALLS], [("call", "run", '{"cmd":')]),
     "an unknown tool is passed on": ([call(0, "fly", "{}", "c1"), CALLS], [("call", "fly", "{}")]),
     "a float for an integer": ([call(0, "run", '{"ms":1000.0}', "c1"), CALLS], [("call", "run", '{"ms":1000}')]),

@@ -1,13 +1,15 @@
 """Tools: lowering a declaration and raising a call of it are inverse."""
 
 import re
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from responses_gateway.ledger import Ledger
 from responses_gateway.providers.profile import ToolsProfile
-from responses_gateway.translate.tools import ToolTable
+from responses_gateway.translate.tools import ABOUT_LIMIT, ToolTable
 from unit.machine import PATCH, Json
 
 NAME = st.text(alphabet=st.sampled_from("ab_.-é/ 😀"), min_size=1, max_size=8) | st.text(
@@ -72,3 +74,45 @@ def test_an_ambiguous_bare_name_is_not_guessed() -> None:
 def test_calls_of_plain_functions_may_carry_the_default_namespace() -> None:
     made = table({"type": "function", "name": "run"})
     assert made.wire_name("function", "functions", "run") == "run"
+
+
+def descriptions(made: ToolTable, allowed: set[str] | None = None) -> list[str]:
+    return [tool["function"].get("description", "") for tool in made.render(ToolsProfile(), allowed)]
+
+
+def namespace(name: str, about: Any, *functions: str) -> Json:
+    tools = [{"type": "function", "name": each, "description": f"Do {each}."} for each in functions]
+    return {"type": "namespace", "name": name, "description": about, "tools": tools}
+
+
+def test_what_is_said_of_a_namespace_reaches_the_model_once() -> None:
+    ledger = Ledger()
+    made = table(namespace("a", "Ask a first.", "x", "y"), namespace("b", "", "z"), ledger=ledger)
+    assert descriptions(made) == ["About all functions of a: Ask a first.\n\nDo x.", "Do y.", "Do z."]
+    assert descriptions(made, {"a__y"}) == ["About all functions of a: Ask a first.\n\nDo y."]
+    assert not ledger.entries
+
+
+def test_what_was_told_stays_when_more_is_declared() -> None:
+    first = namespace("a", "Ask a first.", "x")
+    made = table(first, first, namespace("a", "Ask a first.", "y"), namespace("a", "Ask it last.", "x", "z"))
+    assert descriptions(made) == [
+        *descriptions(table(first)),
+        "Do y.",
+        "About all functions of a: Ask it last.\n\nDo z.",
+    ]
+
+
+@pytest.mark.parametrize("functions", [["x"], []], ids=["again", "empty"])
+def test_a_namespace_that_nothing_can_describe_is_recorded(functions: list[str]) -> None:
+    ledger = Ledger()
+    made = table(namespace("a", "One.", "x"), namespace("a", "Two.", *functions), ledger=ledger)
+    assert descriptions(made) == ["About all functions of a: One.\n\nDo x."]
+    assert ("dropped", "tools.a.description") in {(entry.action, entry.field) for entry in ledger.entries}
+
+
+def test_a_long_description_of_a_namespace_is_cut_and_recorded() -> None:
+    ledger = Ledger()
+    [text] = descriptions(table(namespace("a", "x" * (ABOUT_LIMIT + 1), "y"), ledger=ledger))
+    assert text == f"About all functions of a: {'x' * ABOUT_LIMIT}…\n\nDo y."
+    assert [(entry.action, entry.field) for entry in ledger.entries] == [("changed", "tools.a.description")]

@@ -44,6 +44,8 @@ class Transcript:
             for tool in self.request.get("tools", [])
             if isinstance(tool.get("function"), dict) and isinstance(tool["function"].get("parameters", {}), dict)
         ]
+        if self.request.get("tools") and not tools:
+            tools = [{"type": "function", "name": "get_weather"}]
         request = {"model": "tiny", "input": "hi", "stream": self.streams, "tools": tools}
         return open_exchange(request, {}, runtime(Settings(store="none"), "http://127.0.0.1:9"))
 

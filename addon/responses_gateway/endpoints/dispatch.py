@@ -24,9 +24,13 @@ class Endpoint(NamedTuple):
     handler: Handler
 
 
+_VARIABLE = re.compile(r"\\\{\w+\\\}")
+"""A variable part of an escaped template."""
+
+
 def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
     """`path` is a template: `/responses/{id}`."""
-    return Endpoint(method, re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(path))), handler)
+    return Endpoint(method, re.compile(_VARIABLE.sub("([^/]+)", re.escape(path))), handler)
 
 
 ENDPOINTS = (

@@ -13,7 +13,8 @@ class BodyReader:
     def __init__(self, content_encoding: str) -> None:
         self._decoder = encoding.decoder(content_encoding)
         self._sse = sse.SseDecoder()
-        self._start = b""
+        self._start: list[bytes] = []
+        """What came while nothing but white space had."""
         self._body: list[bytes] = []
         self.kind: Kind = "unknown"
         self.pieces = 0
@@ -29,12 +30,13 @@ class BodyReader:
         if self._decoder is not None:
             data = self._decoder.decode(data)
         if self.kind == "unknown":
-            data = self._start = self._start + data
             self.kind = _kind_of(data)
+            self._start.append(data)
             if self.kind == "unknown":
                 self._blanks += 1
                 return []
-            self._start = b""
+            data = b"".join(self._start)
+            self._start.clear()
         if self.kind == "sse":
             return self._sse.feed(data)
         self._body.append(data)
@@ -46,7 +48,7 @@ class BodyReader:
 
     def finish(self) -> list[bytes]:
         if self.kind == "unknown":
-            self._body.append(self._start)
+            self._body += self._start
         return self._sse.finish()
 
     def body(self) -> bytes:

@@ -127,19 +127,17 @@ class MessagesProfile(_Data):
     call_ids: Literal["any", "alnum9"] = "any"
     """`alnum9`: ids of tool calls are nine letters and digits (Mistral); others are replaced in calls and results."""
 
-    json_arguments: bool = False
-    """Whether arguments of calls in history must be valid JSON."""
-
 
 class ToolsProfile(_Data):
     """Tools and tool choice."""
 
     strict: Literal["keep", "drop"] = "keep"
     choice: Literal["any", "auto", "none"] = "any"
-    """`any`: all forms of tool_choice; `auto`: only `auto` and `none` (others become `auto`); `none`: never sent."""
+    """`any`: all forms of tool_choice; `auto`: only `auto` (others become it); `none`: never sent. A model that calls
+    a tool where none is to be called is asked again without any."""
 
     choice_thinking: Literal["any", "auto", "none"] = "any"
-    """The same limit while the model thinks; the stricter of the two counts."""
+    """The same limit while the model thinks, except that it takes `none`; the stricter of the two counts."""
 
     choice_required: str = "required"
     """The upstream's word for tool_choice `required`."""

@@ -30,7 +30,8 @@ _MEMORY = 1 << 30
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)")
 _SPACES = re.compile(r"[^\S\n]+")
-_BLANK_LINES = re.compile(r"\s*\n\s*")
+_BLANK_LINES = re.compile(r" ?\n\s*")
+"""Of a text whose other white space is single blanks."""
 
 
 def page_text(content: bytes, content_type: str) -> str:

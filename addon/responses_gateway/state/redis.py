@@ -304,5 +304,8 @@ class RedisStore:
             raise StoreError(f"the store {self._name}: {error}") from error
 
 
+_USER = re.compile(r"//[^/@]*@")
+
+
 def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
+    return _USER.sub("//", url)

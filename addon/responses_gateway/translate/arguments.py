@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.translate.coercion import Coercer
-from responses_gateway.translate.json_scan import ObjectScanner, Part, StringDecoder
+from responses_gateway.translate.json_scan import ObjectScanner, Part, StringDecoder, ValueScanner
 
 NOTHING_CAME = "empty arguments -> {}"
 
@@ -25,6 +25,11 @@ class CallArguments(ABC):
     def complete(self) -> bool:
         """The first JSON value, an object, has ended."""
         return self._scanner.complete
+
+    @property
+    def cut(self) -> bool:
+        """What came is only the beginning of the arguments, as far as it can be told."""
+        return self._scanner.wants_more
 
     @property
     def rest(self) -> str:
@@ -129,6 +134,14 @@ class InputStream(CallArguments):
         self._decoder: StringDecoder | None = None
         self._raw = False
         self._bare_string = False
+
+    @property
+    def cut(self) -> bool:
+        """As of every answer; an input whose string has ended is whole, and text that is no JSON may be."""
+        if self._bare_string:
+            text = "".join(self._held or []).lstrip()
+            return ValueScanner().end(text, 0) < 0
+        return super().cut and (self._held is not None or self._decoder is not None)
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns the decoded characters that are certain now."""

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from responses_gateway.errors import GatewayError
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.arguments import ArgumentStream, CallArguments, InputStream
@@ -45,11 +46,31 @@ class CallItem(OutputItem):
         return self._stream.rest
 
     def feed(self, text: str) -> None:
-        self._fed = self._fed or bool(text)
+        self._fed = self._fed or bool(text.strip())
         self._send(self._decode(text))
 
     def _decode(self, text: str) -> str:
         return self._stream.feed(text)
+
+    def check_end(self, status: ItemStatus) -> None:
+        """Raises GatewayError if the call, which would be closed with `status`, was cut off and would not show it.
+
+        Of broken JSON, and of a patch without its last line, clients tell the model, which then repeats the call; half
+        of anything else they would do.
+        """
+        if not self._hides_cut(status):
+            return
+        name = self.tool.name
+        if status == "completed":
+            message = f"The upstream ended its answer within a call of {name}; half a call is not handed on."
+            raise GatewayError(message, 502, "server_error", type="server_error")
+        # The same request would end at the same limit: clients must not repeat it on their own.
+        message = f"A limit of the upstream ended its answer within a call of {name}; half a call is not handed on."
+        raise GatewayError(message, 400, "max_output_tokens")
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        """Whether the arguments were cut off, and the item would look whole."""
+        return False
 
     def close(self, status: ItemStatus) -> None:
         self._send(self._remainder(status))
@@ -129,6 +150,14 @@ class CustomCallItem(CallItem):
     def _new_stream(self) -> InputStream:
         return InputStream()
 
+    @property
+    def complete(self) -> bool:
+        """As of all calls; a patch that lacks its last line may go on to the end of the answer."""
+        return super().complete and (self._mender is None or self._mender.ended)
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        return self._mender is None and (status != "completed" or self._stream.cut)
+
     def _decode(self, text: str) -> str:
         decoded = self._stream.feed(text)
         return self._mender.feed(decoded) if self._mender else decoded
@@ -138,7 +167,9 @@ class CustomCallItem(CallItem):
         mender = self._mender
         if mender is None:
             return decoded
-        rest = mender.feed(decoded) + (mender.finish() if status == "completed" else mender.give_up())
+        whole = status == "completed" and not self._stream.cut
+        rest = mender.feed(decoded)
+        rest += mender.finish(closed=self._stream.complete) if whole else mender.give_up()
         for mend in mender.mends:
             self._ledger.add("repaired", f"output.{self.tool.wire}.input", mend)
         return rest
@@ -165,6 +196,9 @@ class CustomCallItem(CallItem):
 
 class ObjectCallItem(CallItem):
     """A call whose arguments are an object in the item: shown whole, when it is done."""
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        return status != "completed" or self._stream.cut
 
     def _arguments(self, text: str) -> JsonObject:
         try:
@@ -227,7 +261,7 @@ class ApplyPatchCallItem(ObjectCallItem):
         return {
             "id": self.id,
             "type": "apply_patch_call",
-            "status": "completed" if status == "incomplete" else status,
+            "status": "in_progress" if status == "incomplete" else status,
             "call_id": self.call_id,
             "operation": operation,
         }
@@ -247,6 +281,10 @@ class WebSearchCallItem(ObjectCallItem):
     @property
     def complete(self) -> bool:
         """Never: whole arguments are only the beginning."""
+        return False
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        """Never: the gateway itself tells the model what was wrong."""
         return False
 
     def ask(self) -> SearchCall:

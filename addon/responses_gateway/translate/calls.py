@@ -27,6 +27,17 @@ class Call:
     has_arguments: bool = False
 
 
+def name_in(delta: JsonObject) -> str:
+    """The name, or the piece of one, that an entry of `tool_calls` brings."""
+    name = _function(delta).get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _function(delta: JsonObject) -> JsonObject:
+    function = delta.get("function")
+    return function if isinstance(function, dict) else delta
+
+
 class CallAssembler:
     """Assigns deltas to calls. `calls` are all of them, in the order of their first delta."""
 
@@ -37,11 +48,8 @@ class CallAssembler:
 
     def take(self, delta: JsonObject) -> tuple[Call, str]:
         """The call that `delta` belongs to, and the piece of arguments that it brings."""
-        function = delta.get("function")
-        if not isinstance(function, dict):
-            function = delta
-        name = function.get("name")
-        name = name if isinstance(name, str) else ""
+        function = _function(delta)
+        name = name_in(delta)
         call_id = delta.get("id")
         call_id = call_id if isinstance(call_id, str) and call_id else None
         index = delta.get("index")

@@ -101,12 +101,12 @@ def _read_others(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
     calls = delta.get("tool_calls")
     if isinstance(calls, dict):
         calls = [calls]
-    for call in calls if isinstance(calls, list) else ():
-        if isinstance(call, dict):
-            pieces.append(Piece("call", objects=[call], choice=index))
+    entries = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     legacy = delta.get("function_call")
-    if isinstance(legacy, dict):
-        pieces.append(Piece("call", objects=[{"index": 0, "function": legacy}], choice=index))
+    # llama-cpp-python says a forced call in both forms, in every delta.
+    if isinstance(legacy, dict) and not entries:
+        entries = [{"index": 0, "function": legacy}]
+    pieces += (Piece("call", objects=[entry], choice=index) for entry in entries)
 
 
 def _read_reasoning(delta: JsonObject, index: int, pieces: list[Piece]) -> None:

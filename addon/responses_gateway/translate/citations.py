@@ -8,7 +8,7 @@ from responses_gateway.translate.web_search import Source
 
 _MARK = re.compile(
     r"""
-      \[ [^\[\]\n]* \] \( \s* < ? (?P<link> https?:// (?: [^()\s<>] | \( [^()\s<>]* \) )+ ) [^()\n]* \)
+      \[ [^\[\]\n]* \] \( \s* < ? (?P<link> https?:// (?: [^()\s<>] | \( [^()\s<>]* \) )++ ) [^()\n]*+ \)
     | (?<! \w) (?: \[ (?P<number> \d{1,3} ) \] (?! \( ) | 【 (?P<lens> \d{1,3} ) [^】\n]{0,40} 】 )
     | (?P<bare> https?:// [^\s<>()\[\]"']+ )
     """,

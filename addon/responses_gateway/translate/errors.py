@@ -68,6 +68,7 @@ _TRY_AGAIN = re.compile(
 )
 
 _STATUS = re.compile(r"[45][0-9]{2}")
+_TAG = re.compile(r"<(/?)(?:(script|style|head)\b)?[^<>]*>", re.IGNORECASE)
 
 _BASE_RESP_STATUSES = {
     "1000": 500,
@@ -243,8 +244,22 @@ def _plain(body: bytes) -> str:
     """The words of a body that is not JSON; of HTML, its text."""
     text = body[: 16 * _MESSAGE_LIMIT].decode("utf-8", "replace")
     if "<html" in text.lower() or text.lstrip().startswith("<"):
-        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", text)
+        text = _text_of_html(text)
     return " ".join(text.split())[:_MESSAGE_LIMIT]
+
+
+def _text_of_html(html: str) -> str:
+    """What stands between the tags, outside of elements that show no text."""
+    pieces, at, hidden = list[str](), 0, ""
+    for tag in _TAG.finditer(html):
+        if not hidden:
+            pieces.append(html[at : tag.start()])
+        at, closing, name = tag.end(), tag[1], (tag[2] or "").lower()
+        if closing and name == hidden:
+            hidden = ""
+        elif not closing and not hidden:
+            hidden = name
+    return " ".join([*pieces, "" if hidden else html[at:]])
 
 
 def told_wait(headers: Mapping[str, str], message: str) -> float | None:

@@ -14,6 +14,9 @@ from responses_gateway.translate.repairs import Repair, apply
 ROUNDS = 3
 """How often one request is repaired and sent again."""
 
+MOST_READ = 8192
+"""Characters of a refusal that are looked at: sixty expressions with room for other words between theirs take time."""
+
 _NEVER_DROPPED = frozenset({"model", "messages", "tools", "stream", "input"})
 _MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
@@ -22,6 +25,9 @@ _REFUSED = (
     r"|extra_forbidden|extra inputs|extra fields|not accept|invalid|cannot be|can't be|may not be|not available"
     r"|unavailable|must be|only|deprecated|incompatible|forbidden|not implemented|not enabled|should be|disallowed"
 )
+_REFUSAL = re.compile(_REFUSED, re.IGNORECASE)
+_TOKEN_LIMIT = re.compile(r"max_(?:completion_)?tokens")
+_NUMBER = re.compile(r"(?<![\w.])\d{3,7}(?![\w.]\d)")
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -116,7 +122,13 @@ _RULES = (
         "content",
     ),
     _rule(r"content.{0,60}(is required|must not be null|cannot be null|can't be null|not nullable|is null)", "content"),
-    _rule(r"(arguments|tool call).{0,80}json|function\.arguments", "arguments"),
+    _rule(
+        r"(arguments|tool call).{0,80}json|function\.arguments"
+        # Python's words for broken JSON, of servers (vLLM) that parse nothing of a request twice but these arguments.
+        r"|(unterminated string|invalid control character|invalid \\+(escape|uXXXX)|extra data"
+        r"|expecting (value|property name|'.' delimiter)).{0,60}line \d{1,9} column \d",
+        "arguments",
+    ),
 )
 
 _KEYWORDS = re.compile(
@@ -145,7 +157,7 @@ def heal(body: JsonObject, text: str, tried: Sequence[Repair] = ()) -> Healed | 
 
     `tried` are the repairs that did not help before.
     """
-    for repair in _candidates(body, text):
+    for repair in _candidates(body, text[:MOST_READ]):
         if repair not in tried and (repaired := apply(body, repair)) is not None:
             return Healed(repaired, repair)
     return None
@@ -154,7 +166,7 @@ def heal(body: JsonObject, text: str, tried: Sequence[Repair] = ()) -> Healed | 
 def _candidates(body: JsonObject, text: str) -> Iterator[Repair]:
     yield from _limits(body, text)
     yield from (repair for rule in _RULES if rule.words.search(text) for repair in rule.repairs)
-    if re.search(_REFUSED, text, re.IGNORECASE):
+    if _REFUSAL.search(text):
         yield from _named(body, text)
         if body.get("tools"):
             yield from (f"schema_drop:{match[1]}" for match in _KEYWORDS.finditer(text))
@@ -164,8 +176,8 @@ def _limits(body: JsonObject, text: str) -> Iterator[Repair]:
     """A limit of output tokens that the refusal tells."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
-        if isinstance(value, int) and re.search(r"max_(completion_)?tokens", text):
-            told = [int(number) for number in re.findall(r"(?<![\w.])\d{3,7}(?![\w.]\d)", text)]
+        if isinstance(value, int) and _TOKEN_LIMIT.search(text):
+            told = [int(number) for number in _NUMBER.findall(text)]
             if fitting := [number for number in told if number < value]:
                 yield f"cap:{name}:{max(fitting)}"
 

@@ -123,6 +123,11 @@ class ObjectScanner:
         """The object's closing brace has arrived."""
         return self._expect in (_Expect.AFTER, _Expect.MORE)
 
+    @property
+    def wants_more(self) -> bool:
+        """The object has not ended, and nothing has come that is none."""
+        return not self.complete and self._expect is not _Expect.NOTHING
+
     def feed(self, text: str) -> Iterator[tuple[Part, str, bool]]:
         """Part, its text, and whether a key or value ends with it; the texts joined are the text fed."""
         pos, length = 0, len(text)

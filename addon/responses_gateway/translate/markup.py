@@ -116,7 +116,7 @@ class MarkupHealer:
         return out
 
     def finish(self) -> list[Piece]:
-        """What is left after the last piece: a call that only lacks its end, or the text that was held back."""
+        """What is left after the last piece: a call in whole JSON that only lacks its end, or the text held back."""
         self._tape.final = True
         return self._drain()
 
@@ -217,7 +217,8 @@ class MarkupHealer:
         body = yield from self._read((SPACE, _SOMETHING), begin.end)
         start = body.end if body else begin.end
         calls: list[TextCall] | None
-        if self._tape.text.startswith("{", start) or form.body is Body.ENVELOPE:
+        is_json = self._tape.text.startswith("{", start) or form.body is Body.ENVELOPE
+        if is_json:
             pos = yield from self._read_json(start)
             raw = self._tape.text[start:pos]
             calls = _envelope(raw, form.label, self._known) if name is None else [TextCall(name, raw, form.label)]
@@ -232,7 +233,8 @@ class MarkupHealer:
         if end is not None and end.end > pos:
             return _Step(end.end, list(calls))
         wrapped = wrapper and (yield from self._read((SPACE, *wrapper.closing), pos))
-        enough = end or wrapped or (self._tape.final and not self._tape.text[pos:].strip())
+        # JSON tells its own end; behind a parameter another one may be missing.
+        enough = end or wrapped or (is_json and self._tape.final and not self._tape.text[pos:].strip())
         return _Step(pos, list(calls)) if enough and all(_is_object(call.arguments) for call in calls) else pos
 
     def _read_json(self, pos: int) -> _Reader[int]:
@@ -270,8 +272,7 @@ class MarkupHealer:
             closing = form.parameter_end.search(text, seen)
             if closing is not None:
                 found = yield from self._read_first(following, closing.end())
-                at_end = self._tape.final and not self._tape.text[closing.end() :].strip()
-                if found is not None or at_end:
+                if found is not None:
                     return closing.start(), closing.end()
                 seen = closing.end()
                 continue

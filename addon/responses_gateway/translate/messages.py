@@ -15,12 +15,13 @@ from responses_gateway.ledger import Ledger
 from responses_gateway.models.card import ModelCard
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.chat import ChatMessage, ChatToolCall
-from responses_gateway.protocol.json import JsonObject, dumps_text, loads
+from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.providers.profile import Profile
 from responses_gateway.translate.compaction import expand
 from responses_gateway.translate.content import Content, ContentTranslator
 from responses_gateway.translate.mcp_content import parts_in
 from responses_gateway.translate.reasoning import PLAIN, Seal, Thought, recall
+from responses_gateway.translate.repairs import as_object
 from responses_gateway.translate.tools import INPUT_FIELD, Kind, ToolTable
 
 NO_RESULT = "[No result was recorded for this call.]"
@@ -280,11 +281,11 @@ class MessageTranslator:
 
     def _call(self, call: Call, call_id: str) -> ChatToolCall:
         kind, namespace, name, arguments = _spoken(call)
-        if self._profile.messages.json_arguments and not _is_json_object(arguments):
-            self._ledger.add(
-                "repaired", f"input.{call.type}.arguments", "not a JSON object: the upstream insists on one"
-            )
-            arguments = dumps_text({"arguments": arguments}) if arguments.strip() else "{}"
+        rendered = as_object(arguments)
+        if rendered != arguments:
+            # Many upstreams parse the calls of the history, and refuse the whole session for one that is broken.
+            self._ledger.add("repaired", f"input.{call.type}.arguments", "sent as a JSON object, which they are not")
+            arguments = rendered
         wire_name = self._tools.wire_name(kind, namespace, name)
         return {"id": call_id, "type": "function", "function": {"name": wire_name, "arguments": arguments}}
 
@@ -387,7 +388,7 @@ def _spoken(call: Call) -> tuple[Kind, str | None, str, str]:
     """Kind, namespace, name and arguments of a call as the model made it."""
     match call:
         case wire.FunctionCall():
-            return "function", call.namespace, call.name, call.arguments or "{}"
+            return "function", call.namespace, call.name, call.arguments
         case wire.CustomToolCall():
             return "custom", call.namespace, call.name, dumps_text({INPUT_FIELD: call.input})
         case wire.ToolSearchCall():
@@ -411,10 +412,3 @@ def _shell_text(entry: JsonObject) -> str:
         code = outcome.get("exit_code")
         streams.append(f"[exit code {code}]" if outcome.get("type") == "exit" else f"[{outcome.get('type')}]")
     return "\n".join(streams)
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

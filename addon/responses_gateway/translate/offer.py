@@ -32,6 +32,30 @@ def offers_tools(request: wire.ResponsesRequest) -> bool:
     return bool(request.tools) or any(isinstance(item, wire.AdditionalTools) and item.tools for item in request.input)
 
 
+def forbids_calls(request: wire.ResponsesRequest) -> bool:
+    """Whether the client takes no call as an answer: it offers no tools now, or says that none is to be called."""
+    choice = request.tool_choice
+    if isinstance(choice, dict):
+        inner = choice.get("allowed_tools")
+        choice = (inner if isinstance(inner, dict) else choice).get("mode")
+    return choice == "none" or not offers_tools(request)
+
+
+class ForbiddenCall(GatewayError):
+    """The model called a tool although the client takes no call; asking once more without any tools may help."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model called {name} where it was to call no tool.", 502, "server_error", type="server_error"
+        )
+
+
+def without_tools(body: JsonObject, profile: ToolsProfile) -> JsonObject:
+    """A chat request without the fields that a ToolOffer renders."""
+    fields = {"tools", "tool_choice", "parallel_tool_calls", *profile.stream_extra}
+    return {key: value for key, value in body.items() if key not in fields}
+
+
 @dataclass(slots=True)
 class ToolOffer:
     """Renders the tool fields of one chat request. `thinks`: whether the model will reason before it answers."""
@@ -49,19 +73,15 @@ class ToolOffer:
             if len(self.table):
                 self.ledger.add("dropped", "tools", "the model calls no tools")
             return {}
-        rendered = self.table.render(self.profile)
-        fields = self._offer(rendered) if offers_tools(self.request) else self._keep(messages, earlier, rendered)
+        fields = self._offer() if offers_tools(self.request) else self._keep(messages, earlier)
         return {**fields, **self.profile.stream_extra} if fields and self.request.stream else fields
 
-    def _offer(self, rendered: list[ChatTool]) -> JsonObject:
+    def _offer(self) -> JsonObject:
         choice, allowed = self._wanted_choice()
-        if allowed is not None:
-            rendered = self._only(allowed, rendered)
+        rendered = self.table.render(self.profile, None if allowed is None else self._only(allowed))
         return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
 
-    def _keep(
-        self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool], found: Sequence[ChatTool]
-    ) -> JsonObject:
+    def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
         """What a request that offers no tools declares all the same, because its history calls some.
 
         Those that the session offered before; of an unknown session, those that it found and bare ones for the others.
@@ -73,32 +93,34 @@ class ToolOffer:
         if not called:
             return {}
         self.ledger.add("added", "tools", "those of the session, not to be called: its history calls them")
+        found = self.table.render(self.profile)
         known = {tool["function"]["name"] for tool in found}
         bare: list[ChatTool] = [
             {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
             for name in called
             if name not in known
         ]
-        fields: JsonObject = {"tools": list(earlier) or [*bare, *found]}
-        return fields if self.profile.choice == "none" else {**fields, "tool_choice": "none"}
+        return {"tools": list(earlier) or [*bare, *found], **self._tool_choice("none")}
 
-    def _only(self, allowed: Sequence[Tool], rendered: list[ChatTool]) -> list[ChatTool]:
+    def _only(self, allowed: Sequence[Tool]) -> set[str]:
         """Chat upstreams know no `allowed_tools`: what is not allowed is not offered."""
         names = {tool.wire for tool in allowed}
-        for tool in rendered:
-            if tool["function"]["name"] not in names:
-                self.ledger.add("dropped", f"tools.{tool['function']['name']}", "not among the allowed_tools")
-        return [tool for tool in rendered if tool["function"]["name"] in names]
+        for tool in self.table:
+            if tool.wire not in names:
+                self.ledger.add("dropped", f"tools.{tool.wire}", "not among the allowed_tools")
+        return names
 
     def _tool_choice(self, choice: Mode | Tool | None) -> JsonObject:
-        limits = {self.profile.choice, self.profile.choice_thinking if self.thinks else "any"}
+        limits: set[str] = {self.profile.choice}
+        if self.thinks and choice != "none":
+            limits.add(self.profile.choice_thinking)
         if choice is None:
             return {}
         if "none" in limits:
             if choice != "auto":
                 self.ledger.add("dropped", "tool_choice", "the upstream does not take it")
             return {}
-        if "auto" in limits and choice not in ("auto", "none"):
+        if "auto" in limits and choice != "auto":
             self.ledger.add("changed", "tool_choice", "auto is all that the upstream takes here")
             return {"tool_choice": "auto"}
         if isinstance(choice, Tool):

@@ -17,7 +17,8 @@ class StreamOptions:
     failure has a code that Codex acts on, and leaves what was half said undone.
     `reasoning_snapshots`: a delta of reasoning may repeat all of it so far. `queued`: the response was waiting before
     it began. `seal` makes the envelopes of reasoning. `schema`: the answer's text is JSON that has to match it, and is
-    held back until it is known to. `search_sources`: web_search_call items say what was found.
+    held back until it is known to. `search_sources`: web_search_call items say what was found. `uncallable`: the
+    client takes no call, and these are the tools that the upstream is told of all the same; None: calls may come.
     """
 
     reasoning: ReasoningForm = "summary"
@@ -31,3 +32,4 @@ class StreamOptions:
     queued: bool = False
     schema: JsonObject | None = None
     search_sources: bool = False
+    uncallable: frozenset[str] | None = None

@@ -11,6 +11,7 @@ Lines of content always carry a prefix there, so an envelope line at the very be
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from responses_gateway.protocol.json import loads
@@ -24,15 +25,18 @@ _ENVELOPE_LINE = re.compile(r"^\*\*\* ", re.MULTILINE)
 _END_LINE = re.compile(r"^\*\*\* End Patch", re.MULTILINE)
 _LONGEST_FIRST_LINE = 64
 
-_FENCED = re.compile(r"\s*(`{3,}|~{3,})[^\n]*\n(.*?)(?:\n[ \t]*\1[`~]*\s*)?", re.DOTALL)
+_FENCE = re.compile(r"\s*(`{3}|~{3})[^\n]*\n")
 _HEREDOC = re.compile(
     r"""\s*(?:cd\s+(?P<cd>"[^"\n]*"|'[^'\n]*'|[^\s;&|]+)\s*(?:&&|;)\s*)?
         (?:(?:\S*/)?apply_?patch\s*)?<<-?\s*(?P<quote>["']?)(?P<word>\w+)(?P=quote)[ \t]*\r?\n
-        (?P<patch>.*?)(?:\n[ \t]*(?P=word)[ \t]*[)"']*\s*)?""",
+        (?P<patch>.*?)(?P<end>\n[ \t]*+(?P=word)[ \t]*+[)"']*+\s*+)?""",
     re.DOTALL | re.VERBOSE,
 )
 _PATH_LINE = re.compile(r"^(\*\*\* (?:(?:Add|Delete|Update) File|Move to): )(?!/)", re.MULTILINE)
 _SHELL_SYNTAX = re.compile(r"[$`~*?\\(){}]")
+_WHOLE_BEGIN_LINE = re.compile(r"^\*\*\* Begin Patch[ \t]*$", re.MULTILINE)
+_WHOLE_END_LINE = re.compile(r"^\*\*\* End Patch[ \t]*$", re.MULTILINE)
+_BARE_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
 _BACKSLASH_N = re.compile(r"(?<!\\)((?:\\\\)*)\\n")
 _LINE_OF_A_PATCH = re.compile(r"\*\*\* |@@|[ +-]|\Z")
 
@@ -42,7 +46,7 @@ class PatchMender:
 
     A patch that begins right streams through, and comes out byte for byte if it is right to the end; anything else is
     held and mended by `finish`, or passed on unchanged when it is not recognised. A patch that was cut off ends with
-    `give_up`: completed, half an edit would be applied.
+    `give_up`: its client refuses one without a last line, and completed, half an edit would be applied.
     """
 
     def __init__(self) -> None:
@@ -51,12 +55,24 @@ class PatchMender:
         self._held: list[str] = []
         self._decided = False
         self._through: _PassThrough | None = None
+        self._held_ended: bool | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last line of the patch has come."""
+        if self._through is not None:
+            return self._through.ended
+        if self._held_ended is None:
+            self._held_ended = is_patch(_mend("".join(self._held), [], closed=False))
+        return self._held_ended
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now."""
         if self._through is not None:
             return self._through.feed(text)
-        self._held.append(text)
+        if text:
+            self._held.append(text)
+            self._held_ended = None
         if self._decided:
             return ""
         start = "".join(self._held)
@@ -69,11 +85,15 @@ class PatchMender:
         self._through = _PassThrough(self.mends)
         return self._through.feed(start)
 
-    def finish(self) -> str:
-        """What is left to send after the last piece."""
+    def finish(self, *, closed: bool) -> str:
+        """What is left to send after the last piece.
+
+        `closed`: the model itself has ended the string that holds the patch, so that only a last line that it forgot
+        can be missing.
+        """
         if self._through is not None:
-            return self._through.finish()
-        return _mend("".join(self._held), self.mends)
+            return self._through.finish(closed=closed)
+        return _mend("".join(self._held), self.mends, closed=closed)
 
     def give_up(self) -> str:
         """Like `finish`, for a patch that was cut off: what is left of it, not mended."""
@@ -97,6 +117,10 @@ class _PassThrough:
         """The current line cannot be the last one: it was sent."""
         self._after: list[str] | None = None
 
+    @property
+    def ended(self) -> bool:
+        return self._after is not None
+
     def feed(self, text: str) -> str:
         if self._after is not None:
             self._after.append(text)
@@ -117,14 +141,13 @@ class _PassThrough:
     def give_up(self) -> str:
         return self._line if self._after is None else "".join(self._after)
 
-    def finish(self) -> str:
+    def finish(self, *, closed: bool) -> str:
         if self._after is None:
-            newline = "\n" if self._in_line else ""
-            if self._line:
-                self._mends.append(f'completed "{_END}"')
-                return _END
+            # A line without its end may be half a line.
+            if not closed or self._in_line or self._line:
+                return self._line
             self._mends.append(f'added missing "{_END}"')
-            return f"{newline}{_END}"
+            return _END
         after = "".join(self._after)
         if after.strip() and not after[:1].isalnum() and not _ENVELOPE_LINE.search(after):
             self._mends.append(f'dropped text after "{_END}"')
@@ -132,15 +155,16 @@ class _PassThrough:
         return after
 
 
-def _mend(text: str, mends: list[str]) -> str:
+def _mend(text: str, mends: list[str], *, closed: bool) -> str:
     """The patch in `text`, or `text` itself when none is recognised; each mend is named in `mends`."""
+    steps: list[_Mend] = [*_MENDS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
     patch, done = text, list[str]()
     # Each mend takes one wrapper off, and wrappers are nested a few deep at most.
-    for _ in range(len(_MENDS) + 2):
+    for _ in range(len(steps) + 2):
         if is_patch(patch):
             mends += done
             return patch
-        for name, mend in _MENDS:
+        for name, mend in steps:
             mended = mend(patch)
             if mended is not None:
                 patch = mended
@@ -182,14 +206,21 @@ def _unescaped(text: str) -> str | None:
     if "\n" in line or "\\n" not in line or not (line.startswith(_BEGIN) or _HUNK.match(line)):
         return None
     # Quotes that are not escaped show that newlines alone were: then other backslashes are the files' own.
-    fully = re.search(r'(?<!\\)(?:\\\\)*"', line) is None
+    fully = _BARE_QUOTE.search(line) is None
     patch = unescape(line) if fully else _BACKSLASH_N.sub(r"\1\n", line)
     return patch if all(_LINE_OF_A_PATCH.match(part) for part in patch.split("\n")) else None
 
 
 def _out_of_fence(text: str) -> str | None:
-    fenced = _FENCED.fullmatch(text)
-    return fenced[2] if fenced else None
+    """What stands in a code fence, which may lack its end."""
+    fence = _FENCE.match(text)
+    if fence is None:
+        return None
+    body, newline, last = text[fence.end() :].rstrip().rpartition("\n")
+    closing = last.lstrip(" \t")
+    if newline and closing.startswith(fence[1]) and not closing.strip("`~"):
+        return body + newline
+    return text[fence.end() :]
 
 
 def _out_of_heredoc(text: str) -> str | None:
@@ -197,7 +228,7 @@ def _out_of_heredoc(text: str) -> str | None:
     heredoc = _HEREDOC.fullmatch(text)
     if heredoc is None:
         return None
-    patch = heredoc["patch"]
+    patch = heredoc["patch"] + ("\n" if heredoc["end"] else "")
     if heredoc["cd"] is None:
         return patch
     directory = heredoc["cd"].strip("\"'").rstrip("/") or "/"
@@ -209,8 +240,8 @@ def _out_of_heredoc(text: str) -> str | None:
 
 def _out_of_prose(text: str) -> str | None:
     """Whole envelope lines with other text around them, which is no part of a patch."""
-    begin = re.search(r"^\*\*\* Begin Patch[ \t]*$", text, re.MULTILINE)
-    ends = list(re.finditer(r"^\*\*\* End Patch[ \t]*$", text, re.MULTILINE))
+    begin = _WHOLE_BEGIN_LINE.search(text)
+    ends = list(_WHOLE_END_LINE.finditer(text))
     if begin is None or len(ends) != 1 or ends[0].start() < begin.end():
         return None
     before, after = text[: begin.start()], text[ends[0].end() :]
@@ -221,8 +252,8 @@ def _out_of_prose(text: str) -> str | None:
     return text[begin.start() : ends[0].end()] + "\n"
 
 
-def _with_envelope(text: str) -> str | None:
-    """Hunks without the first line, the last line, or both."""
+def _with_envelope(text: str, *, closed: bool) -> str | None:
+    """Hunks without the first line; if the text is `closed` and its lines are whole, also without the last one."""
     patch = text.strip("\r\n")
     if patch.startswith(_BEGIN + "\n"):
         begin = ""
@@ -231,14 +262,18 @@ def _with_envelope(text: str) -> str | None:
     else:
         return None
     last = patch.rpartition("\n")[2].rstrip()
-    return f"{begin}{patch}\n" if last == _END else f"{begin}{patch}\n{_END}\n"
+    if last == _END:
+        return f"{begin}{patch}\n"
+    return f"{begin}{patch}\n{_END}\n" if closed and text.endswith("\n") else None
 
 
-_MENDS: list[tuple[str, Callable[[str], str | None]]] = [
+type _Mend = tuple[str, Callable[[str], str | None]]
+"""What is done, for people, and what does it; None where there is nothing to mend."""
+
+_MENDS: list[_Mend] = [
     ("taken out of JSON", _out_of_json),
     ("newlines unescaped", _unescaped),
     ("taken out of a code fence", _out_of_fence),
     ("taken out of a shell heredoc", _out_of_heredoc),
     ("taken out of surrounding text", _out_of_prose),
-    ("missing first or last line added", _with_envelope),
 ]

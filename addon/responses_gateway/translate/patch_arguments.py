@@ -1,14 +1,12 @@
 """Arguments of apply_patch where it is declared as a function: mended as the input of the custom tool is."""
 
-import re
+from dataclasses import dataclass
 
-from responses_gateway.protocol.json import JsonObject, dumps_text, loads
+from responses_gateway.protocol.json import JsonObject, dumps_text, loads, object_text
 from responses_gateway.translate.arguments import NOTHING_CAME, CallArguments, InputStream
 from responses_gateway.translate.json_scan import Part
 from responses_gateway.translate.patch import PatchMender, is_patch
 from responses_gateway.translate.tools import Tool
-
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def patch_field(tool: Tool) -> str | None:
@@ -18,6 +16,15 @@ def patch_field(tool: Tool) -> str | None:
         return None
     [(name, schema)] = properties.items()
     return name if isinstance(schema, dict) and schema.get("type") == "string" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mended:
+    """Arguments after all mends; `lacked_end`: the patch's last line had not come."""
+
+    arguments: str
+    repairs: list[str]
+    lacked_end: bool
 
 
 class PatchArguments(CallArguments):
@@ -30,6 +37,12 @@ class PatchArguments(CallArguments):
         super().__init__()
         self._field = field
         self._held: list[str] = []
+        self._mended: _Mended | None = None
+
+    @property
+    def complete(self) -> bool:
+        """As of all arguments; a patch that lacks its last line may go on to the end of the answer."""
+        return super().complete and not self._mend().lacked_end
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now, which is nothing."""
@@ -43,7 +56,24 @@ class PatchArguments(CallArguments):
         if not raw.strip():
             self.repairs.append(NOTHING_CAME)
             return "{}"
-        answer = _object(raw)
+        if self.cut:
+            return raw
+        mended = self._mend()
+        self.repairs += mended.repairs
+        return mended.arguments
+
+    def give_up(self) -> str:
+        """Like `finish`, for arguments that were cut off: completed, half an edit would be applied."""
+        return "".join(self._held)
+
+    def _mend(self) -> _Mended:
+        if self._mended is None:
+            self._mended = self._mend_all("".join(self._held))
+        return self._mended
+
+    def _mend_all(self, raw: str) -> _Mended:
+        # Clients take no control characters in strings.
+        answer: JsonObject = loads(raw) if object_text(raw) == raw else {}
         if isinstance(answer.get(self._field), str):
             text, repairs = answer[self._field], list[str]()
         else:
@@ -51,23 +81,10 @@ class PatchArguments(CallArguments):
             text, repairs = stream.feed(raw) + stream.finish(), stream.repairs
             answer = {}
         mender = PatchMender()
-        patch = mender.feed(text) + mender.finish()
+        fed = mender.feed(text)
+        lacked_end = not mender.ended
+        patch = fed + mender.finish(closed=super().complete)
         if not is_patch(patch) or (answer and not mender.mends):
-            return raw
-        self.repairs += [*repairs, *mender.mends] or ["characters escaped that JSON does not take as they are"]
-        return dumps_text({**answer, self._field: patch})
-
-    def give_up(self) -> str:
-        """Like `finish`, for arguments that were cut off: completed, half an edit would be applied."""
-        return "".join(self._held)
-
-
-def _object(text: str) -> JsonObject:
-    """The JSON object in `text`, else an empty one; `loads` takes control characters in strings, clients do not."""
-    try:
-        value = loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict) or any(min(string) < " " for string in _STRING.findall(text)):
-        return {}
-    return value
+            return _Mended(raw, [], lacked_end)
+        repairs = [*repairs, *mender.mends] or ["characters escaped that JSON does not take as they are"]
+        return _Mended(dumps_text({**answer, self._field: patch}), repairs, lacked_end)

@@ -7,7 +7,7 @@ is kept across restarts. It changes every request in the same way, so that a ses
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from responses_gateway.protocol.json import JsonObject, dumps_text, loads
+from responses_gateway.protocol.json import JsonObject, dumps_text, object_text
 
 type Repair = str
 
@@ -178,14 +178,15 @@ def _arguments(body: JsonObject) -> JsonObject:
 
 def _with_object(call: JsonObject) -> JsonObject:
     function = call.get("function", {})
-    text = function.get("arguments", "")
-    try:
-        if isinstance(loads(text), dict):
-            return call
-    except (ValueError, RecursionError):
-        pass
-    arguments = dumps_text({"input": text}) if text.strip() else "{}"
-    return {**call, "function": {**function, "arguments": arguments}}
+    return {**call, "function": {**function, "arguments": as_object(function.get("arguments", ""))}}
+
+
+def as_object(arguments: str) -> str:
+    """The arguments of a call as the text of a JSON object; what is none becomes the one string of one."""
+    rendered = object_text(arguments)
+    if rendered is not None:
+        return rendered
+    return dumps_text({"arguments": arguments}) if arguments.strip() else "{}"
 
 
 def _functions(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:

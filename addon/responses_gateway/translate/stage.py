@@ -4,7 +4,7 @@ What arrives for a later item while a tool call is still incomplete waits in a q
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from responses_gateway.ledger import Ledger
@@ -54,7 +54,8 @@ class Stage:
     def begin_choice(self) -> None:
         """What was said of one answer is not continued by the next."""
         self._assembler = CallAssembler()
-        self._blank = ""
+        self._blank: list[str] = []
+        """White space that no other text has followed yet."""
         self._draft: list[str] = []
         self._logprobs: list[JsonObject] = []
         self._thoughts: list[str] = []
@@ -109,8 +110,7 @@ class Stage:
     # Text and reasoning -----------------------------------------------------------------------------------------------
 
     def show(self, piece: Piece) -> None:
-        """Show text, reasoning, a refusal or annotations, unless something waits or a call is incomplete: then it waits
-        too."""
+        """Show text, reasoning, a refusal or annotations, in their turn."""
         if self._queue or self._call is not None:
             self._queue.append(piece)
         else:
@@ -162,11 +162,10 @@ class Stage:
     def _write(self, text: str) -> None:
         if self._message is None:
             # Line breaks between a thought and a call are no message: blank text waits for more.
-            text = self._blank + text
+            self._blank.append(text)
             if not text.strip():
-                self._blank = text
                 return
-            self._blank = ""
+            text, self._blank = "".join(self._blank), []
         message = self._message or self._open_message()
         if self._logprobs:
             logprobs, self._logprobs = self._logprobs, []
@@ -257,10 +256,7 @@ class Stage:
         assert item is not None  # noqa: S101 (an open call has its item)
         item.feed(text)
         if item.complete:
-            rest = item.rest
             self._close_call("completed")
-            if rest:
-                self._glue(call, rest)
             self._advance()
 
     def _close_call(self, status: ItemStatus) -> None:
@@ -268,6 +264,7 @@ class Stage:
         if call is not None and call.item is not None:
             call.closed = True
             call.item.close(status)
+            self._glue(call, call.item.rest)
 
     def _glue(self, call: Call, text: str) -> None:
         """Text behind the end of a call's arguments: another object is another call of the same tool."""
@@ -311,42 +308,50 @@ class Stage:
         self._sources += [source for source in finding.sources if source not in self._sources]
         self._findings.append(sealed_finding(item.id, item.call_id, item.tool.wire, item.arguments, finding.text))
         item.found(finding, self._options.search_sources)
-        rest = item.rest
         self._close_call("completed")
-        self._glue(call, rest)
         self._advance()
 
     # The end ----------------------------------------------------------------------------------------------------------
 
     def end_calls(self, status: ItemStatus) -> SearchCall | None:
-        """End the calls of the current choice, and what waits behind them; returns a hosted one that has to run before
-        that."""
-        while self._call is not None or self._queue or self._open_bare_call():
+        """End the calls of the current choice, and what waits behind them, up to a hosted one that has to run first.
+
+        Raises GatewayError for a call that was cut off, and whose item would not show it.
+        """
+        calls = iter(self._assembler.calls)
+        while self._call is not None or self._queue or self._open_bare_call(calls):
             if self._hosted is not None and status == "completed":
                 return self._hosted.ask()
-            self._close_call("completed" if self._queue else status)
+            self._end_call(status)
             self._advance(ending=True)
         return None
 
-    def _open_bare_call(self) -> bool:
-        """Open a call that came without any arguments, if there is one; its end is the end of it."""
-        call = next((call for call in self._assembler.calls if call.item is None and call.name), None)
-        if call is None:
-            return False
-        self._open_call(call)
-        if self._hosted is None:
-            self._close_call("completed")
-        return True
+    def _end_call(self, status: ItemStatus) -> None:
+        """Close the open call; what came behind it shows that no limit has ended it."""
+        item = self._call.item if self._call is not None else None
+        if item is None:
+            return
+        if self._queue or item.rest:
+            status = "completed"
+        item.check_end(status)
+        self._close_call(status)
+
+    def _open_bare_call(self, calls: Iterator[Call]) -> bool:
+        """Open the next call that came without any arguments, if there is one."""
+        call = next((call for call in calls if call.item is None and call.name), None)
+        if call is not None:
+            self._open_call(call)
+        return call is not None
 
     def end_choice(self, status: ItemStatus) -> None:
         """End every item of the current choice; one that a limit cut off is incomplete."""
         self.end_calls(status)
         self._show_draft(status)
-        if self._blank and not self._answered and not self._thoughts:
-            self._open_message().text(self._blank)
-        elif self._blank:
+        blank, self._blank = "".join(self._blank), []
+        if blank and not self._answered and not self._thoughts:
+            self._open_message().text(blank)
+        elif blank:
             self._ledger.add("dropped", "output.text", "blank text without any other")
-        self._blank = ""
         if not self._answered and self._thoughts and status == "completed":
             self._ledger.add("changed", "output.reasoning", "shown as the answer, because nothing else came")
             self._open_message().text("".join(self._thoughts))
@@ -358,14 +363,13 @@ class Stage:
         signatures = {
             call.item.call_id: call.extra for call in self._assembler.calls if call.item is not None and call.extra
         }
-        findings = self._findings
-        if self._reasoning is None and (signatures or self._details or findings):
+        if self._reasoning is None and (signatures or self._details or self._findings):
             self._reasoning = ReasoningItem(
                 self._output, self._options.reasoning, self._options.seal_reasoning, self._options.seal
             )
         if self._reasoning is not None:
             details, self._details = self._details, []
-            self._reasoning.thought = Thought(details=details, calls=signatures, findings=findings)
+            self._reasoning.thought = Thought(details=details, calls=signatures, findings=self._findings)
             self._reasoning.close(status)
             self._reasoning = None
 

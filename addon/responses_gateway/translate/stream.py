@@ -9,11 +9,13 @@ from typing import Literal
 from responses_gateway.errors import EmptyAnswer, GatewayError
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.calls import name_in
 from responses_gateway.translate.chunk import Piece, pieces_of
 from responses_gateway.translate.errors import error_in, failed_response_error
 from responses_gateway.translate.hearing import Hearing
 from responses_gateway.translate.items import Event, ItemStatus, NewId, Output
 from responses_gateway.translate.markup import TextCall
+from responses_gateway.translate.offer import ForbiddenCall
 from responses_gateway.translate.options import StreamOptions
 from responses_gateway.translate.size import estimated_usage
 from responses_gateway.translate.snapshot import Snapshot
@@ -85,12 +87,14 @@ class ChatToResponses:
         """Whether the round has ended with nothing but calls that the gateway has carried out."""
         self._finish_reason: str | None = None
         self._other_choices: dict[int, list[Piece]] = {}
+        self.forbidden_call: ForbiddenCall | None = None
+        """The call of the round that the client would not take; nothing behind it is heard."""
         self._begin_hearing()
 
     def _begin_hearing(self) -> None:
         options = self._options
-        names = self._tools.wire_names if options.heal_markup else frozenset()
-        self._hearing = Hearing(names, snapshots=options.reasoning_snapshots)
+        names = self._tools.wire_names if options.uncallable is None else options.uncallable
+        self._hearing = Hearing(names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots)
 
     # What the caller does ---------------------------------------------------------------------------------------------
 
@@ -134,13 +138,20 @@ class ChatToResponses:
         """The upstream's stream has ended; `done` tells whether it said so itself ([DONE], or a whole JSON body)."""
         if self.terminal or self._search is not None or self.wants_round:
             return []
-        self._end_text()
-        if error := self._fault_at_end(done):
+        self.end_text()
+        if error := self.forbidden_call or self._fault_at_end(done):
             return self.fail(error)
         return self._end()
 
     def _end(self) -> list[Event]:
         """The end of the round, as far as it goes without what a hosted call is still to find."""
+        try:
+            return self._end_round()
+        except GatewayError as error:
+            return self.fail(error)
+
+    def _end_round(self) -> list[Event]:
+        """Raises GatewayError for a call that was cut off, or that the client would not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
         self._search = self._stage.end_calls(status)
@@ -157,7 +168,9 @@ class ChatToResponses:
             self._begin_hearing()
             for piece in self._other_choices[choice]:
                 self._take(piece)
-            self._end_text()
+            self.end_text()
+            if self.forbidden_call is not None:
+                raise self.forbidden_call
             self._stage.end_choice(status)
         if not self._stage.has_answer and verdict == "completed":
             return self.fail(EmptyAnswer())
@@ -215,7 +228,7 @@ class ChatToResponses:
 
     def fault_of_draft(self) -> NonCompliantAnswer | None:
         """What is wrong with the answer to a request for JSON, whose upstream has ended its stream properly."""
-        self._end_text()
+        self.end_text()
         return None if _FINISHES.get(self._finish_reason or "") else self._stage.fault_of_draft()
 
     @property
@@ -246,6 +259,8 @@ class ChatToResponses:
     # What the upstream says -------------------------------------------------------------------------------------------
 
     def _take(self, piece: Piece) -> None:
+        if self.forbidden_call is not None:
+            return
         match piece.kind:
             case "text":
                 if piece.objects:
@@ -254,7 +269,10 @@ class ChatToResponses:
             case "finish":
                 self._finish_reason = piece.text
             case "call":
-                self._stage.take_call(piece.objects[0])
+                if self._options.uncallable is None:
+                    self._stage.take_call(piece.objects[0])
+                else:
+                    self._refuse_call(name_in(piece.objects[0]))
             case "details":
                 self._stage.add_details(piece.objects)
             case "reasoning":
@@ -262,12 +280,21 @@ class ChatToResponses:
             case _:
                 self._stage.show(piece)
 
-    def _end_text(self) -> None:
+    def end_text(self) -> None:
+        """The round brings no more text: take what was held back of it."""
         self._show(self._hearing.end())
+
+    def _refuse_call(self, name: str) -> None:
+        self._stage.comment()
+        self.forbidden_call = ForbiddenCall(name or "a tool")
 
     def _show(self, heard: Iterator[Piece | TextCall]) -> None:
         for piece in heard:
-            if isinstance(piece, TextCall):
+            if self.forbidden_call is not None:
+                return
+            if isinstance(piece, TextCall) and self._options.uncallable is not None:
+                self._refuse_call(piece.name)
+            elif isinstance(piece, TextCall):
                 self._stage.take_written_call(piece)
             else:
                 self._stage.show(piece)

@@ -1,12 +1,9 @@
 """Answers that have to match a JSON schema which the upstream cannot hold its model to: checked here."""
 
-import re
-
 from responses_gateway.errors import GatewayError
 from responses_gateway.protocol.chat import ChatMessage
 from responses_gateway.protocol.json import JsonObject, loads
 
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
 _SHOWN = 300
 """Characters of a fault that are told."""
 
@@ -38,13 +35,20 @@ class NonCompliantAnswer(GatewayError):
 
 def check(text: str, schema: JsonObject) -> tuple[str, str | None]:
     """The JSON in an answer, without what is around it, and what is wrong with it; None when it matches `schema`."""
-    fenced = _FENCED.match(text)
-    candidate = (fenced[1] if fenced else text).strip()
+    candidate = _unfenced(text.strip())
     try:
         value = loads(candidate)
     except (ValueError, RecursionError) as error:
         return candidate, f"it is not JSON ({str(error)[:_SHOWN]})"
     return candidate, _fault(value, schema)
+
+
+def _unfenced(text: str) -> str:
+    """What stands in a code fence that is all of `text`; other text as it is."""
+    first, newline, rest = text.partition("\n")
+    if newline and first.lower().rstrip() in ("```", "```json") and rest.endswith("```"):
+        return rest.removesuffix("```").strip()
+    return text
 
 
 def _fault(value: object, schema: JsonObject) -> str | None:

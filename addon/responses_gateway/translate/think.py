@@ -15,6 +15,8 @@ class ThinkSplitter:
     """
 
     def __init__(self) -> None:
+        self._blank: list[str] = []
+        """The white space that the text begins with."""
         self._held = ""
         self._closer: str | None = None
         self._behind = False
@@ -41,18 +43,25 @@ class ThinkSplitter:
 
     def finish(self) -> list[Spoken]:
         """What was held back at the end of the stream."""
-        held, self._held = self._held, ""
+        held, self._held = "".join([*self._blank, self._held]), ""
+        self._blank.clear()
         if not held or self._behind:
             return []
         return [("text" if self._closer is None else "reasoning", held)]
 
     def _look_for_opener(self) -> None:
         start = self._held.lstrip()
+        self._blank.append(self._held[: len(self._held) - len(start)])
+        self._held = start
         for opener, closer in _BLOCKS.items():
             if start.startswith(opener):
                 self._closer, self._held, self._at_tag = closer, start.removeprefix(opener), True
+                self._blank.clear()
                 return
         self.passing = not any(opener.startswith(start) for opener in _BLOCKS)
+        if self.passing:
+            self._held = "".join([*self._blank, start])
+            self._blank.clear()
 
     def _read_thought(self, spoken: list[Spoken]) -> None:
         closer = self._closer or ""

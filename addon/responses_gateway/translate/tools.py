@@ -6,7 +6,7 @@ guessed from names.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +27,9 @@ type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell",
 
 NAME_LIMIT = 64
 """Characters of a function name that chat upstreams take."""
+
+ABOUT_LIMIT = 4000
+"""Characters of a namespace's description that are sent with every request: an MCP server may have written a book."""
 
 INPUT_FIELD = "input"
 """The one string field of the function that stands for a custom tool."""
@@ -92,6 +95,8 @@ class Tool:
     schema: JsonObject
     description: str = ""
     strict: bool | None = None
+    about: str = ""
+    """What is said of the whole namespace; its first function carries it."""
 
     @property
     def identity(self) -> tuple[str, str | None, str]:
@@ -106,6 +111,12 @@ class ToolTable:
     _by_wire: dict[str, Tool] = field(default_factory=dict)
     _by_identity: dict[tuple[str, str | None, str], Tool] = field(default_factory=dict)
     _loose: dict[str, Tool | None] | None = None
+    _about: dict[str, str] = field(default_factory=dict)
+    """What was said of namespaces, by name."""
+
+    _untold: dict[str, str] = field(default_factory=dict)
+    """What was said of namespaces and is carried by no function yet."""
+
     web_search: bool = False
     """Whether the gateway can search the web itself."""
 
@@ -125,9 +136,12 @@ class ToolTable:
         if kind == "namespace" and namespace is None:
             children = raw.get("tools")
             name = _name(raw, path)
+            self._describe(name, _text(raw.get("description")).strip())
             for position, child in enumerate(children if isinstance(children, list) else []):
                 if isinstance(child, dict):
                     self._declare_one(child, f"{path}.tools[{position}]", {**raw, "name": name})
+            if self._untold.pop(name, ""):
+                self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
             return
         self.declared += 1
         inside = namespace["name"] if namespace else None
@@ -172,6 +186,16 @@ class ToolTable:
                     raise missing(f"{path}.type")
                 self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
 
+    def _describe(self, namespace: str, about: str) -> None:
+        """Let the next new function of a namespace carry what is said of all of it, once."""
+        if not about or self._about.get(namespace) == about:
+            return
+        self._about[namespace] = about
+        if len(about) > ABOUT_LIMIT:
+            about = f"{about[:ABOUT_LIMIT]}…"
+            self.ledger.add("changed", f"tools.{namespace}.description", f"cut to {ABOUT_LIMIT} characters")
+        self._untold[namespace] = about
+
     def _add(
         self,
         kind: Kind,
@@ -196,7 +220,8 @@ class ToolTable:
             wire, salt = _hashed(wanted, salt), f"{salt}\0"
         if wire != (f"{namespace}__{name}" if namespace else name):
             self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
-        tool = Tool(kind, namespace, name, wire, schema, description, strict)
+        about = self._untold.pop(namespace, "") if namespace else ""
+        tool = Tool(kind, namespace, name, wire, schema, description, strict, about)
         self._by_wire[wire] = self._by_identity[identity] = tool
         self._loose = None
 
@@ -248,17 +273,29 @@ class ToolTable:
                     self._loose[key] = None if key in self._loose else tool
         return self._loose.get(_key(wire))
 
-    def render(self, profile: ToolsProfile) -> list[ChatTool]:
-        """The `tools` of the chat request."""
-        return [self._render_one(tool, profile) for tool in self]
+    def render(self, profile: ToolsProfile, allowed: Collection[str] | None = None) -> list[ChatTool]:
+        """The `tools` of the chat request; those with an `allowed` wire name, if such are given.
 
-    def _render_one(self, tool: Tool, profile: ToolsProfile) -> ChatTool:
+        What is said of a namespace stands before the description of its first function, and so goes wherever the tools
+        go, in the same place each time, and is paid for once.
+        """
+        rendered, untold = [], dict[str | None, str]()
+        for tool in self:
+            if tool.about:
+                untold[tool.namespace] = tool.about
+            if allowed is None or tool.wire in allowed:
+                rendered.append(self._render_one(tool, profile, untold.pop(tool.namespace, "")))
+        return rendered
+
+    def _render_one(self, tool: Tool, profile: ToolsProfile, about: str) -> ChatTool:
         parameters = dialect(tool.schema, profile)
         if parameters != tool.schema:
             self.ledger.add("changed", f"tools.{tool.wire}.parameters", "in the schema dialect of the upstream")
         rendered: ChatTool = {"type": "function", "function": {"name": tool.wire, "parameters": parameters}}
-        if tool.description:
-            rendered["function"]["description"] = tool.description
+        if about:
+            about = f"About all functions of {tool.namespace}: {about}"
+        if description := "\n\n".join(filter(None, (about, tool.description))):
+            rendered["function"]["description"] = description
         if tool.strict is not None:
             if profile.strict == "keep":
                 rendered["function"]["strict"] = tool.strict
