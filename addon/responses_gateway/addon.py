@@ -364,6 +364,8 @@ def _decoded(request: http.Request, limit: int) -> bytes:
     try:
         return encoding.decode(raw, request.headers.get("content-encoding", ""), limit)
     except encoding.TooLarge:
+        # The body stays in the flow, and whoever looked at it would unpack all of it.
+        del request.headers["content-encoding"]
         message = f"The decoded request body is larger than {limit} bytes (gateway_body_limit)."
         raise GatewayError(message, 413, "request_too_large") from None
     except (ValueError, *encoding.ERRORS) as error:

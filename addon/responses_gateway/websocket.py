@@ -145,10 +145,6 @@ class ResponsesSocket(WebSocketHandler):
         """The gateway has checked it before it let the client in."""
         return True
 
-    def get_compression_options(self) -> dict[str, Any]:
-        """permessage-deflate for clients that offer it, cheap in time and memory."""
-        return {"compression_level": 1, "mem_level": 5}
-
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
         self._gateway.sockets.add(self)

@@ -11,6 +11,9 @@ from responses_gateway.protocol.json import JsonObject, dumps, loads
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes of one frame; a server that never ends a line must not fill the memory."""
 
+_LINE = 64
+"""Bytes that one line of a frame takes besides its own: many empty ones fill the memory, too."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -95,7 +98,7 @@ class SseDecoder:
         if line.startswith(b"data:"):
             value = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(value)
-            self._data_size += len(value)
+            self._data_size += len(value) + _LINE
             if self._data_size > MAX_FRAME:
                 raise FrameTooLong(f"an event of the stream is longer than {MAX_FRAME} bytes")
         elif line.startswith(b"event:"):
