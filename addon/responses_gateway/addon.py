@@ -22,6 +22,7 @@ from responses_gateway.access_control import AccessControl
 from responses_gateway.background import Jobs
 from responses_gateway.config_file import SettingsError
 from responses_gateway.config_watch import ConfigWatch
+from responses_gateway.connection_limit import ConnectionLimit
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.http import Answer, Call, Forward
@@ -31,6 +32,7 @@ from responses_gateway.inspection.addon import Inspector
 from responses_gateway.learnt import Learnt, default_path
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy.bodies import RequestBodies
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
@@ -98,9 +100,15 @@ class Gateway:
         self._ending = False
         self._inspector = Inspector(self._runtime, self._learnt)
         self._shortcuts = Shortcuts()
+        self._bodies = RequestBodies()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self.addons = [
+            ConnectionLimit(self._connections),
+            AccessControl(lambda: self._access),
+            self._inspector,
+            self._shortcuts,
+        ]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -222,10 +230,19 @@ class Gateway:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)
         return self._settings.body_limit
 
+    def _connections(self) -> int:
+        assert self._settings is not None  # noqa: S101
+        return self._settings.connections
+
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        assert self._settings is not None  # noqa: S101
+        return self._bodies.take(flow, size, self._settings.bodies_limit)
+
     def error_response(self, status: int, message: str) -> http.Response:
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        code = {413: "request_too_large", 502: "server_error"}.get(status)
-        return error_response(GatewayError(message, status, code, type=kind))
+        code = {413: "request_too_large", 502: "server_error", 503: "server_error"}.get(status)
+        # Codex waits as long as it is told, and repeats a 503.
+        return error_response(GatewayError(message, status, code, type=kind, retry_after=1 if status == 503 else None))
 
     async def gateway_round(self, data: RoundEnd) -> None:
         turn = self._turns.get(data.flow)

@@ -100,6 +100,8 @@ class Options(_Data):
     first_byte_timeout: PositiveFloat = Field(120, description="Seconds to wait until the upstream's answer begins.")
     idle_timeout: PositiveFloat = Field(300, description="Seconds without a byte until the upstream counts as dead.")
     body_limit: ByteSize = Field(ByteSize(64 << 20), description="Largest request body, such as 64MiB.")
+    bodies_limit: ByteSize = Field(ByteSize(1 << 30), description="What all request bodies may take at once.")
+    connections: PositiveInt = Field(1000, description="Client connections at once; further ones are closed.")
     retries: NonNegativeInt = Field(2, description="How often a request that failed before its first byte is repeated.")
     retry_budget: PositiveFloat = Field(20, description="Seconds that waiting for retries may take altogether.")
 

@@ -7,7 +7,7 @@ it: what is sent to the client comes from the `Turn` of the flow. Streams withou
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
@@ -432,6 +432,41 @@ class GatewayStream(HttpStream):
         yield from self.send_response(already_streamed=True)
 
     # Request bodies ---------------------------------------------------------------------------------------------------
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """mitmproxy reads the whole body before it sends what a hook answers to the head."""
+        steps = super().state_wait_for_request_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            reply = yield command
+            is_answered = self.flow.response is not None and self.flow.error is None
+            if isinstance(command, HttpRequestHeadersHook) and is_answered and not event.end_stream:
+                yield from self._answer_without_body()
+                return
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData) and not self._gateway.holds(self.flow, len(event.data)):
+            message = "The gateway holds as many requests as it can (gateway_bodies_limit); try again in a moment."
+            self.flow.response = self._gateway.error_response(503, message)
+            self.request_body_buf.clear()
+            yield from self._answer_without_body()
+        else:
+            yield from super().state_consume_request_body(event)
+
+    def _answer_without_body(self) -> Commands:
+        """Send the flow's response; what still comes of the request's body is not kept."""
+        assert self.flow.response is not None  # noqa: S101 (who calls has seen it)
+        self.flow.response.timestamp_start = time.time()
+        yield HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        self.client_state = self.state_done
+        yield from self.send_response()
+        self.client_state = self.state_errored
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """mitmproxy's check, and our own limit for requests."""
