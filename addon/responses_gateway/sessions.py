@@ -1,5 +1,6 @@
 """What the gateway remembers of running sessions, in memory and bounded. Nothing breaks when it is forgotten."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,14 +33,17 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, session_id: str) -> Session:
-        session = self._sessions.get(session_id) or Session(session_id)
-        self._sessions[session_id] = session
-        self._sessions.move_to_end(session_id)
-        while len(self._sessions) > SESSION_LIMIT:
-            self._sessions.popitem(last=False)
-        return session
+        """Large requests ask from threads of their own."""
+        with self._lock:
+            session = self._sessions.get(session_id) or Session(session_id)
+            self._sessions[session_id] = session
+            self._sessions.move_to_end(session_id)
+            while len(self._sessions) > SESSION_LIMIT:
+                self._sessions.popitem(last=False)
+            return session
 
 
 def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | None:

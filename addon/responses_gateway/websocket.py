@@ -22,6 +22,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from responses_gateway import http_client
 from responses_gateway.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps, loads
+from responses_gateway.protocol.request_limits import check_size
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
 
@@ -298,6 +299,7 @@ class ResponsesSocket(WebSocketHandler):
 
 
 def _event(message: str | bytes) -> JsonObject:
+    check_size(message.encode() if isinstance(message, str) else message)
     try:
         event = loads(message)
     except (ValueError, RecursionError) as error:
