@@ -51,6 +51,7 @@ from responses_gateway.settings import (
     load_settings,
     unknown_options,
 )
+from responses_gateway.socket_messages import SocketMessages
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
 from responses_gateway.turn import Means, ServedTurn, error_response
@@ -58,9 +59,6 @@ from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_mod
 from responses_gateway.websocket import SocketLimits, SocketServer
 
 logger = logging.getLogger(__name__)
-
-MESSAGES_KEPT = 5000
-"""Messages of one WebSocket that mitmproxy shows; the latest ones."""
 
 TURNS = (("POST", "/responses"), ("POST", "/responses/compact"))
 """Method and path of what is recorded as a turn."""
@@ -108,6 +106,7 @@ class Gateway:
             AccessControl(lambda: self._access),
             self._inspector,
             self._shortcuts,
+            SocketMessages(),
         ]
 
     def load(self, loader: Loader) -> None:
@@ -325,11 +324,6 @@ class Gateway:
         flow.request.url = f"http://127.0.0.1:{sockets.port}/"
         admitted = sockets.admit((host, port), headers)
         flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in admitted.items()])
-
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is not None:
-            # A socket may live for an hour; what is kept for looking at must not grow for as long.
-            del flow.websocket.messages[:-MESSAGES_KEPT]
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:

@@ -40,6 +40,9 @@ _SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "api-key")
 _REFUSAL_LIMIT = 1 << 20
 """Bytes of an error's body that are read."""
 
+_LARGEST_EVENT = 512 << 20
+"""Bytes of one event of the gateway's own answer: the last one holds all of it."""
+
 _GOING_AWAY = 1001
 _GRACE = 1.0
 """Seconds in which the ends of turns reach their clients when the process ends."""
@@ -226,7 +229,7 @@ class ResponsesSocket(WebSocketHandler):
             if response.status != 200:
                 body, _ = await response.read(_REFUSAL_LIMIT)
                 raise _refusal(response, body)
-            decoder = SseDecoder()
+            decoder = SseDecoder(_LARGEST_EVENT)
             async for piece in response.body:
                 for payload in decoder.feed(piece):
                     if payload != b"[DONE]":

@@ -8,9 +8,12 @@ from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from e2e.gateway import GatewayProcess, StartGateway
-from upstream import Script, reply
+from e2e.socket_client import open_socket
+from upstream import Gate, Script, done, finish, reply, stream, text, usage
 
 KEY = "gw-key-1"
 MIB = 1 << 20
@@ -87,29 +90,38 @@ def test_a_body_that_is_declared_too_large_is_not_read(start_gateway: StartGatew
 
 
 def test_more_bodies_than_fit_are_told_to_come_back(start_gateway: StartGateway, script: Script) -> None:
-    script.always(lambda request: reply(text="a"))
+    gate = Gate()
+    script.answer(stream(text("a"), gate, finish(), usage(), done()), reply(text="b"))
     gateway = start_gateway({"gateway_bodies_limit": "1MiB"})
     body = json.dumps({"model": script.model, "input": "x" * 600_000}).encode()
     request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
     with closing(connect(gateway)) as first:
-        first.sendall(request[:-1])
+        first.sendall(request)
+        gate.wait_reached()
         with closing(connect(gateway)) as second:
-            # Only when the first is there, there is no room for another.
-            while status_of(gateway, request) != 503:
-                pass
             second.sendall(request)
             refused = answer(second)
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert "gateway_bodies_limit" in json.loads(refused.read())["error"]["message"]
-        first.sendall(request[-1:])
+        gate.open()
+        served = answer(first)
+        assert (served.status, json.loads(served.read())["status"]) == (200, "completed")
+        first.sendall(request)
         assert answer(first).status == 200
-    assert status_of(gateway, request) == 200
 
 
-def status_of(gateway: GatewayProcess, request: bytes) -> int:
-    with closing(connect(gateway)) as connection:
-        connection.sendall(request)
-        return answer(connection).status
+@pytest.mark.parametrize("message", ["x" * 3 * MIB, ["x" * MIB] * 3], ids=["one frame", "fragments"])
+def test_a_socket_message_that_is_too_large_closes_the_socket(
+    start_gateway: StartGateway, message: str | list[str]
+) -> None:
+    gateway = start_gateway({"gateway_body_limit": "1MiB"})
+    with open_socket(gateway.url) as socket:
+        with suppress(ConnectionClosed):
+            socket.connection.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
 
 
 def test_a_head_without_end_is_refused(gateway: GatewayProcess) -> None:

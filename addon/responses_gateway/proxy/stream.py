@@ -43,6 +43,7 @@ from responses_gateway.proxy.contract import (
     RoundEnd,
     Turn,
 )
+from responses_gateway.proxy.socket_layer import GatewayWebsocketLayer
 
 if TYPE_CHECKING:
     from responses_gateway.proxy.layer import GatewayLayer
@@ -430,6 +431,18 @@ class GatewayStream(HttpStream):
     def _end_answer(self) -> Commands:
         self._step = "over" if self._round is None else "running out"
         yield from self.send_response(already_streamed=True)
+
+    # WebSockets -------------------------------------------------------------------------------------------------------
+
+    def flow_done(self) -> Commands:
+        if not self.flow.websocket:
+            yield from super().flow_done()
+            return
+        # As mitmproxy does it, with a layer of our own.
+        self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self._gateway.body_limit())
+        self._handle_event = self.passthrough  # type: ignore[method-assign]
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     # Request bodies ---------------------------------------------------------------------------------------------------
 
