@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from responses_gateway.errors import GatewayError
+from responses_gateway.protocol import body
 from unit.exchanges import DONE, events, exchange, frame
 from unit.machine import PATCH, RUN, call, check, delta
 
@@ -274,3 +275,14 @@ def test_a_limit_in_a_stream_that_nobody_asked_for_keeps_its_status() -> None:
     with pytest.raises(GatewayError, match="slow down") as caught:
         exchange(stream=False).answer(200, {}, body)
     assert (caught.value.status, caught.value.retry_after) == (429, 10)
+
+
+@pytest.mark.parametrize("start", [b'{"choices": "', b"<html>"])
+def test_a_document_without_end_in_place_of_a_stream_fails(monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(body, "MAX_DOCUMENT", 1000)
+    one = exchange()
+    one.begin({})
+    sent = one.feed(start)
+    while not one.ended:
+        sent += one.feed(b"x" * 100)
+    assert events(sent)[-1]["response"]["error"]["message"].endswith("larger than 1000 bytes.")
