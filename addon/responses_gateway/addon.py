@@ -20,6 +20,7 @@ from responses_gateway.access_control import AccessControl
 from responses_gateway.background import Jobs
 from responses_gateway.config_file import SettingsError
 from responses_gateway.config_watch import ConfigWatch
+from responses_gateway.connection_limit import ConnectionLimit
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.http import Answer, Call, Forward
@@ -32,6 +33,7 @@ from responses_gateway.log_output import unblock_log
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
+from responses_gateway.proxy.bodies import RequestBodies
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
@@ -52,6 +54,7 @@ from responses_gateway.settings import (
     load_settings,
     unknown_options,
 )
+from responses_gateway.socket_messages import SocketMessages
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
 from responses_gateway.terminal import get_logger
@@ -60,9 +63,6 @@ from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_mod
 from responses_gateway.websocket import SocketLimits, SocketServer
 
 logger = get_logger(__name__)
-
-MESSAGES_KEPT = 5000
-"""Messages of one WebSocket that mitmproxy shows; the latest ones."""
 
 TURNS = (("POST", "/responses"), ("POST", "/responses/compact"))
 """Method and path of what is recorded as a turn."""
@@ -103,10 +103,19 @@ class Gateway:
         self._ending = False
         self._inspector = Inspector(self._runtime, self._learnt)
         self._shortcuts = Shortcuts()
+        self._bodies = RequestBodies()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
         self._access_control = AccessControl(lambda: self._access)
-        self.addons = [LoopbackOnly(), self._access_control, self._inspector, self._shortcuts, ClientWatches()]
+        self.addons = [
+            LoopbackOnly(),
+            ConnectionLimit(self._connections),
+            self._access_control,
+            self._inspector,
+            self._shortcuts,
+            ClientWatches(),
+            SocketMessages(),
+        ]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
@@ -234,10 +243,19 @@ class Gateway:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)
         return self._settings.body_limit
 
+    def _connections(self) -> int:
+        assert self._settings is not None  # noqa: S101
+        return self._settings.connections
+
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        assert self._settings is not None  # noqa: S101
+        return self._bodies.take(flow, size, self._settings.bodies_limit)
+
     def error_response(self, status: int, message: str) -> http.Response:
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        code = {413: "request_too_large", 502: "server_error"}.get(status)
-        return error_response(GatewayError(message, status, code, type=kind))
+        code = {413: "request_too_large", 502: "server_error", 503: "server_error"}.get(status)
+        # Codex waits as long as it is told, and repeats a 503.
+        return error_response(GatewayError(message, status, code, type=kind, retry_after=1 if status == 503 else None))
 
     async def gateway_round(self, data: RoundEnd) -> None:
         turn = self._turns.get(data.flow)
@@ -322,11 +340,6 @@ class Gateway:
         admitted = sockets.admit((host, port), headers)
         flow.request.headers = messages.headers(admitted.items())
 
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is not None:
-            # A socket may live for an hour; what is kept for looking at must not grow for as long.
-            del flow.websocket.messages[:-MESSAGES_KEPT]
-
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:
             flow.response.stream = True
@@ -371,6 +384,8 @@ def _decoded(request: http.Request, limit: int) -> bytes:
     try:
         return encoding.decode(raw, request.headers.get("content-encoding", ""), limit)
     except encoding.TooLarge:
+        # The body stays in the flow, and whoever looked at it would unpack all of it.
+        del request.headers["content-encoding"]
         message = f"The decoded request body is larger than {limit} bytes (gateway_body_limit)."
         raise GatewayError(message, 413, "request_too_large") from None
     except (ValueError, *encoding.ERRORS) as error:

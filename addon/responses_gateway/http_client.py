@@ -9,7 +9,6 @@ import functools
 import re
 import socket
 import ssl
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from responses_gateway.protocol import encoding
 from responses_gateway.protocol.fields import UnsafeField, encoded, safe_url
 
 _CONNECT_TIMEOUT = 10.0
@@ -47,21 +47,22 @@ class HttpResponse:
     async def read(self, limit: int) -> tuple[bytes, bool]:
         """The body, its content-encoding removed, up to `limit` bytes; and whether that was all of it.
 
-        Raises HttpError for an encoding that was not asked for.
+        Raises HttpError for an encoding that is not known, or broken.
         """
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip", ""):
-            raise HttpError(f"the content-encoding is {encoding}, which was not asked for")
-        inflate = zlib.decompressobj(wbits=31) if encoding.endswith("gzip") else None
+        try:
+            decoder = encoding.decoder(self.headers.get("content-encoding", ""))
+        except ValueError as error:
+            raise HttpError(f"{error}, which was not asked for") from None
         body = bytearray()
         try:
             async for piece in self.body:
-                # A bomb must not unfold: never more than what is still wanted, and one byte to know that there is more.
-                body += inflate.decompress(piece, limit + 1 - len(body)) if inflate else piece
+                body += decoder.decode(piece, limit - len(body)) if decoder else piece
                 if len(body) > limit:
                     return bytes(body[:limit]), False
-        except zlib.error as error:
-            raise HttpError(f"the gzip encoding is broken: {error}") from None
+        except encoding.TooLarge as more:
+            return bytes(body + more.start), False
+        except encoding.ERRORS as error:
+            raise HttpError(f"the content-encoding is broken: {error}") from None
         return bytes(body), True
 
 

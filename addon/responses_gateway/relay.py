@@ -6,13 +6,14 @@ from mitmproxy import http
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.inspection.redaction import ErrorRedactor, Redactor
+from responses_gateway.inspection.tape import Tape
 from responses_gateway.ledger import Ledger
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.fields import is_safe
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.sse import FrameTooLong
 from responses_gateway.proxy import messages
-from responses_gateway.proxy.contract import Failure
+from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
 from responses_gateway.proxy.guard import MESSAGE
 from responses_gateway.settings import Settings
 from responses_gateway.translate.answer_reader import AnswerReader
@@ -52,12 +53,16 @@ class RelayTurn:
         self.streams = False
         self.ended = False
         self.content = 0
-        self._reader: AnswerReader | None = None
+        self._reader = AnswerReader("", Ledger())
+        self._is_readable = True
+        """Whether the answer is in an encoding that is known here."""
+
         self._flow = flow
         self.request = request
         self._status = 502
         self._headers = messages.headers(())
-        self._body = bytearray()
+        self._body = b""
+        self._decoder: encoding.Decoder | None = None
         self._error: GatewayError | None = None
         self._own = Redactor()
         self._own.conceal(secrets)
@@ -66,6 +71,8 @@ class RelayTurn:
         self._redactor.conceal(secrets)
         self._redactor.conceal_headers(client_headers)
         self._redactor.conceal_headers(messages.read(request.headers))
+        self._passed = Tape(clean=self._redactor.clean)
+        self._line_open = False
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = status
@@ -74,21 +81,19 @@ class RelayTurn:
             for name, value in headers.items(multi=True)
             if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
         )
-        self.streams = headers.get("content-type", "").startswith("text/event-stream")
-        if self.streams:
-            self._read_as(headers.get("content-encoding", ""))
-        return self.streams
-
-    def _read_as(self, content_encoding: str) -> None:
-        """Read what follows, unless it is in an encoding that only the client may know."""
+        # Nobody asked for an encoding, and nothing encoded can be kept: whoever looks at it would unpack all of it.
         try:
-            self._reader = AnswerReader(content_encoding, Ledger())
+            self._decoder = encoding.decoder(headers.get("content-encoding", ""))
         except ValueError:
-            self._reader = None
+            self._is_readable = False
+        if self._decoder is not None:
+            del self._headers["content-encoding"]
+        self.streams = headers.get("content-type", "").startswith("text/event-stream")
+        return self.streams
 
     @property
     def settled(self) -> bool:
-        return self._reader is not None and self._reader.done
+        return self._reader.done
 
     @property
     def round_over(self) -> bool:
@@ -100,36 +105,50 @@ class RelayTurn:
 
     @property
     def keep_alives(self) -> int:
-        return self._reader.keep_alives if self._reader is not None else 0
+        return self._reader.keep_alives
 
     def feed(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            data = self._decoded(self._decoder, data, encoding.MAX_PIECE)
         try:
             self._read(data)
         except FrameTooLong as error:
             self._error = self._no_answer(502, str(error))
             return b""
-        except encoding.ERRORS:
-            self._reader = None
-        data = self._errors.feed(data)
-        self._body += data
+        return self._pass(self._errors.feed(data))
+
+    def _pass(self, data: bytes) -> bytes:
+        """What the client gets of a stream."""
+        if data:
+            self._passed.add(0, data)
+            self._line_open = not data.endswith(b"\n")
         return data
 
     def _read(self, data: bytes) -> None:
-        if self._reader is None:
+        if not self._is_readable:
             self.content += 1
             return
         for chunk in self._reader.feed(data):
             if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
                 self.content += 1
 
+    def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:
+        """b"" for what cannot be decoded, which ends the answer."""
+        try:
+            return decoder.decode(data, limit)
+        except encoding.ERRORS as error:
+            self._error = self._no_answer(502, f"it cannot be decoded: {error}")
+            return b""
+
     def finish(self) -> bytes:
-        rest = self._errors.finish()
-        self._body += rest
+        rest = self._pass(self._errors.finish())
         self._end()
         return rest
 
     def take(self, body: bytes) -> None:
-        self._body += self._errors.whole(self._status, body)
+        decoder = self._decoder
+        decoded = body if decoder is None else self._decoded(decoder, body, MAX_WHOLE_ANSWER)
+        self._body = self._errors.whole(self._status, decoded)
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
@@ -165,14 +184,14 @@ class RelayTurn:
 
     def _event(self, error: GatewayError) -> bytes:
         """An error behind what has passed, which may have stopped within a line."""
-        before = b"" if not self._body or self._body.endswith(b"\n") else b"\n\n"
+        before = b"\n\n" if self._line_open else b""
         return before + b"data: " + dumps(error.body()) + b"\n\n"
 
     def answer(self) -> http.Response:
         if self._error is not None:
             return error_response(self._error)
         response = self._response()
-        response.raw_content = bytes(self._body)
+        response.raw_content = self._body
         response.headers["content-length"] = str(len(self._body))
         return response
 
@@ -183,7 +202,8 @@ class RelayTurn:
         """Keep what passed, to be looked at."""
         self.ended = True
         if self._flow.response is not None:
-            self._flow.response.data.content = self.presentable(bytes(self._body))
+            self._passed.flush(is_end=True)
+            self._flow.response.data.content = self._passed.content()
 
     def _response(self) -> http.Response:
         response = messages.response(self._status)

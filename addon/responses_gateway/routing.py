@@ -174,7 +174,8 @@ class Router:
 
     def _offers(self) -> list[Listed]:
         if self._offered is None:
-            self._offered = []
+            # Assigned as a whole: large requests ask from threads of their own.
+            offered: list[Listed] = []
             taken: set[str] = set()
             for item in self._offers_by_full_id():
                 last = item.route.model.rsplit("/", 1)[-1]
@@ -182,7 +183,9 @@ class Router:
                 id = next((choice for choice in choices if choice not in taken), None)
                 if id is not None:
                     taken.add(id)
-                    self._offered.append(item._replace(id=id))
+                    offered.append(item._replace(id=id))
+            self._offered = offered
+            return offered
         return self._offered
 
     def _offers_by_full_id(self) -> Iterator[Listed]:

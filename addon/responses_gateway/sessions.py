@@ -1,5 +1,6 @@
 """What the gateway remembers of running sessions, in memory and bounded. Nothing breaks when it is forgotten."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,16 +33,19 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, owner: str, session_id: str) -> Session:
         """The session, new or known. An id is the client's word: that of another owner is another session."""
         key = owner, session_id
-        session = self._sessions.get(key) or Session(session_id)
-        self._sessions[key] = session
-        self._sessions.move_to_end(key)
-        while len(self._sessions) > SESSION_LIMIT:
-            self._sessions.popitem(last=False)
-        return session
+        # Large requests ask from threads of their own.
+        with self._lock:
+            session = self._sessions.get(key) or Session(session_id)
+            self._sessions[key] = session
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > SESSION_LIMIT:
+                self._sessions.popitem(last=False)
+            return session
 
 
 def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | None:

@@ -112,6 +112,8 @@ class Options(_Data):
         3600, description="Seconds for one turn altogether, whatever comes; 0: no limit."
     )
     body_limit: ByteSize = Field(ByteSize(64 << 20), description="Largest request body, such as 64MiB.")
+    bodies_limit: ByteSize = Field(ByteSize(1 << 30), description="What all request bodies may take at once.")
+    connections: PositiveInt = Field(1000, description="Client connections at once; further ones are closed.")
     retries: NonNegativeInt = Field(2, description="How often a request that failed before its first byte is repeated.")
     retry_budget: PositiveFloat = Field(20, description="Seconds that waiting for retries may take altogether.")
 

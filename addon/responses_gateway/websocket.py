@@ -22,6 +22,7 @@ from responses_gateway.errors import GatewayError
 from responses_gateway.http_client import HttpClient, HttpResponse
 from responses_gateway.inspection.redaction import is_secret
 from responses_gateway.protocol.json import JsonObject, dumps, loads
+from responses_gateway.protocol.request_limits import check_size
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.socket_turn import Memory, SocketTurn, create_body
 from responses_gateway.terminal import get_logger
@@ -38,6 +39,9 @@ _NOT_FORWARDED = frozenset(
 )
 _REFUSAL_LIMIT = 1 << 20
 """Bytes of an error's body that are read."""
+
+_LARGEST_EVENT = 512 << 20
+"""Bytes of one event of the gateway's own answer: the last one holds all of it."""
 
 _GOING_AWAY = 1001
 _GRACE = 1.0
@@ -145,10 +149,6 @@ class ResponsesSocket(WebSocketHandler):
         """The gateway has checked it before it let the client in."""
         return True
 
-    def get_compression_options(self) -> dict[str, Any]:
-        """permessage-deflate for clients that offer it, cheap in time and memory."""
-        return {"compression_level": 1, "mem_level": 5}
-
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
         self._gateway.sockets.add(self)
@@ -225,7 +225,7 @@ class ResponsesSocket(WebSocketHandler):
             if response.status != 200:
                 body, _ = await response.read(_REFUSAL_LIMIT)
                 raise _refusal(response, body)
-            decoder = SseDecoder()
+            decoder = SseDecoder(_LARGEST_EVENT)
             async for piece in response.body:
                 for payload in decoder.feed(piece):
                     if payload != b"[DONE]":
@@ -298,6 +298,7 @@ class ResponsesSocket(WebSocketHandler):
 
 
 def _event(message: str | bytes) -> JsonObject:
+    check_size(message.encode() if isinstance(message, str) else message)
     try:
         event = loads(message)
     except (ValueError, RecursionError) as error:

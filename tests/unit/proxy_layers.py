@@ -162,6 +162,9 @@ class Wire:
     def body_limit(self) -> int:
         return 1000
 
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        return True
+
     def error_response(self, status: int, message: str) -> http.Response:
         return http.Response.make(status, message)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from responses_gateway.errors import GatewayError
+from responses_gateway.protocol import body
 from responses_gateway.settings import Settings
 from unit.exchanges import DONE, events, exchange, frame
 from unit.machine import PATCH, RUN, call, check, delta
@@ -311,3 +312,14 @@ def test_what_counts_as_content(data: bytes, content: bool, keep_alives: bool, r
     before = one.content, one.keep_alives
     one.feed(data)
     assert (one.content > before[0], one.keep_alives > before[1]) == (content, keep_alives)
+
+
+@pytest.mark.parametrize("start", [b'{"choices": "', b"<html>"])
+def test_a_document_without_end_in_place_of_a_stream_fails(monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(body, "MAX_DOCUMENT", 1000)
+    one = exchange()
+    one.begin({})
+    sent = one.feed(start)
+    while not one.ended:
+        sent += one.feed(b"x" * 100)
+    assert events(sent)[-1]["response"]["error"]["message"].endswith("larger than 1000 bytes.")

@@ -165,6 +165,7 @@ LASTING = {
     "_search": "the operator's",
     "_sockets": "by connection",
     "_http": "keeps nothing",
+    "_bodies": "by flow",
     "_is_running": "the process's",
     "_ending": "the process's",
     "_inspector": "the operator's",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from responses_gateway.endpoints.http import Call
+from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.errors import GatewayError
 from responses_gateway.exchange import Runtime
 from responses_gateway.protocol.json import dumps
@@ -23,7 +24,7 @@ class Relay:
 
 async def complete(call: Call, runtime: Runtime) -> Relay:
     """The client's own request, for the model's upstream, under the model's name there, with our key."""
-    body = call.json()
+    body = await off_loop(len(call.body), call.json)
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise GatewayError("Invalid type for 'model': expected a string.", code="invalid_type", param="model")

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from responses_gateway.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps, loads
+from responses_gateway.protocol.request_limits import check_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Call:
 
     def json(self) -> JsonObject:
         """The body; {} when there is none. Raises GatewayError when it is no JSON object."""
+        check_size(self.body)
         try:
             value = loads(self.body) if self.body.strip() else {}
         except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ import asyncio
 from responses_gateway import background
 from responses_gateway.endpoints import replay
 from responses_gateway.endpoints.http import Answer, Call, Forward
+from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
 from responses_gateway.errors import GatewayError
@@ -19,7 +20,8 @@ from responses_gateway.state.store import Record, StoreError
 
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     """A turn: upstream, in the background, or from the store."""
-    request = parse_request(call.body)
+    size = len(call.body)
+    request = await off_loop(size, parse_request, call.body)
     await runtime.lists.ensure(request.model, call.owner, call.headers)
     job = runtime.jobs.claim(call.headers)
     owner = call.owner if job is None else job.owner
@@ -40,12 +42,12 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
     if job is not None:
         recorder.follow = job.take
-        return Exchange.open(turn.request, call.headers, runtime, recorder, job.id)
+        return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder, job.id)
     if request.background:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
-    return Exchange.open(turn.request, call.headers, runtime, recorder)
+    return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder)
 
 
 async def _replayed(recorder: Recorder) -> Record | None:

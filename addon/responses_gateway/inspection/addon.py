@@ -117,7 +117,7 @@ class Inspector:
         if turn is not None:
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
-                turn.answered(flow.response.get_content(strict=False) or b"")
+                turn.answered(flow.response.raw_content or b"")
             turn.ended(flow.error.msg if flow.error else "")
             flow.marked = flow.marked or summary.marker(turn.facts)
             self._updates.discard(flow)

@@ -149,7 +149,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
     if began or (turn.streams and tape.body_of(record.events).startswith(b"event:")):
         turn.end()
     else:
-        notes.answered(turn.answer().content or b"")
+        notes.answered(turn.answer().raw_content or b"")
     return requests
 
 

@@ -3,10 +3,12 @@
 import io
 import itertools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import zstandard
+
+from responses_gateway.protocol import encoding
 
 HEAD = 6 << 20
 """Bytes that are kept from the beginning of a tape."""
@@ -17,6 +19,9 @@ TAIL = 2 << 20
 BLOCK = 64 << 10
 """Bytes that wait at most, unless no line ends in them."""
 
+MAX_UNPACKED = 80 << 20
+"""Bytes that a tape can stand for: a whole answer is one block, whatever its size."""
+
 type TapeData = dict[str, Any]
 """`blocks`, a list of bytes: what passed, as frames of zstd. `marks`, a list of bytes: for each block, time and size of
 each of its pieces as little-endian 32-bit numbers; times are milliseconds since the turn was opened. `gap_at` is the
@@ -26,7 +31,6 @@ _MARK = struct.Struct("<II")
 
 # Streams of events repeat themselves: packing one costs less than touching the memory that it takes unpacked.
 _packer = zstandard.ZstdCompressor(level=1)
-_unpacker = zstandard.ZstdDecompressor()
 
 
 class Piece(NamedTuple):
@@ -115,10 +119,10 @@ class Tape:
     def content(self) -> bytes:
         """What is kept, as one body; a comment line of the event stream stands for what is not."""
         whole = io.BytesIO()
-        for index, block in enumerate(self._blocks):
+        for index, block in enumerate(_unpacked(self._blocks)):
             if self.data["gap"] and index == self.data["gap_at"]:
                 whole.write(b"\n\n: %d bytes are not kept here\n\n" % self.data["gap"])
-            whole.write(_unpacker.decompress(block))
+            whole.write(block)
         return whole.getvalue()
 
     def latest(self) -> bytes:
@@ -127,17 +131,30 @@ class Tape:
         return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
 
 
+def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks as they passed. A comment stands for one that is too large: a saved flow may come from anybody."""
+    left = MAX_UNPACKED
+    for packed in blocks:
+        try:
+            block = encoding.decode(packed, "zstd", left)
+        except encoding.TooLarge:
+            yield b"\n\n: a block that is larger than %d bytes is not shown\n\n" % left
+            continue
+        left -= len(block)
+        yield block
+
+
 def body_of(data: TapeData | None) -> bytes:
     """Everything that a tape kept, joined."""
-    return b"".join(map(_unpacker.decompress, data["blocks"])) if data else b""
+    return b"".join(_unpacked(data["blocks"])) if data else b""
 
 
 def pieces(data: TapeData) -> Iterator[Piece]:
     """What a tape kept, in order."""
-    for index, (packed, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
+    for index, (block, marks) in enumerate(zip(_unpacked(data["blocks"]), data["marks"], strict=True)):
         if data["gap"] and index == data["gap_at"]:
             yield Piece(_MARK.unpack_from(marks)[0], b"", data["gap"])
-        block, start = _unpacker.decompress(packed), 0
+        start = 0
         for at, size in _MARK.iter_unpack(marks):
             yield Piece(at, block[start : start + size])
             start += size

@@ -144,6 +144,9 @@ class Gateway(Protocol):
     def body_limit(self) -> int:
         """Bytes of a request body."""
 
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        """Whether there is room for `size` more bytes of the flow's request body, which are counted then."""
+
     def error_response(self, status: int, message: str) -> http.Response:
         """How errors look that no hook sees."""
 

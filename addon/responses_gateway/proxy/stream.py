@@ -7,7 +7,7 @@ it: what is sent to the client comes from the `Turn` of the flow. Streams withou
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
@@ -44,6 +44,7 @@ from responses_gateway.proxy.contract import (
     RoundEnd,
 )
 from responses_gateway.proxy.guard import GuardedTurn
+from responses_gateway.proxy.socket_layer import GatewayWebsocketLayer
 
 if TYPE_CHECKING:
     from responses_gateway.proxy.layer import GatewayLayer
@@ -474,7 +475,54 @@ class GatewayStream(HttpStream):
         self._step = "over" if self._round is None else "running out"
         yield from self.send_response(already_streamed=True)
 
+    # WebSockets -------------------------------------------------------------------------------------------------------
+
+    def flow_done(self) -> Commands:
+        if not self.flow.websocket:
+            yield from super().flow_done()
+            return
+        # As mitmproxy does it, with a layer of our own.
+        self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self._gateway.body_limit())
+        self._handle_event = self.passthrough  # type: ignore[method-assign]
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
     # Request bodies ---------------------------------------------------------------------------------------------------
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """mitmproxy reads the whole body before it sends what a hook answers to the head."""
+        steps = super().state_wait_for_request_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            reply = yield command
+            is_answered = self.flow.response is not None and self.flow.error is None
+            if isinstance(command, HttpRequestHeadersHook) and is_answered and not event.end_stream:
+                yield from self._answer_without_body()
+                return
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData) and not self._gateway.holds(self.flow, len(event.data)):
+            message = "The gateway holds as many requests as it can (gateway_bodies_limit); try again in a moment."
+            self.flow.response = self._gateway.error_response(503, message)
+            self.request_body_buf.clear()
+            yield from self._answer_without_body()
+        else:
+            yield from super().state_consume_request_body(event)
+
+    def _answer_without_body(self) -> Commands:
+        """Send the flow's response; what still comes of the request's body is not kept."""
+        assert self.flow.response is not None  # noqa: S101 (who calls has seen it)
+        self.flow.response.timestamp_start = time.time()
+        yield HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        self.client_state = self.state_done
+        yield from self.send_response()
+        self.client_state = self.state_errored
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """mitmproxy's check, and our own limit for requests."""

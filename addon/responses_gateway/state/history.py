@@ -1,5 +1,6 @@
 """What came before a request: its own items behind those of the response or conversation that it continues."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Store, StoreError
 from responses_gateway.translate.items import NewId
+
+_MANY = 200
+"""Items that are prepared for the store in a thread: other streams would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ async def resolve(request: ResponsesRequest, owner: str, state: State, new_id: N
         )
     refers = conversation is not None or request.previous_response_id is not None
     if not refers and not any(isinstance(item, ItemReference) for item in request.input):
-        return Turn(request, _own(request, request.input, state, new_id), None)
+        if len(request.input) < _MANY:
+            return Turn(request, _own(request, request.input, state, new_id), None)
+        return Turn(request, await asyncio.to_thread(_own, request, request.input, state, new_id), None)
 
     def look_up(store: Store | None) -> Turn:
         history = _history(request, conversation, owner, store)
@@ -95,10 +101,19 @@ def _dereferenced(items: list[Item], history: list[JsonObject], owner: str, stor
     there = {item["id"] for item in history}
     found = store.items(owner, [item_id for item_id in wanted if item_id not in there]) if store and wanted else {}
     own: list[Item] = []
+    seen: set[str] = set()
     for position, item in enumerate(items):
         if not isinstance(item, ItemReference):
             own.append(item)
+        elif item.id in seen:
+            # A small request could stand for any amount of text.
+            raise GatewayError(
+                f"Duplicate item found with id '{item.id}'. Remove duplicate items from your input and try again.",
+                code="duplicate_item",
+                param=f"input[{position}].id",
+            )
         elif item.id in found:
+            seen.add(item.id)
             own += parsed_items([found[item.id]])
         elif item.id not in there:
             raise GatewayError(

@@ -121,8 +121,9 @@ class RedisStore:
 
     def items(self, owner: str, ids: Sequence[str]) -> dict[str, JsonObject]:
         found: dict[str, JsonObject] = {}
+        wanted = set(ids)
         with self._explained():
-            for item_id in ids:
+            for item_id in wanted:
                 place = None if item_id in found else self._redis.get(keys.item(owner, item_id))
                 if place is None:
                     continue
@@ -135,7 +136,7 @@ class RedisStore:
                 else:
                     stored = self._redis.hget(keys.items(holder), item_id)
                     candidates = [unpack(stored)] if stored is not None else []
-                found.update((item["id"], item) for item in candidates if item["id"] in ids)
+                found.update((item["id"], item) for item in candidates if item["id"] in wanted)
         return found
 
     def delete(self, owner: str, response_id: str) -> bool:

@@ -102,8 +102,9 @@ class SqliteStore:
     def items(self, owner: str, ids: Sequence[str]) -> dict[str, JsonObject]:
         wanted = set(ids)
         found: dict[str, JsonObject] = {}
-        while wanted - found.keys():
-            item_id = next(iter(wanted - found.keys()))
+        for item_id in wanted:
+            if item_id in found:
+                continue
             for (packed,) in self._file.rows(
                 "SELECT item FROM conversation_items JOIN conversations ON conversations.id = conversation"
                 " WHERE conversation_items.id = ? AND owner = ?",
@@ -116,8 +117,6 @@ class SqliteStore:
                 (owner, item_id),
             ):
                 found.update((item["id"], item) for item in (*unpack(given), *unpack(output)) if item["id"] in wanted)
-            if item_id not in found:
-                wanted.remove(item_id)
         return found
 
     def delete(self, owner: str, response_id: str) -> bool:

@@ -11,6 +11,16 @@ from responses_gateway.state.store import Limits, Store, StoreError
 from unit.state.records import Clock, OpenStore, ids, item, record, whole_of
 
 
+def test_looking_for_items_takes_time_in_proportion_to_their_number(store: Store) -> None:
+    def seconds(count: int) -> float:
+        begun = time.process_time()
+        assert store.items("me", [f"msg_{number}" for number in range(count)]) == {}
+        return time.process_time() - begun
+
+    seconds(1000)
+    assert seconds(8000) < 24 * seconds(1000)
+
+
 def test_what_is_put_can_be_got(store: Store) -> None:
     log = EventLog()
     log.add(sse.encode({"type": "response.created", "sequence_number": 0}))
