@@ -1,0 +1,111 @@
+"""Bytes made small by what is known already: the body of the turn before, of which most comes again.
+
+What two bodies share at their beginning and end is not even looked at by the compressor: only what lies between is
+packed, by zstd, with the base (or what of it lies near the change) as raw dictionary.
+"""
+
+from dataclasses import dataclass
+
+import zstandard
+
+NEAR = 64 << 10
+"""Bytes on either side of a small change that are its dictionary: reading a whole base costs more than it saves."""
+
+SMALL = 32 << 10
+"""Bytes of a change up to which that is so."""
+
+_STRIDE = 64 << 10
+_LEVEL = 3
+_FRESH_LEVEL = 6
+"""Of what has no base: it is rare, and the largest part of an archive."""
+
+_WINDOW = 27
+_LARGEST = (1 << _WINDOW) - 1
+"""Bytes of dictionary and content that one window can span."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Some bytes, given their base: `head` of its first bytes, what `data` unpacks to, and `tail` of its last bytes."""
+
+    head: int
+    tail: int
+    data: bytes
+
+
+def pack(body: bytes, base: bytes = b"") -> Packed:
+    """Make `body` small, for a reader who has `base`."""
+    head = _common_head(body, base)
+    tail = _common_tail(body, base, head)
+    change = body[head : len(body) - tail]
+    if not base:
+        return Packed(0, 0, zstandard.ZstdCompressor(level=_FRESH_LEVEL).compress(change))
+    known = _dictionary(base, head, tail, len(change))
+    return Packed(head, tail, _compressor(known, len(change)).compress(change))
+
+
+def unpack(packed: Packed, base: bytes = b"") -> bytes:
+    """What `pack` was given. Raises ValueError for anything else."""
+    try:
+        size = zstandard.frame_content_size(packed.data)
+        if size < 0 or packed.head + packed.tail > len(base):
+            raise ValueError("not packed against this base")
+        known = _dictionary(base, packed.head, packed.tail, size) if base else b""
+        reader = zstandard.ZstdDecompressor(dict_data=_raw(known), max_window_size=1 << _WINDOW)
+        change = reader.decompress(packed.data)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"not packed against this base: {error}") from None
+    return b"".join((base[: packed.head], change, base[len(base) - packed.tail :]))
+
+
+def _dictionary(base: bytes, head: int, tail: int, size: int) -> bytes:
+    """The part of `base` that helps with a change of `size` bytes between `head` and `tail`."""
+    if size <= SMALL:
+        return base[max(0, head - NEAR) : max(len(base) - tail, head)][: 2 * NEAR]
+    return base[-max(0, _LARGEST - size) :] if size < _LARGEST else b""
+
+
+def _compressor(known: bytes, size: int) -> zstandard.ZstdCompressor:
+    if size <= SMALL:
+        return zstandard.ZstdCompressor(level=_LEVEL, dict_data=_raw(known))
+    window = min(_WINDOW, max(20, (len(known) + size).bit_length()))
+    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window, enable_ldm=True)
+    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_raw(known))
+
+
+def _raw(known: bytes) -> zstandard.ZstdCompressionDict | None:
+    return zstandard.ZstdCompressionDict(known, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if known else None
+
+
+def _common_head(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    limit, at = min(len(one), len(other)), 0
+    while at < limit and one[at : at + _STRIDE] == other[at : at + _STRIDE]:
+        at += _STRIDE
+    low, high = min(at, limit), min(at + _STRIDE, limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_tail(one: bytes, other: bytes, head: int) -> int:
+    """How many bytes both end with, behind their common `head`."""
+    limit, at = min(len(one), len(other)) - head, 0
+    while at + _STRIDE <= limit and _from_end(one, at, at + _STRIDE) == _from_end(other, at, at + _STRIDE):
+        at += _STRIDE
+    low, high = at, min(at + _STRIDE, limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _from_end(one, low, middle) == _from_end(other, low, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _from_end(data: bytes, near: int, far: int) -> bytes:
+    return data[len(data) - far : len(data) - near]
