@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import export, retranslate
+from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.observer import TURN
 from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.stats import Statistics
@@ -24,8 +25,15 @@ _SCOPES = ("flows", "session")
 class Commands:
     """What can be asked for in mitmweb's command bar, in mitmproxy's console, and by scripts."""
 
-    def __init__(self, statistics: Statistics, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
+    def __init__(
+        self,
+        statistics: Statistics,
+        runtime: Callable[[ReverseMode], Runtime],
+        learnt: Learnt,
+        archiving: Archiving,
+    ) -> None:
         self._statistics = statistics
+        self._archiving = archiving
         self._runtime = runtime
         self._learnt = learnt
 
@@ -78,7 +86,15 @@ class Commands:
     @command.command("gateway.stats")
     def stats(self) -> Sequence[str]:
         """Turns, errors, tokens, cache share, cost and speed of each model, since the start and of loaded flows."""
-        return self._statistics.table()
+        return [*self._statistics.table(), *self._archived()]
+
+    def _archived(self) -> list[str]:
+        """What became of the turns in the archive."""
+        counts = self._archiving.counts
+        if counts is None:
+            return []
+        lost = f", {counts.lost} lost: {counts.reason}" if counts.lost else ""
+        return [f"archive: {counts.kept} turns kept{lost}"]
 
     def _session_of(self, flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
         names = {record.facts["session"] for record in _records(flows) if record.facts["session"]}

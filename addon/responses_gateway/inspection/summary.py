@@ -7,6 +7,8 @@ from responses_gateway.protocol.json import JsonObject
 FAILED, TRUNCATED, HEALED = ":x:", ":scissors:", ":adhesive_bandage:"
 """Markers: names of mitmproxy's emoji."""
 
+MARKERS = (FAILED, TRUNCATED, HEALED)
+
 _SIGNS = {FAILED: "❌ ", TRUNCATED: "✂ ", HEALED: "🩹 ", "": ""}
 """The markers in comments, for lists without the column that shows markers."""
 

@@ -113,18 +113,23 @@ class Tape:
         del self._marks[start : start + dropped]
 
     def content(self) -> bytes:
-        """What is kept, as one body; a comment line of the event stream stands for what is not."""
-        whole = io.BytesIO()
-        for index, block in enumerate(self._blocks):
-            if self.data["gap"] and index == self.data["gap_at"]:
-                whole.write(b"\n\n: %d bytes are not kept here\n\n" % self.data["gap"])
-            whole.write(_unpacker.decompress(block))
-        return whole.getvalue()
+        """`content_of` what is on the tape."""
+        return content_of(self.data)
 
     def latest(self) -> bytes:
         """What came with the last flush; a comment line stands for what came before it."""
         before = self.size - len(self._latest)
         return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
+
+
+def content_of(data: TapeData) -> bytes:
+    """What a tape kept, as one body; a comment line of the event stream stands for what it did not."""
+    whole = io.BytesIO()
+    for index, block in enumerate(data["blocks"]):
+        if data["gap"] and index == data["gap_at"]:
+            whole.write(b"\n\n: %d bytes are not kept here\n\n" % data["gap"])
+        whole.write(_unpacker.decompress(block))
+    return whole.getvalue()
 
 
 def body_of(data: TapeData | None) -> bytes:

@@ -1,20 +1,18 @@
 """The columns of a turn: what lists, waterfalls and totals show without opening it."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from responses_gateway.inspection.archive.beginning import Beginning
 from responses_gateway.inspection.archive.document import Document
-from responses_gateway.inspection.archive.identity import Identity
 from responses_gateway.inspection.archive.outcome import Outcome
-from responses_gateway.inspection.archive.said import title_of
 from responses_gateway.inspection.archive.tapes import piece_times
 from responses_gateway.inspection.record import Record
 from responses_gateway.protocol.json import JsonObject, dumps
 
 
-def columns_of(document: Document, identity: Identity, new: Sequence[Any], outcome: Outcome) -> JsonObject:
-    """Values for the table `turns`; `new` are the items that came with this turn."""
-    record = document.record
+def columns_of(document: Document, begun: Beginning, outcome: Outcome) -> JsonObject:
+    """Values for the table `turns`, but for those that only the writer knows."""
+    record, identity = document.record, begun.identity
     facts, rounds = record.facts, record.rounds
     usage = facts["usage"]
     prefix = facts["prefix"]
@@ -23,6 +21,8 @@ def columns_of(document: Document, identity: Identity, new: Sequence[Any], outco
         "id": document.id,
         "flow": document.flow,
         "response": outcome.response,
+        "opening": begun.opening,
+        "new": dumps(begun.new).decode(),
         "session": identity.session,
         "thread": identity.thread,
         "parent": identity.parent,
@@ -36,7 +36,7 @@ def columns_of(document: Document, identity: Identity, new: Sequence[Any], outco
         "answered": rounds[-1]["answered"] if rounds else -1,
         **{name: facts[name] for name in ("first_byte", "first_token", "first_text", "ended", "status", "error")},
         "spans": dumps(outcome.spans).decode(),
-        "title": title_of(new),
+        "title": begun.title,
         "calls": facts["calls"],
         "rounds": len(rounds),
         "healed": actions.count("repaired"),
