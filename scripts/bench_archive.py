@@ -51,7 +51,13 @@ def documents(turns: int) -> Iterator[Document]:
         yield Document(f"flow-{number}", record, f"a flow {dice.random()}".encode() * 30)
         at = dice.randrange(len(text) - size)
         arguments = f'{{"cmd": "cat file_{number}.py"}}'
-        items.append({"type": "reasoning", "id": f"rs_{number}", "summary": [{"type": "summary_text", "text": " ".join(words[:40])}]})
+        items.append(
+            {
+                "type": "reasoning",
+                "id": f"rs_{number}",
+                "summary": [{"type": "summary_text", "text": " ".join(words[:40])}],
+            }
+        )
         items.append({"type": "function_call", "name": "exec_command", "call_id": identity, "arguments": arguments})
         items.append({"type": "function_call_output", "call_id": identity, "output": text[at : at + size]})
 

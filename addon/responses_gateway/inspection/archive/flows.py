@@ -1,9 +1,11 @@
 """Flows of mitmproxy as documents, and documents as flows."""
 
+from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 from mitmproxy import http
-from mitmproxy.io import tnetstring
+from mitmproxy.io import FlowWriter, tnetstring
 
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.rows import WholeTurn
@@ -43,6 +45,16 @@ def _shell(flow: http.HTTPFlow, record: Record) -> bytes:
         response["content"] = None
     packed: bytes = tnetstring.dumps(state)
     return packed
+
+
+def write_flows(wholes: Iterable[WholeTurn]) -> bytes:
+    """A file of flows for `mitmweb -r`; turns that are not over are left out."""
+    file = BytesIO()
+    writer = FlowWriter(file)
+    for whole in wholes:
+        if whole.shell:
+            writer.add(flow_of(whole))
+    return file.getvalue()
 
 
 def flow_of(whole: WholeTurn) -> http.HTTPFlow:

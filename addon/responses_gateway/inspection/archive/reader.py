@@ -152,6 +152,21 @@ class Archive:
             )
             return turn_of(rows[0]) if rows else None
 
+    # Names ------------------------------------------------------------------------------------------------------------
+
+    def session_names(self, start: str) -> list[str]:
+        """Ids of the sessions whose id begins so."""
+        with self._reading() as read:
+            query = "SELECT DISTINCT session FROM turns WHERE substr(session, 1, length(:start)) = :start"
+            return [name for (name,) in read(query, {"start": start})]
+
+    def names(self, start: str) -> list[str]:
+        """Ids of the sessions and turns whose id begins so."""
+        with self._reading() as read:
+            query = "SELECT id FROM turns WHERE substr(id, 1, length(:start)) = :start"
+            turns = [name for (name,) in read(query, {"start": start})]
+        return [*self.session_names(start), *turns]
+
     # Search -----------------------------------------------------------------------------------------------------------
 
     def search(self, query: str, which: Filter = _EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Hit]:
