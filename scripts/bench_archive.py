@@ -2,8 +2,8 @@
 
 Run it with the project's environment: .venv-test/bin/python scripts/bench_archive.py [TURNS]. The history is made of
 Codex's own prompt and tools, and of the standard library's source text as what its tools bring. It prints the share of
-its bytes that the session takes, and milliseconds of CPU (median, 95th percentile, worst) of writing and opening; it fails when
-the share exceeds 5 % or opening any turn takes 50 ms.
+its bytes that the session takes, and milliseconds of CPU (median, 95th percentile, worst) of writing and opening; it
+fails when the share exceeds 5 % or opening any turn takes 50 ms.
 """
 
 import random
@@ -18,12 +18,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "addon"), str(ROOT / "tests")]
 
-from responses_gateway.inspection.archive.document import Document
-from responses_gateway.inspection.archive.file import opened_to_write
-from responses_gateway.inspection.archive.reader import Archive
-from responses_gateway.inspection.archive.writer import Writer
-from responses_gateway.protocol.json import loads
-from unit.inspection.turns import DONE, Gateway, call, chunk
+from responses_gateway.inspection.archive.document import Document  # noqa: E402
+from responses_gateway.inspection.archive.file import opened_to_write  # noqa: E402
+from responses_gateway.inspection.archive.reader import Archive  # noqa: E402
+from responses_gateway.inspection.archive.writer import Writer  # noqa: E402
+from responses_gateway.protocol.json import loads  # noqa: E402
+from unit.inspection.turns import DONE, Gateway, call, chunk  # noqa: E402
 
 LARGEST = 1_100_000
 """Bytes of the last request."""
@@ -35,7 +35,7 @@ PROMPT = ROOT / "tests/unit/captures/codex-0.169.0-body_gpt-6-astra.json"
 
 def documents(turns: int) -> Iterator[Document]:
     """The turns of one session, one call each."""
-    dice = random.Random(1)
+    dice = random.Random(1)  # noqa: S311
     text = "".join(path.read_text("utf-8") for path in sorted(Path(random.__file__).parent.glob("*.py"))[:80])
     request = loads(PROMPT.read_bytes())
     items: list[Any] = request["input"]

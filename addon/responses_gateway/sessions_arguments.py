@@ -35,12 +35,8 @@ def _add(actions: _Actions, run: Run, name: str, help: str, description: str) ->
 def _add_source(parser: argparse.ArgumentParser) -> None:
     # A default would overwrite what stands before the subcommand.
     suppress = argparse.SUPPRESS
-    parser.add_argument(
-        "--archive", metavar="FILE", type=Path, default=suppress, help="the archive instead of the usual"
-    )
-    parser.add_argument(
-        "--config", metavar="FILE", default=suppress, help="the configuration file that names the archive"
-    )
+    parser.add_argument("--archive", metavar="FILE", type=Path, default=suppress, help="another archive")
+    parser.add_argument("--config", metavar="FILE", default=suppress, help="the configuration file that names it")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

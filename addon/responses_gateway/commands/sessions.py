@@ -90,9 +90,8 @@ def _show(archive: Archive, args: argparse.Namespace) -> int:
     name = _resolved(archive, args.name)
     turns = archive.turns(name)
     if args.json:
-        shown: Any = (
-            [asdict(turn) for turn in turns] if turns else loads(export.fixture([_whole(archive, name).record]))
-        )
+        whole = [] if turns else [_whole(archive, name).record]
+        shown: Any = [asdict(turn) for turn in turns] or loads(export.fixture(whole))
         print(printable_json(shown))
     elif turns:
         heads = ("TURN", "BEGAN", "THREAD", "MODEL", "IN", "CACHED", "OUT", "COST", "SECONDS", "STATUS", "SAID")
