@@ -124,10 +124,10 @@ class Archiving:
         """Bring a turn back from the archive into the list: by its own id, its flow's, or a session's for all of it."""
         if self.path is None:
             raise exceptions.CommandError("there is no archive; the setting gateway_archive makes one")
-        task = asyncio.ensure_future(self.load(turn))
+        task = asyncio.ensure_future(self.bring_back(turn))
         task.add_done_callback(_say)
 
-    async def load(self, name: str) -> list[http.HTTPFlow]:
+    async def bring_back(self, name: str) -> list[http.HTTPFlow]:
         """The flows of a turn or session, which are in mitmweb's list then. Raises ArchiveError when there is none."""
         if self.path is None:
             raise ArchiveError("there is no archive; the setting gateway_archive makes one")

@@ -64,14 +64,15 @@ class FlowsKept:
 
     def _superfluous(self) -> Iterator[http.HTTPFlow]:
         """The flows that are too many, in the order in which they came; those that the user marked come last."""
-        ours = [one for one in self._view.resolve("@all") if isinstance(one, http.HTTPFlow) and one in self._passed]
-        count, size = len(ours), sum(self._sizes[one] for one in ours)
+        shown = [one for one in self._view.resolve("@all") if isinstance(one, http.HTTPFlow)]
+        ours = [one for one in shown if one.live or one in self._passed]
+        count, size = len(ours), sum(self._sizes.get(one, 0) for one in ours)
         for one in sorted(ours, key=_is_held):
             if count <= self._count and size <= self._size:
                 return
             if one in self._safe and not one.live:
                 count -= 1
-                size -= self._sizes[one]
+                size -= self._sizes.get(one, 0)
                 yield one
 
 
