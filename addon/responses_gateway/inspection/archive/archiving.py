@@ -94,12 +94,12 @@ class Archiving:
         assert self._archivist is not None  # noqa: S101 (callers look)
         try:
             document = document_of(flow)
+            if document is not None:
+                self._archivist.put(document)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # A file may hold anything under our keys.
             logger.warning("A flow that was loaded is no turn of the gateway: %r", error)
             return None
-        if document is not None:
-            self._archivist.put(document)
         return document
 
     def _on_kept(self, document: Document) -> None:

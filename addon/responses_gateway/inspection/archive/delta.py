@@ -15,9 +15,9 @@ SMALL = 32 << 10
 """Bytes of a change up to which that is so."""
 
 _STRIDE = 64 << 10
-_LEVEL = 3
-_FRESH_LEVEL = 6
-"""Of what has no base: it is rare, and the largest part of an archive."""
+_SMALL_LEVEL = 3
+_LEVEL = 6
+"""Of large changes, and of what has no base: both are rare, and lower levels overlook most of a large dictionary."""
 
 _WINDOW = 27
 _LARGEST = (1 << _WINDOW) - 1
@@ -39,7 +39,7 @@ def pack(body: bytes, base: bytes = b"") -> Packed:
     tail = _common_tail(body, base, head)
     change = body[head : len(body) - tail]
     if not base:
-        return Packed(0, 0, zstandard.ZstdCompressor(level=_FRESH_LEVEL).compress(change))
+        return Packed(0, 0, zstandard.ZstdCompressor(level=_LEVEL).compress(change))
     known = _dictionary(base, head, tail, len(change))
     return Packed(head, tail, _compressor(known, len(change)).compress(change))
 
@@ -67,9 +67,9 @@ def _dictionary(base: bytes, head: int, tail: int, size: int) -> bytes:
 
 def _compressor(known: bytes, size: int) -> zstandard.ZstdCompressor:
     if size <= SMALL:
-        return zstandard.ZstdCompressor(level=_LEVEL, dict_data=_raw(known))
+        return zstandard.ZstdCompressor(level=_SMALL_LEVEL, dict_data=_raw(known))
     window = min(_WINDOW, max(20, (len(known) + size).bit_length()))
-    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window, enable_ldm=True)
+    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window)
     return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_raw(known))
 
 

@@ -78,12 +78,13 @@ def remove(connection: sqlite3.Connection, segments: Iterable[int]) -> int:
             rows = connection.execute(
                 "SELECT row, text FROM turns LEFT JOIN said ON turn = row WHERE segment = ?", (segment,)
             ).fetchall()
+            # First what frees most: on a full disk, the index needs its space.
+            connection.executemany("DELETE FROM blobs WHERE turn = ?", [(row,) for row, _ in rows])
             for row, text in rows:
                 if text is not None:
                     told = said.indexed(unpacker.decompress(text).decode("utf-8", "replace"))
                     connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, told))
                 connection.execute("DELETE FROM said WHERE turn = ?", (row,))
-                connection.execute("DELETE FROM blobs WHERE turn = ?", (row,))
                 connection.execute("DELETE FROM turns WHERE row = ?", (row,))
             connection.execute("DELETE FROM segments WHERE id = ?", (segment,))
             turns += len(rows)

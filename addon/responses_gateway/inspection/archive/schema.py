@@ -3,7 +3,7 @@
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE segments (         -- turns of one thread whose blobs build on each other; they go together
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used again: writers remember where they were
     turns INTEGER NOT NULL,
     latest REAL NOT NULL        -- when a turn of it was last written, in seconds since the epoch
 );
@@ -63,7 +63,7 @@ CREATE INDEX turns_opening ON turns (opening, opened);
 CREATE INDEX turns_flow ON turns (flow);
 CREATE INDEX turns_running ON turns (pid) WHERE status = 'in_progress';
 CREATE TABLE blobs (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- likewise
     turn INTEGER NOT NULL,      -- turns.row
     name TEXT NOT NULL,         -- request, chat/1 …, chunks/1 …, events, each stream's …/marks, facts, shell
     base INTEGER,               -- blobs.id of the same segment
@@ -72,6 +72,7 @@ CREATE TABLE blobs (
     head INTEGER NOT NULL,
     tail INTEGER NOT NULL,
     size INTEGER NOT NULL,      -- unpacked
+    crc INTEGER NOT NULL,       -- unpacked, too: packed bytes do not tell that their base is another one
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX blobs_turn ON blobs (turn, name);

@@ -1,6 +1,7 @@
 """Writes the bytes of turns: each part packed against an earlier one of the same segment."""
 
 import sqlite3
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -80,10 +81,11 @@ class Segments:
         if reach > REACH:
             below, depth, reach = b"", 0, 0
         packed = pack(body, below)
-        values = (row, name, base if below else None, depth, reach, packed.head, packed.tail, len(body), packed.data)
+        place = (row, name, base if below else None, depth, reach)
+        values = (*place, packed.head, packed.tail, len(body), zlib.crc32(body), packed.data)
         blob = self._connection.execute(
-            "INSERT INTO blobs (turn, name, base, depth, reach, head, tail, size, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO blobs (turn, name, base, depth, reach, head, tail, size, crc, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         ).lastrowid
         assert blob is not None  # noqa: S101 (an insertion has a row)

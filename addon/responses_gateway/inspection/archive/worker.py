@@ -23,7 +23,9 @@ WAITING = 1000
 WAITING_BYTES = 128 << 20
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_ROOMS = 8
+"""Segments that go at most to make room for one turn."""
+
 _PATIENCE = 0.5
 """Seconds until a locked file is tried again."""
 
@@ -52,7 +54,8 @@ class Archivist:
         self.counts = Counts()
         self._limits = limits
         self._on_kept = on_kept
-        self._waiting: deque[Document] = deque()
+        self._waiting: deque[tuple[Document, int]] = deque()
+        """Documents and their sizes."""
         self._size = 0
         self._change = threading.Condition()
         self._is_closing = False
@@ -65,13 +68,14 @@ class Archivist:
 
     def put(self, document: Document) -> None:
         """Keep a turn, soon. Never waits: what is too much is counted as lost."""
+        size = document.size
         with self._change:
             crowd = len(self._waiting) / WAITING, self._size / WAITING_BYTES
             if not document.is_over and max(crowd) > 0.5:
                 return
             if max(crowd) < 1 and not self._is_closing:
-                self._waiting.append(document)
-                self._size += document.size
+                self._waiting.append((document, size))
+                self._size += size
                 self._change.notify_all()
                 return
         self._lose("turns come faster than they can be written")
@@ -96,8 +100,8 @@ class Archivist:
             while (document := self._next()) is not None:
                 self._keep(document)
                 with self._change:
-                    self._waiting.popleft()
-                    self._size -= document.size
+                    _, size = self._waiting.popleft()
+                    self._size -= size
         finally:
             if self._connection is not None:
                 self._connection.close()
@@ -108,7 +112,7 @@ class Archivist:
         with self._change:
             while not self._waiting and not self._is_closing:
                 self._change.wait()
-            return self._waiting[0] if self._waiting else None
+            return self._waiting[0][0] if self._waiting else None
 
     def _open_early(self) -> None:
         """Make the file before there is a turn, so that others find it."""
@@ -164,7 +168,7 @@ class Archivist:
             self._connection = self._writer = None
             set_aside(self.path, error)
             return True
-        if code in _FULL and tries <= 2 and connection is not None:
+        if code == sqlite3.SQLITE_FULL and tries <= _ROOMS and connection is not None:
             try:
                 return make_room(connection)
             except sqlite3.Error:
