@@ -25,7 +25,8 @@ def texts_of(items: Iterable[Any]) -> str:
 
 def _texts_of(item: Any) -> Iterator[str]:
     if isinstance(item, dict):
-        text = "\n".join(text for name in _FIELDS for text in _strings(item.get(name)) if text)
+        # Reasoning may be shown both ways: as its summary, and as it is.
+        text = "\n".join(dict.fromkeys(text for name in _FIELDS for text in _strings(item.get(name)) if text))
         if text:
             yield _DATA_URL.sub("", text)[:ITEM_LIMIT]
 
