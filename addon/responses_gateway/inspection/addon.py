@@ -112,6 +112,7 @@ class Inspector:
 
     def _end(self, flow: http.HTTPFlow) -> None:
         turn = self._turns.get(flow)
+        streamed = False
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
             if flow.live:
@@ -129,7 +130,7 @@ class Inspector:
                 flow.response.data.content = turn.events.content()
             if origin := self._origin(flow):
                 ctx.master.addons.trigger(UpdateHook(origin))
-        self._count(flow, passed=turn is not None)
+        self._count(flow, passed=turn is not None, streamed=streamed)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
         """What an observer calls when there is something new to show. It does not keep the flow alive."""
@@ -152,13 +153,13 @@ class Inspector:
             flow.response.data.content = turn.events.latest()
         ctx.master.addons.trigger(UpdateHook([flow, *self._origin(flow)]))
 
-    def _count(self, flow: http.HTTPFlow, *, passed: bool) -> None:
+    def _count(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool) -> None:
         """Count and archive a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
         facts = flow.metadata.get(observer.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
-            self.archiving.ended(flow, passed=passed)
+            self.archiving.ended(flow, passed=passed, streamed=streamed)
 
 
 def _has_view() -> bool:

@@ -89,12 +89,11 @@ class Commands:
         return [*self._statistics.table(), *self._archived()]
 
     def _archived(self) -> list[str]:
-        """What became of the turns in the archive."""
+        """What the archive lost."""
         counts = self._archiving.counts
-        if counts is None:
+        if counts is None or not counts.lost:
             return []
-        lost = f", {counts.lost} lost: {counts.reason}" if counts.lost else ""
-        return [f"archive: {counts.kept} turns kept{lost}"]
+        return [f"archive: {counts.kept} turns kept, {counts.lost} lost: {counts.reason}"]
 
     def _session_of(self, flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
         names = {record.facts["session"] for record in _records(flows) if record.facts["session"]}

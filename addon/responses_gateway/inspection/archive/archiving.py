@@ -78,24 +78,28 @@ class Archiving:
         """A turn runs: keep what it began with, so that it is not lost when this process dies. Done once."""
         if self._archivist is not None and flow not in self._begun:
             self._begun.add(flow)
-            self._put(flow)
+            self._put(flow, is_over=False)
 
-    def ended(self, flow: http.HTTPFlow, *, passed: bool) -> None:
-        """A flow is over. `passed`: it came through the gateway, not from a file."""
+    def ended(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool = False) -> None:
+        """A flow is over. `passed`: it came through the gateway, not from a file. `streamed`: its response is what the
+        record holds, too.
+        """
         if self._archivist is None:
             return
         self._begun.discard(flow)
-        document = self._put(flow)
+        document = self._put(flow, is_over=True, streamed=streamed)
         if passed and self._kept is not None:
             self._flows[flow.id] = flow
             self._kept.ended(flow, document)
 
-    def _put(self, flow: http.HTTPFlow) -> Document | None:
+    def _put(self, flow: http.HTTPFlow, *, is_over: bool, streamed: bool = False) -> Document | None:
+        """Keep the turn in a flow, if there is one that `is_over` or is not."""
         assert self._archivist is not None  # noqa: S101 (callers look)
         try:
-            document = document_of(flow)
-            if document is not None:
-                self._archivist.put(document)
+            document = document_of(flow, streamed=streamed)
+            if document is None or document.is_over != is_over:
+                return None
+            self._archivist.put(document)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # A file may hold anything under our keys.
             logger.warning("A flow that was loaded is no turn of the gateway: %r", error)

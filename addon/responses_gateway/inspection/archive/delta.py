@@ -15,6 +15,9 @@ SMALL = 32 << 10
 """Bytes of a change up to which that is so."""
 
 _STRIDE = 64 << 10
+STREAM_LEVEL = 1
+"""Of zstd, for streams: they repeat themselves so much that a higher one costs several times more and saves little."""
+
 _SMALL_LEVEL = 3
 _LEVEL = 6
 """Of large changes, and of what has no base: both are rare, and lower levels overlook most of a large dictionary."""
@@ -33,15 +36,15 @@ class Packed:
     data: bytes
 
 
-def pack(body: bytes, base: bytes = b"") -> Packed:
-    """Make `body` small, for a reader who has `base`."""
+def pack(body: bytes, base: bytes = b"", level: int | None = None) -> Packed:
+    """Make `body` small, for a reader who has `base`. `level` is zstd's; None: what suits."""
     head = _common_head(body, base)
     tail = _common_tail(body, base, head)
     change = body[head : len(body) - tail]
     if not base:
-        return Packed(0, 0, zstandard.ZstdCompressor(level=_LEVEL).compress(change))
+        return Packed(0, 0, zstandard.ZstdCompressor(level=level or _LEVEL).compress(change))
     known = _dictionary(base, head, tail, len(change))
-    return Packed(head, tail, _compressor(known, len(change)).compress(change))
+    return Packed(head, tail, _compressor(known, len(change), level).compress(change))
 
 
 def unpack(packed: Packed, base: bytes = b"") -> bytes:
@@ -65,9 +68,9 @@ def _dictionary(base: bytes, head: int, tail: int, size: int) -> bytes:
     return base[-max(0, _LARGEST - size) :] if size < _LARGEST else b""
 
 
-def _compressor(known: bytes, size: int) -> zstandard.ZstdCompressor:
-    if size <= SMALL:
-        return zstandard.ZstdCompressor(level=_SMALL_LEVEL, dict_data=_raw(known))
+def _compressor(known: bytes, size: int, level: int | None) -> zstandard.ZstdCompressor:
+    if level or size <= SMALL:
+        return zstandard.ZstdCompressor(level=level or _SMALL_LEVEL, dict_data=_raw(known))
     window = min(_WINDOW, max(20, (len(known) + size).bit_length()))
     parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window)
     return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_raw(known))

@@ -5,8 +5,6 @@ from typing import Any
 from responses_gateway.inspection.archive.beginning import Beginning
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.outcome import Outcome
-from responses_gateway.inspection.archive.tapes import piece_times
-from responses_gateway.inspection.record import Record
 from responses_gateway.protocol.json import JsonObject, dumps
 
 
@@ -49,16 +47,9 @@ def columns_of(document: Document, begun: Beginning, outcome: Outcome) -> JsonOb
         "prefix_common": _count(prefix, "common"),
         "prefix_size": _count(prefix, "size"),
         "prefix_changed": str(prefix.get("changed") or ""),
-        "size": _size(record),
     }
 
 
 def _count(values: Any, name: str) -> int:
     count = values.get(name) if isinstance(values, dict) else None
     return count if isinstance(count, int) else 0
-
-
-def _size(record: Record) -> int:
-    tapes = [record.events, *(one["chunks"] for one in record.rounds)]
-    bodies = [record.request or b"", *(one["body"] for one in record.rounds)]
-    return sum(map(len, bodies)) + sum(sum(piece_times(tape["marks"])[1]) for tape in tapes if tape)

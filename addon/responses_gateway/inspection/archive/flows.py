@@ -14,22 +14,25 @@ from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.tape import TapeData, content_of
 
 
-def document_of(flow: http.HTTPFlow) -> Document | None:
-    """The turn in a flow, as it is at this moment; None when it is none, or its bytes were not kept."""
+def document_of(flow: http.HTTPFlow, *, streamed: bool = False) -> Document | None:
+    """The turn in a flow, as it is at this moment; None when it is none, or its bytes were not kept.
+
+    `streamed`: its response is known to be what the record's tape of events holds.
+    """
     record = Record.of(flow.metadata)
     if record is None or record.request is None:
         return None
     rounds = [{**one, "chunks": _copied(one["chunks"])} for one in record.rounds]
     events = _copied(record.events) if record.events else None
     taken = Record(dict(record.facts), record.request, rounds, events)
-    return Document(flow.id, taken, _shell(flow, taken) if record.facts["ended"] >= 0 else b"")
+    return Document(flow.id, taken, _shell(flow, taken, streamed=streamed) if record.facts["ended"] >= 0 else b"")
 
 
 def _copied(tape: TapeData) -> TapeData:
     return {**tape, "blocks": list(tape["blocks"]), "marks": list(tape["marks"])}
 
 
-def _shell(flow: http.HTTPFlow, record: Record) -> bytes:
+def _shell(flow: http.HTTPFlow, record: Record, *, streamed: bool) -> bytes:
     """The flow's state, without what the record has."""
     metadata = flow.metadata
     flow.metadata = {name: value for name, value in metadata.items() if name not in KEYS}
@@ -41,7 +44,8 @@ def _shell(flow: http.HTTPFlow, record: Record) -> bytes:
     if state["request"]["content"] == record.request:
         state["request"]["content"] = None
     response = state["response"]
-    if response is not None and record.events is not None and response["content"] == content_of(record.events):
+    events = record.events
+    if response is not None and events is not None and (streamed or response["content"] == content_of(events)):
         response["content"] = None
     packed: bytes = tnetstring.dumps(state)
     return packed

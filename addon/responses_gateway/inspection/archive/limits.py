@@ -100,8 +100,11 @@ def shorten_log(connection: sqlite3.Connection, path: Path) -> int:
     """Copy the write-ahead log into the file when it has become long; returns its size in bytes."""
     size = _log_size(path)
     if size > _LONG_LOG:
+        [patience] = connection.execute("PRAGMA busy_timeout").fetchone()
+        connection.execute("PRAGMA busy_timeout = 0")
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {patience}")
         size = _log_size(path)
     return size
 

@@ -12,6 +12,9 @@ from responses_gateway.inspection.record import Record, parsed
 from responses_gateway.inspection.tape import body_of
 
 _ITEM = b"event: response.output_item."
+_RARE = b"_item."
+"""The part of it that no delta has: of the beginning, each delta has the most."""
+
 _END = b"event: response."
 _DATA = b"data: "
 
@@ -80,7 +83,9 @@ def _spans(record: Record, body: bytes) -> list[list[Any]]:
 
 
 def _places(body: bytes) -> Iterator[int]:
-    at = body.find(_ITEM)
+    before = _ITEM.index(_RARE)
+    at = body.find(_RARE)
     while at >= 0:
-        yield at
-        at = body.find(_ITEM, at + len(_ITEM))
+        if body.startswith(_ITEM, at - before):
+            yield at - before
+        at = body.find(_RARE, at + 1)

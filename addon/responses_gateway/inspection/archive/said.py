@@ -11,7 +11,7 @@ TITLE_LIMIT = 200
 _EXCERPT = 80
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
-_LONG_WORD = re.compile(r"(\w{64})\w+")
+_LONG_WORD = re.compile(r"\b(\w{64})\w+")
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
 _NOT_WRITTEN_BY_PEOPLE = re.compile(r"\s*(<[a-z_ -]+>|# AGENTS\.md instructions)")
 _FIELDS = ("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal")
@@ -69,7 +69,8 @@ def indexed(text: str) -> str:
     Scripts that have no spaces are cut into characters, so that any part is found; of words that nobody types (base64,
     hashes), only the beginning counts.
     """
-    return _LONG_WORD.sub(r"\1", _IDEOGRAPH.sub(r" \1 ", text))
+    spaced = text if text.isascii() else _IDEOGRAPH.sub(r" \1 ", text)
+    return _LONG_WORD.sub(r"\1", spaced)
 
 
 def match_of(query: str) -> str:

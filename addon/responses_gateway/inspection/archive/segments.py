@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from responses_gateway.inspection.archive.blobs import STREAM_BASE, is_stream, load
-from responses_gateway.inspection.archive.delta import pack
+from responses_gateway.inspection.archive.delta import STREAM_LEVEL, pack
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.tapes import taken_apart
 from responses_gateway.protocol.json import dumps
@@ -59,20 +59,27 @@ class Segments:
         assert segment.id is not None  # noqa: S101 (an insertion has a row)
         return segment.id
 
-    def write(self, document: Document, row: int, latest: dict[str, int]) -> int:
-        """Write those parts of a turn that are not there yet; returns how many bytes they take. `latest` is that of the
-        turn's segment, and is brought up to date.
+    def write(self, document: Document, row: int, latest: dict[str, int]) -> None:
+        """Write those parts of a turn that are not there yet. `latest` is that of the turn's segment, and is brought up
+        to date.
         """
         known = dict(self._connection.execute("SELECT name, id FROM blobs WHERE turn = ?", (row,)).fetchall())
         if document.is_over and "early" in known:
             self._connection.execute("DELETE FROM blobs WHERE id = ?", (known["early"],))
-        written = 0
         for name, body in _parts(document).items():
             if name not in known:
-                written += self._write(row, name, body, latest, known)
-        return written
+                self._write(row, name, body, latest, known)
 
-    def _write(self, row: int, name: str, body: bytes, latest: dict[str, int], known: dict[str, int]) -> int:
+    def sizes(self, row: int) -> dict[str, int]:
+        """Columns of a turn: `size`, the bytes of its requests and streams, and `stored`, what all of it takes."""
+        size, stored = self._connection.execute(
+            "SELECT sum(CASE WHEN name IN ('early', 'facts', 'shell') OR name LIKE '%/marks' THEN 0 ELSE size END),"
+            " sum(length(data)) FROM blobs WHERE turn = ?",
+            (row,),
+        ).fetchone()
+        return {"size": size, "stored": stored}
+
+    def _write(self, row: int, name: str, body: bytes, latest: dict[str, int], known: dict[str, int]) -> None:
         kind = f"{name.partition('/')[0]}{'/marks' if name.endswith('/marks') else ''}"
         base = latest.get(kind)
         if base is None and kind == "chat":
@@ -80,7 +87,7 @@ class Segments:
         below, depth, reach = self._base(base, name)
         if reach > REACH:
             below, depth, reach = b"", 0, 0
-        packed = pack(body, below)
+        packed = pack(body, below, STREAM_LEVEL if is_stream(name) else None)
         place = (row, name, base if below else None, depth, reach)
         values = (*place, packed.head, packed.tail, len(body), zlib.crc32(body), packed.data)
         blob = self._connection.execute(
@@ -95,7 +102,6 @@ class Segments:
             self._bodies.add(blob, body)
         elif body and name != "early":
             latest.setdefault(kind, blob)
-        return len(packed.data)
 
     def _base(self, blob: int | None, name: str) -> tuple[bytes, int, int]:
         """The bytes to build on, how many bases lie below the new blob, and their bytes."""

@@ -1,6 +1,8 @@
 """Tapes as the archive keeps them: all blocks as one body, and the times beside it."""
 
 import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -59,11 +61,12 @@ def empty() -> TapeData:
     return {"blocks": [], "marks": [], "gap_at": -1, "gap": 0}
 
 
-def piece_times(marks: Sequence[bytes]) -> tuple[list[int], list[int]]:
+def piece_times(marks: Sequence[bytes]) -> tuple[array[int], array[int]]:
     """Of each piece of a tape's `marks`: when it passed, and its size."""
-    joint = b"".join(marks)
-    numbers = struct.unpack(f"<{len(joint) // 4}I", joint)
-    return list(numbers[::2]), list(numbers[1::2])
+    numbers = array("I", b"".join(marks))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers[::2], numbers[1::2]
 
 
 def _interleaved(planes: bytes, count: int) -> bytes:

@@ -63,6 +63,8 @@ class Archivist:
         """Whether the last turn was lost; then it has been said."""
         self._connection: sqlite3.Connection | None = None
         self._writer: Writer | None = None
+        self._file: tuple[int, int] | None = None
+        """Which file it is, whatever its name."""
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
@@ -123,8 +125,13 @@ class Archivist:
                 logger.debug("the archive is not open yet: %s", error)
 
     def _open(self) -> Writer:
+        if self._writer is not None and self._connection is not None and _identity(self.path) != self._file:
+            logger.warning("The archive %s was taken away; a new one begins.", self.path)
+            self._connection.close()
+            self._writer = None
         if self._writer is None:
             self._connection = opened_to_write(self.path)
+            self._file = _identity(self.path)
             end_abandoned(self._connection)
             self._writer = Writer(self._connection)
         return self._writer
@@ -195,6 +202,15 @@ class Archivist:
             logger.error("Turns are not kept in the archive: %s. gateway.stats counts them.", reason)
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def end_abandoned(connection: sqlite3.Connection) -> None:
     """Turns of processes that are gone will not go on."""
     for (pid,) in connection.execute("SELECT DISTINCT pid FROM turns WHERE status = 'in_progress'").fetchall():
@@ -207,6 +223,9 @@ def end_abandoned(connection: sqlite3.Connection) -> None:
 
 
 def _is_alive(pid: int) -> bool:
+    """Whether there is such a process; on Windows nobody can ask without a signal, so that there always is."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -45,7 +45,7 @@ class _Row(NamedTuple):
     segment: int
     session: str
     thread: str
-    status: str
+    ended: int
 
 
 class Writer:
@@ -79,7 +79,7 @@ class Writer:
         """Rows and blobs."""
         connection, record, now = self._connection, document.record, self._clock()
         known = self._known(document.id)
-        if known is not None and known.status != "in_progress":
+        if known is not None and known.ended >= 0:
             return
         begun = self._begun.pop(document.id, None)
         identity = begun.identity if begun is not None else self._placed(identity_of(record), record, known)
@@ -91,9 +91,9 @@ class Writer:
         row = known.row if known is not None else self._next_row()
         # A turn that another one of its thread overtook may belong to an earlier segment than the thread does now.
         latest = thread.segment.latest if thread.segment.id == segment else {}
-        written = self._segments.write(document, row, latest)
-        columns = columns_of(document, begun, outcome)
-        self._upsert(columns | {"row": row, "segment": segment, "pid": os.getpid(), "stored": written})
+        self._segments.write(document, row, latest)
+        columns = columns_of(document, begun, outcome) | self._segments.sizes(row)
+        self._upsert(columns | {"row": row, "segment": segment, "pid": os.getpid()})
         connection.execute("UPDATE segments SET latest = ? WHERE id = ?", (now, segment))
         if document.is_over:
             self._index(row, "\n".join((begun.said, said.texts_of(outcome.items))))
@@ -104,7 +104,7 @@ class Writer:
                 self._begun.popitem(last=False)
 
     def _known(self, turn: str) -> _Row | None:
-        query = "SELECT row, segment, session, thread, status FROM turns WHERE id = ?"
+        query = "SELECT row, segment, session, thread, ended FROM turns WHERE id = ?"
         row = self._connection.execute(query, (turn,)).fetchone()
         return _Row(*row) if row is not None else None
 
@@ -115,18 +115,14 @@ class Writer:
     def _upsert(self, values: JsonObject) -> None:
         names = ", ".join(values)
         marks = ", ".join("?" * len(values))
-        changes = ", ".join(
-            f"{name} = excluded.{name}" if name != "stored" else "stored = stored + excluded.stored"
-            for name in values
-            if name not in ("id", "row", "segment")
-        )
+        changes = ", ".join(f"{name} = excluded.{name}" for name in values if name not in ("id", "row", "segment"))
         self._connection.execute(
             f"INSERT INTO turns ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}",  # noqa: S608
             list(values.values()),
         )
 
     def _index(self, row: int, text: str) -> None:
-        packed = zstandard.ZstdCompressor(level=9).compress(text.encode("utf-8", "replace"))
+        packed = zstandard.ZstdCompressor(level=3).compress(text.encode("utf-8", "replace"))
         told = said.indexed(zstandard.ZstdDecompressor().decompress(packed).decode())
         self._connection.execute("INSERT INTO said (turn, text) VALUES (?, ?)", (row, packed))
         self._connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, told))

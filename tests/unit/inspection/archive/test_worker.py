@@ -3,14 +3,16 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from responses_gateway.inspection.archive import worker
+from responses_gateway.inspection.archive import limits, worker
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.reader import Archive
@@ -59,6 +61,17 @@ def archivist(path: Path, told: Told) -> Iterator[Archivist]:
     made = Archivist(path, LIMITS, told)
     yield made
     made.close()
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def has_handled(archivist: Archivist, count: int) -> bool:
+    return archivist.counts.lost + archivist.counts.kept >= count
 
 
 def titles(path: Path) -> list[str]:
@@ -140,6 +153,38 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, talk: Talk, caplog
     made.close()
     assert made.counts.lost == 1
     assert "cannot be used" in caplog.text
+
+
+def test_a_file_that_was_taken_away_is_made_anew(archivist: Archivist, path: Path, told: Told, talk: Talk) -> None:
+    archivist.put(talk.turn("first"))
+    told.wait(1)
+    for one in path.parent.iterdir():
+        one.unlink()
+    archivist.put(talk.turn("second"))
+    told.wait(2)
+    assert titles(path) == ["second"]
+
+
+def test_the_log_does_not_grow_while_somebody_reads_without_end(
+    archivist: Archivist, path: Path, told: Told, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_LONG_LOG", 100_000)
+    monkeypatch.setattr(worker, "LONGEST_LOG", 400_000)
+    archivist.put(talk.turn("first"))
+    told.wait(1)
+    log = Path(f"{path}-wal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM turns").fetchall()
+        for number in range(2, 60):
+            archivist.put(talk.turn(os.urandom(20_000).hex()))
+            wait(partial(has_handled, archivist, number))
+        assert archivist.counts.lost
+        assert log.stat().st_size < 800_000
+        assert "without end" in archivist.counts.reason
+    archivist.put(talk.turn("last"))
+    wait(lambda: titles(path)[-1] == "last")
+    assert log.stat().st_size < 400_000
 
 
 def test_turns_of_a_process_that_died_do_not_run_for_ever(path: Path, talk: Talk) -> None:
