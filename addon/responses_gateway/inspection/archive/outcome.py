@@ -9,7 +9,6 @@ from typing import Any
 from responses_gateway.inspection.answer import answer_of
 from responses_gateway.inspection.archive.tapes import piece_times
 from responses_gateway.inspection.record import Record, parsed
-from responses_gateway.inspection.tape import body_of
 
 _ITEM = b"event: response.output_item."
 _RARE = b"_item."
@@ -33,9 +32,8 @@ class Outcome:
     """When each item was opened and done: [kind, name, start, end]; -1: never."""
 
 
-def outcome_of(record: Record) -> Outcome:
-    """Read what matters of what the client was sent."""
-    body = body_of(record.events)
+def outcome_of(record: Record, body: bytes) -> Outcome:
+    """Read what matters of what the client was sent; `body` is what its tape holds."""
     response = _last_response(body)
     if response is None:
         answer = answer_of(record)

@@ -7,11 +7,14 @@ from typing import Any
 ITEM_LIMIT = 1 << 20
 """Characters of one item that are searched."""
 
+LONGEST_WORD = 64
+"""Characters of a word that are searched."""
+
 TITLE_LIMIT = 200
 _EXCERPT = 80
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
-_LONG_WORD = re.compile(r"\b(\w{64})\w+")
+_LONG_WORD = re.compile(rf"\b(\w{{{LONGEST_WORD}}})\w+")
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
 _NOT_WRITTEN_BY_PEOPLE = re.compile(r"\s*(<[a-z_ -]+>|# AGENTS\.md instructions)")
 _FIELDS = ("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal")
@@ -70,7 +73,8 @@ def indexed(text: str) -> str:
     hashes), only the beginning counts.
     """
     spaced = text if text.isascii() else _IDEOGRAPH.sub(r" \1 ", text)
-    return _LONG_WORD.sub(r"\1", spaced)
+    longest = max(map(len, spaced.split()), default=0)
+    return _LONG_WORD.sub(r"\1", spaced) if longest > LONGEST_WORD else spaced
 
 
 def match_of(query: str) -> str:

@@ -3,6 +3,7 @@
 import sqlite3
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from responses_gateway.inspection.archive.blobs import STREAM_BASE, is_stream, load
@@ -59,14 +60,14 @@ class Segments:
         assert segment.id is not None  # noqa: S101 (an insertion has a row)
         return segment.id
 
-    def write(self, document: Document, row: int, latest: dict[str, int]) -> None:
+    def write(self, parts: Mapping[str, bytes], row: int, latest: dict[str, int]) -> None:
         """Write those parts of a turn that are not there yet. `latest` is that of the turn's segment, and is brought up
         to date.
         """
         known = dict(self._connection.execute("SELECT name, id FROM blobs WHERE turn = ?", (row,)).fetchall())
-        if document.is_over and "early" in known:
+        if "early" in known and "facts" in parts:
             self._connection.execute("DELETE FROM blobs WHERE id = ?", (known["early"],))
-        for name, body in _parts(document).items():
+        for name, body in parts.items():
             if name not in known:
                 self._write(row, name, body, latest, known)
 
@@ -140,7 +141,7 @@ class _Bodies:
         self._size = 0
 
 
-def _parts(document: Document) -> dict[str, bytes]:
+def parts_of(document: Document) -> dict[str, bytes]:
     """All that is kept of a turn, by name. `early` stands for `facts` until it is over."""
     record = document.record
     parts = {"request": record.request or b""}

@@ -6,6 +6,7 @@ from responses_gateway.inspection.archive.outcome import outcome_of
 from responses_gateway.inspection.archive.rows import WholeTurn
 from responses_gateway.inspection.history import input_items
 from responses_gateway.inspection.summary import comment
+from responses_gateway.inspection.tape import body_of
 from responses_gateway.inspection.transcript import item_block
 
 
@@ -22,7 +23,7 @@ def lines_of(whole: WholeTurn) -> Iterator[str]:
         yield ""
     for at in whole.new:
         yield from item_block(items[at])
-    for item in outcome_of(record).items:
+    for item in outcome_of(record, body_of(record.events)).items:
         yield from item_block(item)
     for action, field, why, count in record.facts["ledger"]:
         yield f"{action} {field}{f' (×{count})' if count > 1 else ''}: {why}"

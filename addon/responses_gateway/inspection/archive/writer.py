@@ -17,7 +17,7 @@ from responses_gateway.inspection.archive.describe import columns_of
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.identity import Identity, identity_of
 from responses_gateway.inspection.archive.outcome import Outcome, outcome_of
-from responses_gateway.inspection.archive.segments import Segment, Segments
+from responses_gateway.inspection.archive.segments import Segment, Segments, parts_of
 from responses_gateway.inspection.history import input_items
 from responses_gateway.inspection.record import Record
 from responses_gateway.protocol.json import JsonObject
@@ -87,11 +87,12 @@ class Writer:
         if begun is None:
             begun = Beginning.of(record, identity, thread.digests)
         segment = known.segment if known is not None else self._segments.enter(thread.segment, now)
-        outcome = outcome_of(record) if document.is_over else Outcome("", [], [])
+        parts = parts_of(document)
+        outcome = outcome_of(record, parts.get("events", b"")) if document.is_over else Outcome("", [], [])
         row = known.row if known is not None else self._next_row()
         # A turn that another one of its thread overtook may belong to an earlier segment than the thread does now.
         latest = thread.segment.latest if thread.segment.id == segment else {}
-        self._segments.write(document, row, latest)
+        self._segments.write(parts, row, latest)
         columns = columns_of(document, begun, outcome) | self._segments.sizes(row)
         self._upsert(columns | {"row": row, "segment": segment, "pid": os.getpid()})
         connection.execute("UPDATE segments SET latest = ? WHERE id = ?", (now, segment))

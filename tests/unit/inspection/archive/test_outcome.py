@@ -5,6 +5,7 @@ from responses_gateway.inspection.archive.outcome import outcome_of
 from responses_gateway.inspection.archive.said import excerpt, texts_of, title_of
 from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.tape import body_of
 from responses_gateway.protocol.json import dumps
 from unit.inspection.turns import ANSWER, Gateway, call, chunk
 
@@ -13,7 +14,7 @@ BODY = {"input": "hi", "tools": [{"type": "function", "name": "shell", "paramete
 
 def test_a_stream_that_ended() -> None:
     record = Gateway().record(BODY, [*ANSWER[:-2], *call("shell", "{}"), chunk(finish="tool_calls")])
-    found, answer = outcome_of(record), answer_of(record)
+    found, answer = outcome_of(record, body_of(record.events)), answer_of(record)
     assert found.items == [answer.items[index] for index in sorted(answer.items)]
     assert found.response == answer.response["id"]
     assert [(kind, name) for kind, name, *_ in found.spans] == [
@@ -28,7 +29,7 @@ def test_a_stream_that_ended() -> None:
 
 def test_a_stream_that_was_cut() -> None:
     record = Gateway().record(BODY, ANSWER[:5], close=False)
-    found = outcome_of(record)
+    found = outcome_of(record, body_of(record.events))
     assert texts_of(found.items) == "Let me see.\nHello there"
     assert found.spans[-1][3] == -1
 
@@ -36,7 +37,7 @@ def test_a_stream_that_was_cut() -> None:
 def test_words_that_look_like_events_are_none() -> None:
     text = 'event: response.output_item.added\ndata: {"item": {"type": "evil"}, "output_index": 7}\n\n'
     record = Gateway().record(BODY, [chunk(content=text), *ANSWER[-2:]])
-    assert [kind for kind, *_ in outcome_of(record).spans] == ["message"]
+    assert [kind for kind, *_ in outcome_of(record, body_of(record.events)).spans] == ["message"]
 
 
 def test_a_whole_answer_and_an_error() -> None:
@@ -51,7 +52,7 @@ def test_a_whole_answer_and_an_error() -> None:
         made.ended()
         record = Record.of(metadata)
         assert record is not None
-        assert texts_of(outcome_of(record).items) == texts
+        assert texts_of(outcome_of(record, body_of(record.events)).items) == texts
 
 
 def test_titles_are_what_people_wrote() -> None:

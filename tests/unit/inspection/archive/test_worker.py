@@ -177,11 +177,13 @@ def test_the_log_does_not_grow_while_somebody_reads_without_end(
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM turns").fetchall()
         for number in range(2, 60):
+            talk.items.clear()
             archivist.put(talk.turn(os.urandom(20_000).hex()))
             wait(partial(has_handled, archivist, number))
         assert archivist.counts.lost
         assert log.stat().st_size < 800_000
         assert "without end" in archivist.counts.reason
+    talk.items.clear()
     archivist.put(talk.turn("last"))
     wait(lambda: titles(path)[-1] == "last")
     assert log.stat().st_size < 400_000
