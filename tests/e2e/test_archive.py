@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 
+from e2e.codex import LATEST, Codex
 from e2e.command import run
 from e2e.environment import API_KEY, UPSTREAM_KEY
+from e2e.gateway import StartGateway
 from e2e.mitmweb import MitmwebProcess
+from e2e.socket_client import open_socket
+from e2e.test_codex_agents import PROMPT, SPAWN, family, wait_for_agent
 from e2e.test_inspection import ask, every_view
 from responses_gateway.inspection.archive.file import ArchiveError
 from responses_gateway.inspection.archive.reader import Archive
@@ -281,3 +285,40 @@ def test_the_command_reads_while_the_gateway_runs_and_after_it(
     with start("-r", str(flows)) as web:
         assert [turn.id for turn in turns(home, 2)] == [turn.id for turn in found]
         assert "fine" in web.view(found[1].flow, "response", "Answer")
+
+
+def test_codex_and_its_sub_agent_are_threads_of_one_session(
+    start_gateway: StartGateway, script: Script, tmp_path: Path
+) -> None:
+    path = tmp_path / "archive.sqlite3"
+    gateway = start_gateway({"gateway_archive": str(path)})
+    codex = Codex(LATEST, gateway.url, tmp_path / "codex")
+    script.always(family(codex, [SPAWN, wait_for_agent, reply(text="Three.")]))
+    codex.exec(PROMPT, script.model).succeeded()
+    gateway.stop()
+    with closing(Archive(path)) as archive:
+        [session] = archive.sessions()
+        found = archive.turns(session.id)
+    assert (session.client, session.threads, session.title) == ("codex_exec", 2, PROMPT)
+    parents = {turn.thread for turn in found if not turn.parent}
+    [child] = {(turn.parent, turn.agent, turn.version) for turn in found if turn.parent}
+    assert parents == {child[0]}
+    assert child[1:] == ("collab_spawn", LATEST.version)
+
+
+def test_turns_over_a_websocket_are_kept_with_their_client(
+    start_gateway: StartGateway, script: Script, tmp_path: Path
+) -> None:
+    path = tmp_path / "archive.sqlite3"
+    gateway = start_gateway({"gateway_archive": str(path)})
+    script.answer(reply(text="one"), reply(text="two"))
+    with open_socket(gateway.url, user_agent_header="codex-tui/0.169.0", headers={"session-id": "s"}) as socket:
+        first = socket.turn(model=script.model, input="hello")
+        socket.turn(model=script.model, input="more", previous_response_id=first[-1]["response"]["id"])
+    gateway.stop()
+    with closing(Archive(path)) as archive:
+        found = archive.turns("s")
+    assert [(turn.title, turn.client, turn.version) for turn in found] == [
+        ("hello", "codex-tui", "0.169.0"),
+        ("more", "codex-tui", "0.169.0"),
+    ]
