@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import zstandard
+from responses_gateway.inspection.zstd import packed, unpacked
 
 HEAD = 6 << 20
 """Bytes that are kept from the beginning of a tape."""
@@ -23,10 +23,6 @@ each of its pieces as little-endian 32-bit numbers; times are milliseconds since
 index of the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
 
 _MARK = struct.Struct("<II")
-
-# Streams of events repeat themselves: packing one costs less than touching the memory that it takes unpacked.
-_packer = zstandard.ZstdCompressor(level=1)
-_unpacker = zstandard.ZstdDecompressor()
 
 
 class Piece(NamedTuple):
@@ -89,8 +85,7 @@ class Tape:
         offsets = [max(0, int((now - opened) * 1000 + 0.5)) for now in times]
         marks = itertools.chain.from_iterable(zip(offsets, map(len, pieces), strict=True))
         self._latest = block
-        # Copied, because what the packer returns holds on to memory for the worst case.
-        self._blocks.append(bytes(memoryview(_packer.compress(block))))
+        self._blocks.append(packed(block))
         self._marks.append(struct.pack(f"<{2 * len(pieces)}I", *marks))
         self.size += len(block)
         if self.size > HEAD:
@@ -128,21 +123,21 @@ def content_of(data: TapeData) -> bytes:
     for index, block in enumerate(data["blocks"]):
         if data["gap"] and index == data["gap_at"]:
             whole.write(b"\n\n: %d bytes are not kept here\n\n" % data["gap"])
-        whole.write(_unpacker.decompress(block))
+        whole.write(unpacked(block))
     return whole.getvalue()
 
 
 def body_of(data: TapeData | None) -> bytes:
     """Everything that a tape kept, joined."""
-    return b"".join(map(_unpacker.decompress, data["blocks"])) if data else b""
+    return b"".join(map(unpacked, data["blocks"])) if data else b""
 
 
 def pieces(data: TapeData) -> Iterator[Piece]:
     """What a tape kept, in order."""
-    for index, (packed, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
+    for index, (frame, marks) in enumerate(zip(data["blocks"], data["marks"], strict=True)):
         if data["gap"] and index == data["gap_at"]:
             yield Piece(_MARK.unpack_from(marks)[0], b"", data["gap"])
-        block, start = _unpacker.decompress(packed), 0
+        block, start = unpacked(frame), 0
         for at, size in _MARK.iter_unpack(marks):
             yield Piece(at, block[start : start + size])
             start += size

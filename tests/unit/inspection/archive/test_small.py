@@ -37,7 +37,7 @@ def test_what_only_grows_is_not_compared_byte_by_byte() -> None:
     "packed", [Packed(0, 0, b"no zstd"), Packed(10, 0, zstandard.compress(b"x")), Packed(0, 0, b"")]
 )
 def test_what_was_not_packed_so_is_refused(packed: Packed) -> None:
-    with pytest.raises(ValueError, match="not packed"):
+    with pytest.raises(ValueError, match="not packed so"):
         unpack(packed, b"short")
 
 
