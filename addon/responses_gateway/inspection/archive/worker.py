@@ -80,7 +80,7 @@ class Archivist:
                 self._size += size
                 self._change.notify_all()
                 return
-        self._lose("turns come faster than they can be written")
+        self._lose("the archive is closed" if self._is_closing else "turns come faster than they can be written")
 
     def finish(self) -> None:
         """Take nothing more; what waits is still written."""
