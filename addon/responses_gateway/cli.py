@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from responses_gateway import __version__
+from responses_gateway import __version__, sessions_arguments
 from responses_gateway.cli_arguments import LOG_LEVELS, log_level, mitmproxy_option, port, upstream, variable_name
 from responses_gateway.codex_config import base_url
 from responses_gateway.command_errors import CommandError, nearest
@@ -45,6 +45,7 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_models(commands, environ)
     _add_check(commands, environ)
     _add_service(commands, environ)
+    _add_sessions(commands)
     _add_analyze_log(commands)
     return parser
 
@@ -174,6 +175,15 @@ def _add_service(commands: _Commands, environ: Mapping[str, str]) -> None:
     parser.set_defaults(run=_service)
 
 
+def _add_sessions(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "sessions",
+        help="list, show, search, export and delete what the archive keeps",
+        description="List, show, search, export and delete the sessions that the archive keeps.",
+    )
+    sessions_arguments.add_arguments(parser, _sessions)
+
+
 def _add_analyze_log(commands: _Commands) -> None:
     parser = commands.add_parser(
         "analyze-log",
@@ -268,6 +278,12 @@ def _service(args: argparse.Namespace) -> int:
     from responses_gateway.commands import service
 
     return service.run(_start_arguments(args))
+
+
+def _sessions(args: argparse.Namespace) -> int:
+    from responses_gateway.commands import sessions
+
+    return sessions.run(args)
 
 
 def _start_arguments(args: argparse.Namespace) -> list[str]:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAliasType, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAliasType, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -26,45 +25,20 @@ from responses_gateway.config_file import NOT_IN_FILE, SHAPING_KEYS, SettingsErr
 from responses_gateway.credentials import Credentials
 from responses_gateway.models.card import ModelCard
 from responses_gateway.protocol.fields import is_safe
-from responses_gateway.protocol.json import JsonObject, loads
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.providers.catalogue import shipped
 from responses_gateway.providers.profile import BaseUrl, Names, Profile
+from responses_gateway.setting_values import ArchivePlace, Cards, HomePath, StoreName, Words
 from responses_gateway.yaml_file import KeyPath
+
+if TYPE_CHECKING:
+    from responses_gateway.protocol.json import JsonObject
 
 BRAVE_KEY = "BRAVE_SEARCH_API_KEY"
 TAVILY_KEY = "TAVILY_API_KEY"
 
 VARIABLE_PREFIX = "RESPONSES_GATEWAY_"
 OPTION_PREFIX = "gateway_"
-
-
-def _words(value: Any) -> Any:
-    """A comma-separated string as a list, for layers that only have strings."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _cards(value: Any) -> Any:
-    """Changes to cards, as JSON text or object, with the id that ModelCard wants in each."""
-    value = loads(value) if isinstance(value, str) else value
-    if not isinstance(value, dict):
-        return value
-    return {name: {"id": name, **card} if isinstance(card, dict) else card for name, card in value.items()}
-
-
-def _store(value: Any) -> Any:
-    kinds = ("sqlite", "memory", "none")
-    if isinstance(value, str) and value not in kinds and not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be sqlite, memory, none or a redis:// URL")
-    return value
-
-
-def _home_path(value: Any) -> Any:
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-type HomePath = Annotated[Path, BeforeValidator(_home_path)]
-type Words[T] = Annotated[list[T], BeforeValidator(_words)]
-type Cards = Annotated[dict[str, ModelCard], BeforeValidator(_cards)]
 
 
 class _Data(BaseModel):
@@ -132,7 +106,7 @@ class Options(_Data):
         "summary", description="How clients see the model's reasoning: as summary, as raw text, both, or not at all."
     )
 
-    store: Annotated[str, BeforeValidator(_store)] = Field(
+    store: StoreName = Field(
         "sqlite",
         description="Where responses are kept for previous_response_id and retrieval: sqlite, memory, none, or a "
         "redis:// URL (needs the extra `redis`).",
@@ -174,6 +148,18 @@ class Options(_Data):
         default_factory=list,
         description="Hosts (or host:port) that pages may be opened from although they are not on the public internet.",
     )
+    archive: ArchivePlace = Field(
+        "auto",
+        description="Whether every turn is kept for looking at: on, off, auto (on under mitmweb), or the path of the "
+        "file, which otherwise is archive.sqlite3 in ~/.local/state/responses-gateway.",
+    )
+    archive_max_bytes: ByteSize = Field(ByteSize(2 << 30), description="What the archive may take, such as 2GiB.")
+    archive_max_age: PositiveFloat = Field(90, description="Days until a turn leaves the archive.")
+    flows_kept: NonNegativeInt = Field(
+        500,
+        description="How many flows mitmweb keeps in its list while the archive keeps their turns; 0: all of them.",
+    )
+    flows_kept_bytes: ByteSize = Field(ByteSize(256 << 20), description="What these may hold, such as 256MiB.")
     upstream_log: Path | None = Field(
         None, description="File for a log of upstream requests: one line of JSON each, without keys."
     )

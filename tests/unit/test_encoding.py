@@ -157,7 +157,10 @@ def test_blanks_before_an_answer_cost_nothing(blank: bytes) -> None:
 
 
 LIBRARIES = {"zlib", "gzip", "bz2", "lzma", "zipfile", "tarfile", "brotli", "zstandard", "compression", "backports"}
-GATE = "protocol/encoding.py"
+GATES = ["protocol/encoding.py", "inspection/zstd.py"]
+"""What clients and upstreams send, and what the gateway itself has packed."""
+
+HARMLESS = {"compressobj", "crc32"}
 
 
 def ways_round(source: str) -> list[str]:
@@ -177,7 +180,7 @@ def ways_round(source: str) -> list[str]:
                 found.append(module)
             case ast.ImportFrom(module="mitmproxy.net", names=names) if any(name.name == "encoding" for name in names):
                 found.append("mitmproxy.net.encoding")
-            case ast.Attribute(value=ast.Name(id=name), attr=attr) if name in imported and attr != "compressobj":
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if name in imported and attr not in HARMLESS:
                 if not attr.lower().startswith(("compress", "zstdcompress", "max_wbits")):
                     found.append(f"{name}.{attr}")
             # What mitmproxy's messages unpack by themselves.
@@ -208,5 +211,6 @@ def test_a_way_round_the_gate_is_found(source: str) -> None:
 
 def test_nothing_is_unpacked_but_through_the_gate() -> None:
     sources = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
-    assert ways_round(sources.pop(GATE))
+    for gate in GATES:
+        assert ways_round(sources.pop(gate))
     assert {name: found for name, source in sources.items() if (found := ways_round(source))} == {}

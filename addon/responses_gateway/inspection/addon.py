@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from responses_gateway.background import FLOW_HEADER
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import contentviews, observer, summary
+from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.redaction import is_secret
@@ -20,8 +21,6 @@ from responses_gateway.inspection.upstream_log import UpstreamLog
 from responses_gateway.learnt import Learnt
 from responses_gateway.proxy import messages
 from responses_gateway.settings import Settings
-
-_MARKERS = (summary.FAILED, summary.TRUNCATED, summary.HEALED)
 
 
 class Inspector:
@@ -37,12 +36,14 @@ class Inspector:
         self._updates = Updates(self._update)
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
-        self.addons = [Commands(self._statistics, runtime, learnt)]
+        self.archiving = Archiving()
+        self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:
         """Take over new settings."""
         self._log = UpstreamLog(settings.upstream_log, settings.upstream_log_bodies) if settings.upstream_log else None
+        self.archiving.use(settings)
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class Inspector:
         made = Observer(
             flow.metadata,
             clock=time.time,
-            keep=_is_watched(),
+            keep=_is_watched() or self.archiving.path is not None,
             on_round=self._log.write if self._log else None,
         )
         path = flow.request.data.path.decode("utf-8", "replace")
@@ -73,7 +74,7 @@ class Inspector:
             self._show_in_origin(flow, headers)
         # Of the turn that is replayed.
         flow.comment = ""
-        if flow.marked in _MARKERS:
+        if flow.marked in summary.MARKERS:
             flow.marked = ""
         return made
 
@@ -112,8 +113,11 @@ class Inspector:
 
     def _end(self, flow: http.HTTPFlow) -> None:
         turn = self._turns.get(flow)
+        streamed = False
         if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
             flow.comment = f"{flow.request.method} {flow.request.path}"
+            if flow.live:
+                self.archiving.ended(flow, passed=True)
         if turn is not None:
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
@@ -127,7 +131,7 @@ class Inspector:
                 flow.response.data.content = turn.events.content()
             if origin := self._origin(flow):
                 ctx.master.addons.trigger(UpdateHook(origin))
-        self._count(flow)
+        self._count(flow, passed=turn is not None, streamed=streamed)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
         """What an observer calls when there is something new to show. It does not keep the flow alive."""
@@ -143,18 +147,20 @@ class Inspector:
         """Show what there is of a turn that runs."""
         turn = self._turns[flow]
         turn.note()
+        self.archiving.begun(flow)
         flow.comment = summary.comment(turn.facts)
         if turn.keep and flow.response is not None and flow.response.stream:
             # Not the whole: mitmweb hashes it at each update.
             flow.response.data.content = turn.events.latest()
         ctx.master.addons.trigger(UpdateHook([flow, *self._origin(flow)]))
 
-    def _count(self, flow: http.HTTPFlow) -> None:
-        """Count a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
+    def _count(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool) -> None:
+        """Count and archive a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
         facts = flow.metadata.get(observer.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)
+            self.archiving.ended(flow, passed=passed, streamed=streamed)
 
 
 def _has_view() -> bool:

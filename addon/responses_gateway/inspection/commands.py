@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import export, retranslate
+from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.observer import TURN
 from responses_gateway.inspection.record import Record
 from responses_gateway.inspection.stats import Statistics
@@ -25,8 +26,15 @@ _SCOPES = ("flows", "session")
 class Commands:
     """What can be asked for in mitmweb's command bar, in mitmproxy's console, and by scripts."""
 
-    def __init__(self, statistics: Statistics, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
+    def __init__(
+        self,
+        statistics: Statistics,
+        runtime: Callable[[ReverseMode], Runtime],
+        learnt: Learnt,
+        archiving: Archiving,
+    ) -> None:
         self._statistics = statistics
+        self._archiving = archiving
         self._runtime = runtime
         self._learnt = learnt
 
@@ -79,7 +87,14 @@ class Commands:
     @command.command("gateway.stats")
     def stats(self) -> Sequence[str]:
         """Turns, errors, tokens, cache share, cost and speed of each model, since the start and of loaded flows."""
-        return [one_line(line) for line in self._statistics.table()]
+        return [one_line(line) for line in (*self._statistics.table(), *self._archived())]
+
+    def _archived(self) -> list[str]:
+        """What the archive lost."""
+        counts = self._archiving.counts
+        if counts is None or not counts.lost:
+            return []
+        return [f"archive: {counts.kept} turns kept, {counts.lost} lost: {counts.reason}"]
 
     def _session_of(self, flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
         names = {record.facts["session"] for record in _records(flows) if record.facts["session"]}

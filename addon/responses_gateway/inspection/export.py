@@ -1,12 +1,13 @@
 """Turns as files: test fixtures, curl commands, transcripts."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from responses_gateway import __version__
 from responses_gateway.inspection import tape
 from responses_gateway.inspection.answer import answer_of
+from responses_gateway.inspection.history import essence, input_items, new_items
 from responses_gateway.inspection.record import Record, parsed
 from responses_gateway.protocol.json import JsonObject, dumps_text
 
@@ -101,49 +102,13 @@ def transcript(records: Sequence[Record]) -> str:
     known: dict[str, list[str]] = {}
     for record in records:
         facts = record.facts
-        told = [*_input(record), *(item for _, item in sorted(answer_of(record).items.items()))]
-        essences = [_essence(item) for item in told]
+        told = [*input_items(record), *(item for _, item in sorted(answer_of(record).items.items()))]
+        essences = [essence(item) for item in told]
         where = {"session": facts["session"], "turn": facts["number"], "model": facts["model"]}
-        for at in _new(essences, known.get(facts["session"], [])):
+        for at in new_items(essences, known.get(facts["session"], [])):
             lines.append(dumps_text({**where, "item": told[at]}))
         known[facts["session"]] = essences
     return "".join(line + "\n" for line in lines)
-
-
-def _input(record: Record) -> list[Any]:
-    request = record.request_json
-    items = request.get("input") if isinstance(request, dict) else None
-    if isinstance(items, str):
-        return [{"type": "message", "role": "user", "content": items}]
-    return items if isinstance(items, list) else []
-
-
-def _new(essences: Sequence[str], known: Sequence[str]) -> Iterator[int]:
-    """Indexes of those that are not known; both are in order, and clients leave things out."""
-    start = 0
-    for at, essence in enumerate(essences):
-        try:
-            start = known.index(essence, start) + 1
-        except ValueError:
-            yield at
-
-
-def _essence(item: Any) -> str:
-    """What stays the same of an item when a client sends it back."""
-    if not isinstance(item, dict):
-        return dumps_text(item)
-    kind = item.get("type", "message")
-    if item.get("call_id"):
-        return f"{kind} {item['call_id']}"
-    if kind == "message":
-        return dumps_text([item.get("role"), _texts(item.get("content"))])
-    return dumps_text(_texts(item.get("summary")) if kind == "reasoning" else item)
-
-
-def _texts(content: Any) -> Any:
-    if not isinstance(content, list):
-        return [content]
-    return [part.get("text", part) if isinstance(part, dict) else part for part in content]
 
 
 FORMATS = {

@@ -8,6 +8,8 @@ from responses_gateway.terminal import one_line
 FAILED, TRUNCATED, HEALED = ":x:", ":scissors:", ":adhesive_bandage:"
 """Markers: names of mitmproxy's emoji."""
 
+MARKERS = (FAILED, TRUNCATED, HEALED)
+
 _SIGNS = {FAILED: "❌ ", TRUNCATED: "✂ ", HEALED: "🩹 ", "": ""}
 """The markers in comments, for lists without the column that shows markers."""
 

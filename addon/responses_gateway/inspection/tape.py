@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import zstandard
-
+from responses_gateway.inspection.zstd import packed
 from responses_gateway.protocol import encoding
 
 HEAD = 6 << 20
@@ -28,9 +27,6 @@ each of its pieces as little-endian 32-bit numbers; times are milliseconds since
 index of the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
 
 _MARK = struct.Struct("<II")
-
-# Streams of events repeat themselves: packing one costs less than touching the memory that it takes unpacked.
-_packer = zstandard.ZstdCompressor(level=1)
 
 
 class Piece(NamedTuple):
@@ -93,8 +89,7 @@ class Tape:
         offsets = [max(0, int((now - opened) * 1000 + 0.5)) for now in times]
         marks = itertools.chain.from_iterable(zip(offsets, map(len, pieces), strict=True))
         self._latest = block
-        # Copied, because what the packer returns holds on to memory for the worst case.
-        self._blocks.append(bytes(memoryview(_packer.compress(block))))
+        self._blocks.append(packed(block))
         self._marks.append(struct.pack(f"<{2 * len(pieces)}I", *marks))
         self.size += len(block)
         if self.size > HEAD:
@@ -131,12 +126,22 @@ class Tape:
         return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
 
 
+def content_of(data: TapeData) -> bytes:
+    """What a tape kept, as one body; a comment line of the event stream stands for what it did not."""
+    whole = io.BytesIO()
+    for index, block in enumerate(_unpacked(data["blocks"])):
+        if data["gap"] and index == data["gap_at"]:
+            whole.write(b"\n\n: %d bytes are not kept here\n\n" % data["gap"])
+        whole.write(block)
+    return whole.getvalue()
+
+
 def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The blocks as they passed. A comment stands for one that is too large: a saved flow may come from anybody."""
     left = MAX_UNPACKED
-    for packed in blocks:
+    for frame in blocks:
         try:
-            block = encoding.decode(packed, "zstd", left)
+            block = encoding.decode(frame, "zstd", left)
         except encoding.TooLarge:
             yield b"\n\n: a block that is larger than %d bytes is not shown\n\n" % left
             continue

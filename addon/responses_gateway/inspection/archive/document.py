@@ -1,0 +1,41 @@
+"""A turn as it goes into an archive and comes out of it: what the flow's record holds, and the flow around it."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from responses_gateway.inspection.record import Record
+
+
+@dataclass(frozen=True)
+class Document:
+    """One turn, whole. `Record.of(flow.metadata)` of a saved flow gives the same record."""
+
+    flow: str
+    """Id of the flow that the turn is, or was, in."""
+
+    record: Record
+    shell: bytes
+    """The rest of the flow, without the bytes that the record has; empty when there was no flow."""
+
+    @property
+    def id(self) -> str:
+        """The same for the same turn, wherever it was loaded from; a replay in the same flow is another turn."""
+        return turn_id(self.flow, self.record.facts["opened"])
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.record.facts["ended"] >= 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, roughly, that it holds on to."""
+        record = self.record
+        tapes = [record.events, *(one["chunks"] for one in record.rounds)]
+        kept = sum(len(block) for tape in tapes if tape for block in (*tape["blocks"], *tape["marks"]))
+        return kept + len(record.request or b"") + sum(len(one["body"]) for one in record.rounds) + len(self.shell)
+
+
+def turn_id(flow: str, opened: Any) -> str:
+    """The id of the turn that began in a flow at a time."""
+    return blake2b(f"{flow} {float(opened):.6f}".encode(), digest_size=8).hexdigest()

@@ -1,0 +1,97 @@
+"""Whose turn it is: session, thread, parent and client, from what a client sends beside its request.
+
+Codex says it in headers, in `client_metadata`, and as JSON in `x-codex-turn-metadata`, which comes either way; releases
+differ in which of them they send. Sub-agents share the session with their parent; only the thread tells them apart.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from responses_gateway.inspection.record import Record, parsed
+
+_PRODUCT = re.compile(r"\s*([^\s/]+(?:/[A-Za-z][^\s/]*)*)[/ ]v?(\d[\w.+-]*)")
+"""Such as `codex_exec/0.169.0` and `OpenAI/Python 3.5.0`."""
+
+_LIMIT = 200
+"""Characters of a name; they are clients' words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a turn's place. All empty when the client does not say."""
+
+    session: str
+    thread: str
+    parent: str
+    """The thread that made this one."""
+
+    agent: str
+    """What kind of sub-agent runs the thread, such as `collab_spawn`, `review`, `guardian`."""
+
+    kind: str
+    """`turn`, `compaction`, `prewarm`, `title`."""
+
+    client: str
+    version: str
+
+
+def identity_of(record: Record) -> Identity:
+    """The identity of a recorded turn."""
+    request = record.request_json if isinstance(record.request_json, dict) else {}
+    headers = {str(name).lower(): value for name, value in record.facts["headers"]}
+    said = _Said(headers, request.get("client_metadata"))
+    thread = said.get("thread-id") or said.get("conversation-id") or str(record.facts["session"])
+    session = said.get("session-id") or thread or _conversation(request)
+    is_title = said.get("thread-source") == "thread_title"
+    compacts = record.facts["path"].partition("?")[0].endswith("/compact") or _asks_for_compaction(request)
+    client, version = _client(headers)
+    parent = said.get("x-codex-parent-thread-id") or said.get("parent-thread-id")
+    return Identity(
+        session[:_LIMIT],
+        (thread or session)[:_LIMIT],
+        parent[:_LIMIT] if parent != thread else "",
+        said.get("x-openai-subagent")[:_LIMIT],
+        "title" if is_title else (said.get("request-kind") or ("compaction" if compacts else "turn"))[:_LIMIT],
+        client,
+        version,
+    )
+
+
+class _Said:
+    """The places where a client may say something."""
+
+    def __init__(self, headers: Mapping[str, Any], metadata: object) -> None:
+        self._places: list[Mapping[str, Any]] = [headers]
+        if isinstance(metadata, dict):
+            self._places.append(metadata)
+        turn = parsed(self.get("x-codex-turn-metadata").encode())
+        if isinstance(turn, dict):
+            self._places.append(turn)
+
+    def get(self, name: str) -> str:
+        """The first that is said under a name, with hyphens or underscores."""
+        names = (name, name.replace("-", "_"))
+        values = (place.get(one) for place in self._places for one in names)
+        return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def _conversation(request: Mapping[str, Any]) -> str:
+    conversation = request.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    return conversation if isinstance(conversation, str) else ""
+
+
+def _asks_for_compaction(request: Mapping[str, Any]) -> bool:
+    items = request.get("input")
+    last = items[-1] if isinstance(items, list) and items else None
+    return isinstance(last, dict) and last.get("type") == "compaction_trigger"
+
+
+def _client(headers: Mapping[str, Any]) -> tuple[str, str]:
+    agent, originator = (str(headers.get(name) or "") for name in ("user-agent", "originator"))
+    if found := _PRODUCT.match(agent):
+        return found[1][:_LIMIT], found[2][:_LIMIT]
+    return (agent or originator)[:_LIMIT], ""
