@@ -15,38 +15,33 @@ from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.access import Access
-from responses_gateway.access_control import AccessControl
-from responses_gateway.background import Jobs
-from responses_gateway.config_file import SettingsError
-from responses_gateway.config_watch import ConfigWatch
-from responses_gateway.connection_limit import ConnectionLimit
+from responses_gateway.access.access_control import AccessControl
+from responses_gateway.access.rules import Access
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
-from responses_gateway.endpoints.http import Answer, Call, Forward
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime, Watch
-from responses_gateway.http_client import HttpClient
+from responses_gateway.hosted.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.inspection.addon import Inspector
-from responses_gateway.learnt import Learnt, default_path
-from responses_gateway.log_output import unblock_log
+from responses_gateway.inspection.recording.socket_messages import SocketMessages
 from responses_gateway.protocol import encoding
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.bodies import RequestBodies
 from responses_gateway.proxy.client_watch import ClientWatches
+from responses_gateway.proxy.connection_limit import ConnectionLimit
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
+from responses_gateway.proxy.log_output import unblock_log
 from responses_gateway.proxy.private_parts import missing_parts
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
 from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
-from responses_gateway.relay import RelayTurn
-from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
-from responses_gateway.settings import (
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.settings.config_file import SettingsError
+from responses_gateway.settings.config_watch import ConfigWatch
+from responses_gateway.settings.settings import (
     OPTION_PREFIX,
     OPTIONS,
     Settings,
@@ -54,13 +49,18 @@ from responses_gateway.settings import (
     load_settings,
     unknown_options,
 )
-from responses_gateway.socket_messages import SocketMessages
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
-from responses_gateway.terminal import get_logger
-from responses_gateway.turn import Means, ServedTurn, error_response
-from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_models
-from responses_gateway.websocket import SocketLimits, SocketServer
+from responses_gateway.turn.background import Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime, Watch
+from responses_gateway.turn.relay_turn import RelayTurn
+from responses_gateway.turn.served_turn import Means, ServedTurn, error_response
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.learned_repairs import Learnt, default_path
+from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
+from responses_gateway.upstream.routing import Router
+from responses_gateway.websocket.server import SocketLimits, SocketServer
 
 logger = get_logger(__name__)
 

@@ -8,16 +8,16 @@ from statistics import median
 from typing import Any
 
 from benchmarks.workload import codex_request, stream_model
-from responses_gateway.ledger import Ledger
-from responses_gateway.models.card import ModelCard
+from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
-from responses_gateway.providers.profile import Profile
-from responses_gateway.translate.options import StreamOptions
-from responses_gateway.translate.request import Translation, translate_request
-from responses_gateway.translate.snapshot import Snapshot
-from responses_gateway.translate.stream import ChatToResponses
+from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.snapshot import Snapshot
+from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.request.chat_request import Translation, translate_request
 
 _DELTAS = 20_000
 _DELTA_KINDS: dict[str, JsonObject] = {

@@ -6,13 +6,13 @@ import random
 import secrets
 from pathlib import Path
 
-from responses_gateway.ledger import Ledger
-from responses_gateway.models.card import ModelCard
+from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
-from responses_gateway.providers.profile import Profile
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import Thought, seal
-from responses_gateway.translate.request import translate_request
+from responses_gateway.translate.request.chat_request import translate_request
 
 ROOT = Path(__file__).resolve().parents[2]
 _CAPTURE = ROOT / "tests/unit/captures/codex-0.169.0-body_mcp_kimi-k2_6.json"

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from responses_gateway.websocket import SocketLimits, SocketServer
+from responses_gateway.websocket.server import SocketLimits, SocketServer
 
 type Listener = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

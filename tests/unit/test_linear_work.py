@@ -19,21 +19,21 @@ from typing import Any
 import pytest
 
 import responses_gateway
-from responses_gateway.errors import GatewayError
-from responses_gateway.inspection.redaction import ErrorRedactor, Redactor
+from responses_gateway.hosted.page_text import _tidy
 from responses_gateway.protocol.body import BodyReader
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json_scanner import ObjectScanner, StringDecoder
 from responses_gateway.protocol.sse import SseDecoder
-from responses_gateway.rounds.page_text import _tidy
-from responses_gateway.translate.arguments import ArgumentStream, InputStream
-from responses_gateway.translate.citations import citations
-from responses_gateway.translate.errors import upstream_error
-from responses_gateway.translate.healing import heal
-from responses_gateway.translate.json_scan import ObjectScanner, StringDecoder
-from responses_gateway.translate.markup import MarkupHealer
-from responses_gateway.translate.patch import PatchMender
-from responses_gateway.translate.patch_arguments import PatchArguments
-from responses_gateway.translate.structured import check
-from responses_gateway.translate.think import ThinkSplitter
+from responses_gateway.security.redaction import ErrorRedactor, Redactor
+from responses_gateway.translate.answer.citations import citations
+from responses_gateway.translate.answer.think_splitter import ThinkSplitter
+from responses_gateway.translate.repair.request_healing import heal
+from responses_gateway.translate.repair.structured_output import check
+from responses_gateway.translate.repair.text_calls import MarkupHealer
+from responses_gateway.translate.repair.upstream_errors import upstream_error
+from responses_gateway.translate.tools.arguments import ArgumentStream, InputStream
+from responses_gateway.translate.tools.patch import PatchMender
+from responses_gateway.translate.tools.patch_arguments import PatchArguments
 from unit.machine import RUN, Json, call, delta, machine
 from unit.work import SIZES, grows_linearly
 from unit.worst_inputs import WorstInputs

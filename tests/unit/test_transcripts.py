@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.exchange import Exchange
 from unit import machine
 from unit.world import open_exchange, runtime
 

@@ -16,13 +16,13 @@ WAITING = {
 FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "fsync", "rename", "unlink", "mkdir"}
 
 THREADS_OF_THE_STORE = {"sqlite_file.py", "redis.py", "file.py"}
-READ_ONCE = {"catalogue.py", "codex_catalogue.py", "credentials.py", "yaml_file.py", "secret.py"}
+READ_ONCE = {"shipped.py", "codex_catalogue.py", "credentials.py", "yaml_file.py", "secret.py"}
 COMMANDS = {
-    *("cli.py", "serve.py", "codex_file.py", "codex.py", "configure.py", "service.py", "sessions.py"),
+    *("main.py", "serve.py", "codex_file.py", "codex.py", "configure.py", "service.py", "sessions.py"),
     "terminal.py",
-    *("analyze_log.py", "analyze_command.py", "commands.py"),
+    *("analyze_log.py", "analysis.py", "commands.py"),
 }
-SMALL_LOCAL_FILES = {"learnt.py", "upstream_log.py"}
+SMALL_LOCAL_FILES = {"learned_repairs.py", "log.py"}
 """On the event loop: a few hundred bytes, seldom, or for those who asked for a log."""
 
 

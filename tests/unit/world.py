@@ -3,18 +3,18 @@
 import itertools
 from collections.abc import Mapping
 
-from responses_gateway.background import Jobs
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.http_client import HttpClient
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
-from responses_gateway.upstream_lists import ListCache, UpstreamLists
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.background import Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
+from responses_gateway.upstream.routing import Router
 
 
 def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:

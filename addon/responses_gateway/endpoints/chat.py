@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from responses_gateway.endpoints.http import Call
 from responses_gateway.endpoints.off_loop import off_loop
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import dumps
-from responses_gateway.upstreams import request_headers
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.upstreams import request_headers
 
 
 @dataclass(frozen=True, slots=True)

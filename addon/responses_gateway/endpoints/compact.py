@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from responses_gateway.endpoints.http import Call
 from responses_gateway.endpoints.off_loop import off_loop
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
 from responses_gateway.state.items import parsed_items
 from responses_gateway.state.recorder import Recorder
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.exchange import Exchange, Runtime
 
 
 class CompactionExchange(Exchange):

@@ -4,15 +4,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from responses_gateway.endpoints.http import Answer, Call
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import read, write
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.history import conversation_not_found
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.storage import Storage
+from responses_gateway.turn.exchange import Runtime
 
 _METADATA = TypeAdapter(dict[str, str])
 _MOST_ITEMS = 20

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from responses_gateway.endpoints.http import Answer, Call
-from responses_gateway.exchange import Runtime
-from responses_gateway.http_client import HttpClient
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import dumps
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.http_client import HttpClient
 
 PATIENCE = 2.0
 """Seconds that an upstream has to answer anything at all."""

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from responses_gateway.endpoints.http import Answer, Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
-from responses_gateway.models import codex_catalogue
+from responses_gateway.catalogue.models import codex_catalogue
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.routing import Listed
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.routing import Listed
 
 
 async def list_models(call: Call, runtime: Runtime) -> Answer:

@@ -2,20 +2,20 @@
 
 import asyncio
 
-from responses_gateway import background
 from responses_gateway.endpoints import replay
-from responses_gateway.endpoints.http import Answer, Call, Forward
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.state import history
 from responses_gateway.state.packing import events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.store import Record, StoreError
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn import background
+from responses_gateway.turn.exchange import Exchange, Runtime
 
 
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:

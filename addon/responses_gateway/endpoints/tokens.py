@@ -3,15 +3,15 @@
 import asyncio
 import importlib
 
-from responses_gateway.endpoints.http import Answer, Call
 from responses_gateway.endpoints.off_loop import off_loop
-from responses_gateway.exchange import Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
-from responses_gateway.translate.request import translate_request
-from responses_gateway.translate.size import PICTURE_TOKENS, estimated_tokens, prompt_text
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.request.chat_request import translate_request
+from responses_gateway.translate.token_estimate import PICTURE_TOKENS, estimated_tokens, prompt_text
+from responses_gateway.turn.exchange import Runtime
 
 
 async def count(call: Call, runtime: Runtime) -> Answer:

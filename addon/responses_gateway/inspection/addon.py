@@ -8,19 +8,20 @@ from mitmproxy import ctx, http
 from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.background import FLOW_HEADER
-from responses_gateway.exchange import Runtime
-from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.commands import Commands
-from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.redaction import is_secret
+from responses_gateway.inspection.recording import observer, summary
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
-from responses_gateway.inspection.updates import Updates
-from responses_gateway.inspection.upstream_log import UpstreamLog
-from responses_gateway.learnt import Learnt
+from responses_gateway.inspection.upstream_log.log import UpstreamLog
+from responses_gateway.inspection.views import contentviews
 from responses_gateway.proxy import messages
-from responses_gateway.settings import Settings
+from responses_gateway.security.redaction import is_secret
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.background import FLOW_HEADER
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.learned_repairs import Learnt
 
 
 class Inspector:

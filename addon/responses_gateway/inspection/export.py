@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from responses_gateway import __version__
-from responses_gateway.inspection import tape
-from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.history import essence, input_items, new_items
-from responses_gateway.inspection.record import Record, parsed
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.request_items import essence, input_items, new_items
+from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.json import JsonObject, dumps_text
+from responses_gateway.version import __version__
 
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "content-encoding", "transfer-encoding"}

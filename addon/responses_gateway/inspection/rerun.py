@@ -8,31 +8,31 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from responses_gateway.background import JOB_HEADER, Jobs
-from responses_gateway.chat_request import COMPACTION
 from responses_gateway.endpoints.dispatch import serve
-from responses_gateway.endpoints.http import Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.inspection import tape
-from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.record import Record, parsed
-from responses_gateway.learnt import Learnt
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.views.answer import answer_of
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
 from responses_gateway.state.state import State
 from responses_gateway.translate.reasoning import Seal
-from responses_gateway.translate.repairs import Repair, describe
-from responses_gateway.translate.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
-from responses_gateway.turn import Means, ServedTurn
+from responses_gateway.translate.repair.request_repairs import Repair, describe
+from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
+from responses_gateway.turn.background import JOB_HEADER, Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.served_turn import Means, ServedTurn
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.upstream_request import COMPACTION
+from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.routing import Router
 
 if TYPE_CHECKING:
-    from responses_gateway.ledger import Ledger
-    from responses_gateway.upstream_lists import UpstreamLists
+    from responses_gateway.translate.ledger import Ledger
+    from responses_gateway.upstream.model_lists import UpstreamLists
 
 _UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
 _RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)

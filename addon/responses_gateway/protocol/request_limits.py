@@ -5,7 +5,7 @@ The numbers are far above what clients send: a context of a million tokens is so
 
 import re
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
 
 MAX_VALUES = 200_000
 """Objects, lists, strings, numbers … of a request's JSON, at any depth."""

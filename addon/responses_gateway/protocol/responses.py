@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.request_limits import MAX_ITEMS, MAX_TOOLS, MAX_UNKNOWN_FIELDS, check_size
 

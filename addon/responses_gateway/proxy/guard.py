@@ -7,7 +7,7 @@ from mitmproxy import http
 
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure, Limits, Turn
-from responses_gateway.terminal import get_logger
+from responses_gateway.security.terminal import get_logger
 
 logger = get_logger(__name__)
 

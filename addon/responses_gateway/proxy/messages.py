@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from mitmproxy import http
 
-from responses_gateway.protocol.fields import encoded, safe_url
+from responses_gateway.security.header_fields import encoded, safe_url
 
 
 def headers(fields: Iterable[tuple[str, str]]) -> http.Headers:

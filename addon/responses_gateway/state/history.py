@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item, ItemReference, ResponsesRequest
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Store, StoreError
-from responses_gateway.translate.items import NewId
+from responses_gateway.translate.answer.items import NewId
 
 _MANY = 200
 """Items that are prepared for the store in a thread: other streams would notice."""

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future  # noqa: TC003 (dataclasses evaluate it)
 from dataclasses import dataclass, field
 
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item
+from responses_gateway.security.terminal import get_logger
 from responses_gateway.state.items import stored_items
 from responses_gateway.state.packing import EventLog, pack
 from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import FINAL, NotStorable, Record, Store, StoreError
-from responses_gateway.terminal import get_logger
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import Seal
 
 logger = get_logger(__name__)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from responses_gateway.security.terminal import get_logger
 from responses_gateway.state.sqlite_schema import LIVE_SCHEMA, SCHEMA, SCHEMA_VERSION
 from responses_gateway.state.store import StoreError
-from responses_gateway.terminal import get_logger
 
 logger = get_logger(__name__)
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from responses_gateway.settings import Settings
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state.secret import AesSeal, read_secret
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Limits, Store, StoreError
 from responses_gateway.state.thoughts import ThoughtCache
-from responses_gateway.terminal import get_logger
 from responses_gateway.translate.reasoning import PLAIN, Seal
 
 logger = get_logger(__name__)

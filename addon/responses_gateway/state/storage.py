@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from responses_gateway.security.terminal import get_logger
 from responses_gateway.state.store import NotStorable, Store, StoreError
-from responses_gateway.terminal import get_logger
 
 logger = get_logger(__name__)
 

@@ -6,11 +6,12 @@ import subprocess
 
 import pytest
 
-from responses_gateway.inspection import export, tape
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection import export
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.inspection.retranslate import report
-from responses_gateway.inspection.tape import Tape
-from responses_gateway.learnt import Learnt
+from responses_gateway.upstream.learned_repairs import Learnt
 from unit.inspection.turns import ANSWER, DONE, SECRET, Gateway, call, chunk
 
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
@@ -106,7 +107,7 @@ def test_tools_of_the_session_are_remembered_again(session):
 
 
 def test_a_deliberate_change_is_found(session, monkeypatch):
-    monkeypatch.setattr("responses_gateway.translate.tools.ToolTable.render", lambda *_: [])
+    monkeypatch.setattr("responses_gateway.translate.tools.table.ToolTable.render", lambda *_: [])
     lines = retranslated(session)
     assert lines[-1] == "3 turns retranslated: 3 different"
     assert any(line.startswith("-") and "shell" in line for line in lines)

@@ -9,8 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from responses_gateway.ledger import Ledger
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state import storage as storage_module
 from responses_gateway.state.packing import pack
 from responses_gateway.state.recorder import Recorder
@@ -18,6 +17,7 @@ from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Limits, Record, Store, StoreError
+from responses_gateway.translate.ledger import Ledger
 
 LIMITS = Limits(1000, 1 << 30, 1000.0)
 

@@ -17,8 +17,8 @@ from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.location import archive_path
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.worker import Archivist, Counts
-from responses_gateway.settings import Settings
-from responses_gateway.terminal import get_logger
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.settings.settings import Settings
 
 logger = get_logger(__name__)
 

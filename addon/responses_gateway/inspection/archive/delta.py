@@ -6,7 +6,7 @@ packed, by zstd, with the base (or what of it lies near the change) as raw dicti
 
 from dataclasses import dataclass
 
-from responses_gateway.inspection.zstd import FASTEST, WINDOW, packed, unpacked, unpacked_size
+from responses_gateway.inspection.recording.zstd import FASTEST, WINDOW, packed, unpacked, unpacked_size
 
 NEAR = 64 << 10
 """Bytes on either side of a small change that are its dictionary: reading a whole base costs more than it saves."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from responses_gateway.inspection.archive.schema import SCHEMA, SCHEMA_VERSION
-from responses_gateway.terminal import get_logger
+from responses_gateway.security.terminal import get_logger
 
 logger = get_logger(__name__)
 

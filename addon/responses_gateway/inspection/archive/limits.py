@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from responses_gateway.inspection.archive import said
-from responses_gateway.inspection.zstd import unpacked
+from responses_gateway.inspection.recording.zstd import unpacked
 
 _PER_WRITE = 8
 """Segments that go at most after one turn was written, so that a lowered limit does not hold up what follows."""

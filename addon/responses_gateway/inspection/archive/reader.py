@@ -24,9 +24,9 @@ from responses_gateway.inspection.archive.rows import (
     turn_of,
 )
 from responses_gateway.inspection.archive.tapes import TapeParts, empty, joined
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import TapeData
-from responses_gateway.inspection.zstd import unpacked
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import TapeData
+from responses_gateway.inspection.recording.zstd import unpacked
 from responses_gateway.protocol.json import loads
 
 type Read = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from responses_gateway.inspection.tape import TapeData, body_of
-from responses_gateway.inspection.zstd import packed
+from responses_gateway.inspection.recording.timed_bytes import TapeData, body_of
+from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.protocol.json import dumps, loads
 
 _MARK = 8

@@ -13,7 +13,7 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import ArchiveError, is_corrupt, opened_to_write, set_aside
 from responses_gateway.inspection.archive.limits import LONGEST_LOG, Limits, enforce, make_room, shorten_log
 from responses_gateway.inspection.archive.writer import Writer
-from responses_gateway.terminal import get_logger
+from responses_gateway.security.terminal import get_logger
 
 logger = get_logger(__name__)
 

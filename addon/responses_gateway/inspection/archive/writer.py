@@ -16,9 +16,9 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.identity import Identity, identity_of
 from responses_gateway.inspection.archive.outcome import Outcome, outcome_of
 from responses_gateway.inspection.archive.segments import Segment, Segments, parts_of
-from responses_gateway.inspection.history import input_items
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.zstd import packed
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.zstd import packed
+from responses_gateway.inspection.request_items import input_items
 from responses_gateway.protocol.json import JsonObject
 
 _SAID_LEVEL = 3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from responses_gateway.inspection.archive.delta import SMALL, Packed, pack, unpack
 from responses_gateway.inspection.archive.tapes import TapeParts, joined, taken_apart
-from responses_gateway.inspection.tape import HEAD, TAIL, Tape, pieces
+from responses_gateway.inspection.recording.timed_bytes import HEAD, TAIL, Tape, pieces
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
