@@ -25,6 +25,7 @@ from responses_gateway.codex_config import base_url, codex_config, curl_line
 from responses_gateway.command_errors import CommandError, nearest
 from responses_gateway.commands.codex import codex_settings
 from responses_gateway.config_file import SettingsError
+from responses_gateway.inspection.pages.addon import sessions_link
 from responses_gateway.program import program
 from responses_gateway.raw_output import RawOutput
 from responses_gateway.routing import Router
@@ -218,6 +219,7 @@ class _Announcement:
         sections = [f"The gateway listens on  {url}\n{self._target()}"]
         if isinstance(ctx.master, WebMaster):
             sections[0] += f"\nTraffic in mitmweb at   {ctx.master.web_url}"
+            sections[0] += f"\nSessions are shown at   {sessions_link(ctx.master)}"
         if not options.host.startswith(_LOOPBACK):
             sections.append(f"Careful: whoever can reach {options.host} can use it, and spend your key.")
         sections.append(f"Try it:\n\n{_indented(curl_line(url, codex.model, codex.env_key))}")
