@@ -41,6 +41,7 @@ def _environment() -> Environment:
         session_url=routes.session_url,
         turn_url=routes.turn_url,
         flow_url=routes.flow_url,
+        share=formats.share,
     )
     environment.filters.update(
         count=formats.count,
