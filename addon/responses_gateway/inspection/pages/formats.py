@@ -26,9 +26,9 @@ def money(dollars: float | None) -> str:
     """US dollars with as many digits as tell something; `–` when the price is not known."""
     if dollars is None:
         return UNKNOWN
-    if dollars == 0:
-        return "$0"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3f}" if dollars >= 0.01 else f"${dollars:.5f}"
+    if 0 < dollars < 0.0001:
+        return "<$0.0001"
+    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.{3 if dollars >= 0.1 else 4}f}"
 
 
 def duration(seconds: float) -> str:
