@@ -26,6 +26,7 @@ from responses_gateway.command_line.codex_config import base_url, codex_config, 
 from responses_gateway.command_line.errors import CommandError, nearest
 from responses_gateway.command_line.program import program
 from responses_gateway.command_line.raw_output import RawOutput
+from responses_gateway.inspection.pages.addon import sessions_link
 from responses_gateway.proxy.log_output import in_background
 from responses_gateway.security.terminal import say
 from responses_gateway.settings.config_file import SettingsError
@@ -221,6 +222,7 @@ class _Announcement:
         sections = [f"The gateway listens on  {url}\n{self._target()}"]
         if isinstance(ctx.master, WebMaster):
             sections[0] += f"\nTraffic in mitmweb at   {ctx.master.web_url}"
+            sections[0] += f"\nSessions are shown at   {sessions_link(ctx.master)}"
         if not options.host.startswith(_LOOPBACK):
             sections.append(f"Careful: whoever can reach {options.host} can use it, and spend your key.")
         sections.append(f"Try it:\n\n{_indented(curl_line(url, codex.model, codex.env_key))}")

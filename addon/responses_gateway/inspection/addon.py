@@ -10,12 +10,15 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.commands import Commands
+from responses_gateway.inspection.pages.addon import Pages
+from responses_gateway.inspection.pages.source import Source
 from responses_gateway.inspection.recording import observer, summary
 from responses_gateway.inspection.recording.observer import Observer
 from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log.log import UpstreamLog
 from responses_gateway.inspection.views import contentviews
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy import messages
 from responses_gateway.security.redaction import is_secret
 from responses_gateway.settings.settings import Settings
@@ -38,13 +41,18 @@ class Inspector:
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self.archiving = Archiving()
-        self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving]
+        pages = Pages(Source(lambda: self.archiving.path, self._running))
+        self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving, pages]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:
         """Take over new settings."""
         self._log = UpstreamLog(settings.upstream_log, settings.upstream_log_bodies) if settings.upstream_log else None
         self.archiving.use(settings)
+
+    def _running(self) -> dict[str, JsonObject]:
+        """What is known of each turn that runs, by the id of its flow."""
+        return {flow.id: dict(turn.facts) for flow, turn in self._turns.items() if turn.facts["ended"] < 0}
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 
