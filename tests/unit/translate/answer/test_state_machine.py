@@ -325,27 +325,6 @@ def test_an_answer_cut_by_length_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk",
-    [
-        {"error": {"message": "boom", "code": 500}},
-        {"error": "boom"},
-        {"error": [{"message": "boom"}]},
-        {"choices": [], "error": {"message": "boom"}},
-        {"base_resp": {"status_code": 1000, "status_msg": "boom"}},
-        {"detail": "boom"},
-        {"message": "boom", "type": "server_error"},
-        {"choices": [{"delta": {}, "error": {"message": "boom"}, "finish_reason": "error"}]},
-    ],
-)
-def test_an_error_in_the_stream_fails_the_response_and_keeps_the_text(chunk: Json) -> None:
-    events = run([delta(content="so far"), chunk])
-    response = events[-1]["response"]
-    assert events[-1]["type"] == "response.failed"
-    assert "boom" in response["error"]["message"]
-    assert spoken(response["output"][0]) == ("message", "so far")
-
-
-@pytest.mark.parametrize(
     ("error", "code", "for_codex"),
     [
         ({"message": "m", "code": "tool_use_failed", "type": "x"}, "server_error", "server_error"),
