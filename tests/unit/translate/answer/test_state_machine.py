@@ -340,8 +340,8 @@ def test_an_answer_cut_by_length_is_incomplete() -> None:
     ],
 )
 def test_a_failed_response_has_a_code_that_its_reader_knows(error: Json, code: str, for_codex: str) -> None:
-    assert machine().chunk({"error": error})[-1]["response"]["error"]["code"] == code
-    assert machine(for_codex=True).chunk({"error": error})[-1]["response"]["error"]["code"] == for_codex
+    assert run([{"error": error}])[-1]["response"]["error"]["code"] == code
+    assert run([{"error": error}], for_codex=True)[-1]["response"]["error"]["code"] == for_codex
 
 
 @pytest.mark.parametrize("kind", ["message", "reasoning"])
