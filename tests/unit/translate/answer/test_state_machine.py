@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import unseal
+from responses_gateway.translate.repair.upstream_errors import error_in
 from unit.machine import ECHO, PATCH, RUN, SEARCH, Json, call, check, delta, machine, output, run, spoken
 
 STOP = delta(finish_reason="stop")
@@ -340,8 +341,10 @@ def test_an_answer_cut_by_length_is_incomplete() -> None:
     ],
 )
 def test_a_failed_response_has_a_code_that_its_reader_knows(error: Json, code: str, for_codex: str) -> None:
-    assert run([{"error": error}])[-1]["response"]["error"]["code"] == code
-    assert run([{"error": error}], for_codex=True)[-1]["response"]["error"]["code"] == for_codex
+    fault = error_in({"error": error})
+    assert fault is not None
+    assert machine().fail(fault)[-1]["response"]["error"]["code"] == code
+    assert machine(for_codex=True).fail(fault)[-1]["response"]["error"]["code"] == for_codex
 
 
 @pytest.mark.parametrize("kind", ["message", "reasoning"])
