@@ -450,7 +450,8 @@ class GatewayStream(HttpStream):
         """End the answer; no round follows."""
         if self._committed:
             yield from self._send(turn, turn.end())
-            if self._step not in ("over", "running out"):
+            waits_for_store = self._hook is not None
+            if self._step not in ("over", "running out") and not waits_for_store:
                 yield from self._end_answer()
             return
         self._step = "over"
