@@ -57,7 +57,7 @@ class GatewayHttp1Server(Http1Server):
         self._error_response = error_response
         self.chunked = False
         """Whether the body of the response at hand is sent in chunks."""
-        self._answers_head = False
+        self._is_head_request = False
         self._half_closed = False
         self._has_left = not may_half_close
         self._request_complete = True
@@ -99,7 +99,7 @@ class GatewayHttp1Server(Http1Server):
         if isinstance(event, ResponseData) and self.chunked:
             yield commands.SendData(self.conn, encode_chunk(event.data))
             return
-        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._answers_head):
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._is_head_request):
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
@@ -110,9 +110,9 @@ class GatewayHttp1Server(Http1Server):
                 headers.pop("transfer-encoding", None)
                 headers["connection"] = "close"
             # A body in answer to HEAD would be taken for the next answer.
-            self._answers_head = self.request is not None and self.request.method == "HEAD"
+            self._is_head_request = self.request is not None and self.request.method == "HEAD"
             # Kept, because asking the headers for every piece of a stream costs more than all else here.
-            self.chunked = not self._answers_head and "chunked" in headers.get("transfer-encoding", "").lower()
+            self.chunked = not self._is_head_request and "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
         if isinstance(event, ResponseEndOfMessage) and not self._request_complete:
             yield from self._close_lingering()

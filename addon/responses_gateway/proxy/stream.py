@@ -386,7 +386,8 @@ class GatewayStream(LimitedStream):
         """End the answer; no round follows."""
         if self._answer.began:
             yield from self._send(turn, turn.end())
-            if not self._is_answered:
+            is_being_stored = self._hook is not None
+            if not self._is_answered and not is_being_stored:
                 yield from self._end_answer()
             return
         self._step = "done"

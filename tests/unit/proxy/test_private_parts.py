@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mitmproxy import ctx
@@ -12,6 +14,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionIO, SimpleConnectionHandler
 from mitmproxy.test import taddons, tflow
 
+from responses_gateway import proxy
 from responses_gateway.addon import Gateway
 from responses_gateway.proxy.client_watch import ClientWatch, ClientWatches
 from responses_gateway.proxy.private_parts import (
@@ -162,3 +165,10 @@ async def end_of_process() -> None:
         flow.live = True
         await end_turns([flow])
         assert flow.live
+
+
+def test_the_folders_docstring_names_who_uses_private_modules() -> None:
+    folder = Path(proxy.__file__).parent
+    users = {path.stem for path in folder.glob("*.py") if re.search(r"^from mitmproxy\S*\._", path.read_text(), re.M)}
+    _, _, listed = (proxy.__doc__ or "").partition("The private parts of mitmproxy")
+    assert users - set(re.findall(r"`(\w+)`", listed)) <= {"private_parts"}
