@@ -38,6 +38,8 @@ class Line(NamedTuple):
     @property
     def did(self) -> str:
         """What the turn did, when no user said anything in it: such as `exec_command ×2, apply_patch`."""
+        if self.turn.status == "in_progress":
+            return "…"
         called = Counter(
             span.name or span.kind for span in self.turn.spans if span.kind not in ("reasoning", "message")
         )
