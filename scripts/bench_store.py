@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "addon"))
 
+from responses_gateway.protocol import sse
 from responses_gateway.state.packing import EventLog, pack
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.store import Limits, Record
@@ -34,7 +35,8 @@ def record(number: int) -> Record:
         "output": output,
     }
     log = EventLog()
-    log.add([{"type": "response.output_text.delta", "sequence_number": n, "delta": f"word {n}"} for n in range(50)])
+    deltas = ({"type": "response.output_text.delta", "sequence_number": n, "delta": f"word {n}"} for n in range(50))
+    log.add(sse.encode_all(deltas))
     question = {"id": f"in_{number}", "type": "message", "role": "user", "content": f"Question {number}. " * 40}
     return Record("owner", response, pack([question]), log.close())
 

@@ -1,21 +1,19 @@
-"""The Responses API in front of any chat/completions model, as a mitmproxy addon."""
+"""The Responses API in front of any chat/completions model, as a mitmproxy addon.
 
-from typing import TYPE_CHECKING, Any
+`start` runs the gateway in a thread of the calling program; everything else is found in the folders, each of which says
+in its docstring what belongs there.
+"""
 
-if TYPE_CHECKING:
-    from responses_gateway.embedded import RunningGateway
+import importlib
+from typing import Any
 
-__version__ = "0.1.0"
+from responses_gateway.version import __version__
+
+__all__ = ["__version__", "start"]
 
 
-def start(port: int = 0, upstream: str | None = None, *, host: str = "127.0.0.1", **settings: Any) -> "RunningGateway":
-    """Start the gateway in a thread of this process; returns when it listens.
-
-    `port` 0 is any free one. `upstream` is the base URL of a chat/completions API; without one, the configuration file
-    and the environment say where requests go, else it is the demo model. `settings` are keys of the configuration file
-    that one word can say, such as `default_model` or `idle_timeout`. Raises ValueError for settings that cannot be
-    used, and RuntimeError when it cannot start or runs already.
-    """
-    from responses_gateway import embedded
-
-    return embedded.start(port, upstream, host, settings)
+def __getattr__(name: str) -> Any:
+    """`start` when it is asked for (PEP 562): what does not start a gateway loads none of mitmproxy."""
+    if name == "start":
+        return importlib.import_module("responses_gateway.command_line.embedded").start
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,6 @@
 
 import sys
 
-from responses_gateway.cli import main
+from responses_gateway.command_line.main import main
 
 sys.exit(main())

@@ -1,47 +1,47 @@
 """The mitmproxy addon: hooks only. What is done is in `exchange.py`, how it is answered in `endpoints/`."""
 
 import gc
-import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from urllib.parse import urlsplit
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
-from mitmproxy import ctx, exceptions, http
+from mitmproxy import ctx, exceptions, http, version
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.access import Access
-from responses_gateway.access_control import AccessControl
-from responses_gateway.background import Jobs
-from responses_gateway.config_file import SettingsError
-from responses_gateway.config_watch import ConfigWatch
+from responses_gateway.access.access_control import AccessControl
+from responses_gateway.access.rules import Access
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
-from responses_gateway.endpoints.http import Answer, Call, Forward
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime, Watch
+from responses_gateway.hosted.web_search import SearchMeans, WebSearch, search_means
 from responses_gateway.inspection.addon import Inspector
-from responses_gateway.learnt import Learnt, default_path
+from responses_gateway.inspection.recording.socket_messages import SocketMessages
 from responses_gateway.protocol import encoding
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
+from responses_gateway.proxy.bodies import RequestBodies
+from responses_gateway.proxy.client_watch import ClientWatches
+from responses_gateway.proxy.connection_limit import ConnectionLimit
 from responses_gateway.proxy.contract import RoundEnd, Turn
 from responses_gateway.proxy.layer import setup
-from responses_gateway.proxy.listening import announce_only_loopback, keep_to_loopback
+from responses_gateway.proxy.listening import LoopbackOnly
+from responses_gateway.proxy.log_output import unblock_log
+from responses_gateway.proxy.private_parts import missing_parts
 from responses_gateway.proxy.replay import Replays, listener_of
 from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
-from responses_gateway.proxy.shutdown import end_turns
-from responses_gateway.relay import RelayTurn
-from responses_gateway.rounds.web_search import SearchMeans, WebSearch, search_means
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
-from responses_gateway.settings import (
+from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.settings.config_file import SettingsError
+from responses_gateway.settings.config_watch import ConfigWatch
+from responses_gateway.settings.settings import (
     OPTION_PREFIX,
     OPTIONS,
     Settings,
@@ -51,14 +51,18 @@ from responses_gateway.settings import (
 )
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
-from responses_gateway.turn import Means, ServedTurn, error_response
-from responses_gateway.upstream_lists import ListCache, UpstreamLists, fetch_models
-from responses_gateway.websocket import SocketLimits, SocketServer
+from responses_gateway.turn.background import Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime, Watch
+from responses_gateway.turn.relay_turn import RelayTurn
+from responses_gateway.turn.served_turn import Means, ServedTurn, error_response
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.learned_repairs import Learnt, default_path
+from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
+from responses_gateway.upstream.routing import Router
+from responses_gateway.websocket.server import SocketLimits, SocketServer
 
-logger = logging.getLogger(__name__)
-
-MESSAGES_KEPT = 5000
-"""Messages of one WebSocket that mitmproxy shows; the latest ones."""
+logger = get_logger(__name__)
 
 TURNS = (("POST", "/responses"), ("POST", "/responses/compact"))
 """Method and path of what is recorded as a turn."""
@@ -87,6 +91,7 @@ class Gateway:
         self._access = Access((), (), ())
         self._config_watch = ConfigWatch(None)
         self._lists = ListCache()
+        self._http = HttpClient()
         self._state: State | None = None
         self._jobs = Jobs(new_id, time.time)
         self._runtimes: dict[str, Runtime] = {}
@@ -98,21 +103,37 @@ class Gateway:
         self._ending = False
         self._inspector = Inspector(self._runtime, self._learnt)
         self._shortcuts = Shortcuts()
+        self._bodies = RequestBodies()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
-        self.addons = [AccessControl(lambda: self._access), self._inspector, self._shortcuts]
+        self._access_control = AccessControl(lambda: self._access)
+        self.addons = [
+            LoopbackOnly(),
+            ConnectionLimit(self._connections),
+            self._access_control,
+            self._inspector,
+            self._shortcuts,
+            ClientWatches(),
+            SocketMessages(),
+        ]
 
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
             loader.add_option(option.name, option.typespec, option.default, option.help)
+        if missing := missing_parts():
+            logger.warning(
+                "mitmproxy %s lacks what streams need to go past its layers, so they go through them and cost more: %s",
+                version.VERSION,
+                ", ".join(missing),
+            )
+        unblock_log(ctx.master)
         self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
         # The client's Host is checked; the upstream gets its own all the same.
         ctx.options.update(connection_strategy="lazy", keep_host_header=True)
-        if not ctx.options.listen_host:
-            announce_only_loopback()
 
     def running(self) -> None:
+        stop_on_hangup()
         for message in unknown_options(ctx.options.deferred):
             logger.error(message)
         self._is_running = True
@@ -120,8 +141,6 @@ class Gateway:
         # What was loaded stays: without it, a full collection stops the streams for under a millisecond, not for many.
         gc.collect()
         gc.freeze()
-        if not ctx.options.listen_host:
-            keep_to_loopback()
 
     def _serve_sockets(self) -> None:
         """Start or stop the WebSocket server, as the settings want it."""
@@ -153,12 +172,10 @@ class Gateway:
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
         watch = ConfigWatch(config_location(options, os.environ))
         settings = load_settings(options, os.environ)
-        search = search_means(settings)
+        search = search_means(settings, self._http)
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
-            state = State(settings)
-            if self._state is not None:
-                self._state.close()
-            self._state = state
+            # Turns that still run keep the state from before, and close it as they end.
+            self._state = State(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
         self._search = search
         self._runtimes.clear()
@@ -176,7 +193,8 @@ class Gateway:
         try:
             self._load_settings()
         except (SettingsError, SecretError) as error:
-            logger.error("%s\nThe settings from before this change stay in use.", error)
+            logger.error(error)
+            logger.error("The settings from before this change stay in use.")
         else:
             logger.info("%s was read again.", path)
 
@@ -195,7 +213,8 @@ class Gateway:
                 self._sessions,
                 self._state,
                 self._jobs,
-                UpstreamLists(router, self._lists),
+                UpstreamLists(router, self._lists, self._http),
+                self._http,
                 new_id,
                 time.time,
                 self._watch,
@@ -203,7 +222,9 @@ class Gateway:
             )
             self._runtimes[mode.full_spec] = runtime
             search = partial(WebSearch, self._search) if self._search is not None else None
-            self._means[mode.full_spec] = Means(self._settings, router, self._learnt, fetch_models, search)
+            self._means[mode.full_spec] = Means(
+                self._settings, router, self._learnt, partial(fetch_models, self._http), search
+            )
         return runtime
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
@@ -222,10 +243,19 @@ class Gateway:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)
         return self._settings.body_limit
 
+    def _connections(self) -> int:
+        assert self._settings is not None  # noqa: S101
+        return self._settings.connections
+
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        assert self._settings is not None  # noqa: S101
+        return self._bodies.take(flow, size, self._settings.bodies_limit)
+
     def error_response(self, status: int, message: str) -> http.Response:
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        code = {413: "request_too_large", 502: "server_error"}.get(status)
-        return error_response(GatewayError(message, status, code, type=kind))
+        code = {413: "request_too_large", 502: "server_error", 503: "server_error"}.get(status)
+        # Codex waits as long as it is told, and repeats a 503.
+        return error_response(GatewayError(message, status, code, type=kind, retry_after=1 if status == 503 else None))
 
     async def gateway_round(self, data: RoundEnd) -> None:
         turn = self._turns.get(data.flow)
@@ -234,15 +264,16 @@ class Gateway:
             data.again = True
 
     async def done(self) -> None:
-        """End what still runs; mitmproxy awaits this on SIGTERM and SIGINT before it exits."""
+        """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
         self._ending = True
         self._replays.remove()
         await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])
         if self._sockets is not None:
             await self._sockets.shut_down()
         await self._jobs.close()
+        await self._http.close()
         if self._state is not None:
-            self._state.close()
+            await self._state.close()
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 
@@ -272,7 +303,7 @@ class Gateway:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
         runtime = self._runtime(mode)
-        call = _call(flow, self._inspector.headers(flow), runtime.settings.body_limit)
+        call = _call(flow, self._inspector.headers(flow), self._access_control.owner(flow), runtime.settings.body_limit)
         if (call.method, call.path, call.headers.get("upgrade", "").lower()) == ("GET", "/responses", "websocket"):
             self._open_socket(flow, call.headers)
             return
@@ -285,13 +316,13 @@ class Gateway:
     def _take(self, flow: http.HTTPFlow, call: Call, outcome: Outcome, mode: ReverseMode) -> None:
         match outcome:
             case Answer(body, status, headers):
-                flow.response = http.Response.make(status, body, dict(headers))
+                flow.response = messages.response(status, body, headers)
             case Forward(url):
-                flow.request = http.Request.make("GET", url, headers=http.Headers(host=urlsplit(url).netloc))
+                flow.request = messages.request("GET", url, {})
                 self._forwarded.add(flow)
-            case Relay(url, headers, body):
-                request = _upstream_request(url, headers, body)
-                self._relays[flow] = RelayTurn(flow, call.headers, request, self._runtime(mode).settings)
+            case Relay(url, headers, body, secrets):
+                request = messages.request("POST", url, headers, body)
+                self._relays[flow] = RelayTurn(flow, call.headers, request, secrets, self._runtime(mode).settings)
             case exchange:
                 self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
                 turn.request = _turn_request(exchange, call.headers)
@@ -308,12 +339,7 @@ class Gateway:
         # Its path stays: it is what people know the connection by.
         flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", sockets.port
         admitted = sockets.admit((host, port), headers)
-        flow.request.headers = http.Headers([(name.encode(), value.encode()) for name, value in admitted.items()])
-
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is not None:
-            # A socket may live for an hour; what is kept for looking at must not grow for as long.
-            del flow.websocket.messages[:-MESSAGES_KEPT]
+        flow.request.headers = messages.headers(admitted.items())
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:
@@ -333,30 +359,24 @@ class Gateway:
                 logger.info("%s: %s", turn.exchange.request.model, entry)
 
 
-def _call(flow: http.HTTPFlow, headers: Mapping[str, str], body_limit: int) -> Call:
-    """`headers` are the client's, by lower-case name. Raises GatewayError for a body that cannot be decoded."""
+def _call(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limit: int) -> Call:
+    """`headers` are the client's, by lower-case name; `owner` says who that is.
+
+    Raises GatewayError for a body that cannot be decoded.
+    """
     request = flow.request
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
     base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    return Call.parse(request.method, request.path, headers, _decoded(request, body_limit), base_url, flow.id)
+    body = _decoded(request, body_limit)
+    return Call.parse(request.method, request.path, headers, body, base_url, flow.id, owner)
 
 
 def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
     headers, body = exchange.upstream_headers(client_headers), dumps(exchange.chat_body)
-    exchange.observer.round_began(exchange.url, headers, body)
-    return _upstream_request(exchange.url, headers, body)
-
-
-def _upstream_request(url: str, headers: Mapping[str, str], body: bytes) -> http.Request:
-    """What goes to an upstream; it holds the key, and is never part of a flow that can be seen."""
-    request = http.Request.make("POST", url, body)
-    host = request.host if request.port in (80, 443) else f"{request.host}:{request.port}"
-    request.headers = http.Headers(
-        [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
-    )
-    request.headers["content-length"] = str(len(body))
-    return request
+    route = exchange.route
+    exchange.observer.round_began(exchange.url, headers, body, route.secrets, [*map(str.lower, route.own_headers)])
+    return messages.request("POST", exchange.url, headers, body)
 
 
 def _decoded(request: http.Request, limit: int) -> bytes:
@@ -365,6 +385,8 @@ def _decoded(request: http.Request, limit: int) -> bytes:
     try:
         return encoding.decode(raw, request.headers.get("content-encoding", ""), limit)
     except encoding.TooLarge:
+        # The body stays in the flow, and whoever looked at it would unpack all of it.
+        del request.headers["content-encoding"]
         message = f"The decoded request body is larger than {limit} bytes (gateway_body_limit)."
         raise GatewayError(message, 413, "request_too_large") from None
     except (ValueError, *encoding.ERRORS) as error:

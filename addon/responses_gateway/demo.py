@@ -23,6 +23,7 @@ MODEL = "demo"
 GREETING = "hello from the demo model"
 
 _SHELL = re.compile(r"(?:^|[^A-Za-z0-9])(?:exec_command|shell|shell_command)$")
+_WORD = re.compile(r"\S+")
 _COMMAND_PARAMETERS = ("cmd", "command")
 _QUOTED_CHARACTERS = 1000
 _SECONDS_PER_CHUNK = 0.01
@@ -213,7 +214,11 @@ def _usage(request: JsonObject, said: Answer) -> JsonObject:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\s*\S+\s*$|\s*\S+", text)
+    """The words of a text, each with the white space before it."""
+    ends = [word.end() for word in _WORD.finditer(text)]
+    if ends:
+        ends[-1] = len(text)
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class _Handler(tornado.web.RequestHandler):

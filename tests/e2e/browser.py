@@ -14,6 +14,9 @@ from e2e.environment import CACHE, ROOT, exclusive
 ARTIFACTS = ROOT / "artifacts"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+NOT_SHIPPED = "/src/css/vendor.less"
+"""What the page of mitmweb 12.3 asks for in vain, being the source of a file that it also has."""
+
 PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
 
 
@@ -27,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Screen:
-    """One page of mitmweb, and everything that it complained about."""
+    """One page of mitmweb 12.2 or 12.3, and everything that it complained about."""
 
     def __init__(self, running: Browser, url: str, width: int = 1500, height: int = 900) -> None:
         self.page: Page = running.new_page(viewport={"width": width, "height": height})
@@ -37,8 +40,9 @@ class Screen:
         self.page.goto(url)
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(f"{message.text} ({message.location.get('url')})")
+        address = str(message.location.get("url"))
+        if message.type == "error" and not address.endswith(NOT_SHIPPED):
+            self.complaints.append(f"{message.text} ({address})")
 
     @property
     def rows(self) -> Locator:
@@ -56,8 +60,8 @@ class Screen:
 
     def choose_view(self, name: str) -> None:
         """Choose a content view from the menu."""
-        self.page.locator(".contentview .controls a:has(.fa-files-o)").click()
-        self.page.locator(".dropdown-menu.show").get_by_text(name.lower(), exact=True).click()
+        self.page.locator(".contentview .controls a", has_text="View:").click()
+        self.page.locator(".dropdown-menu:visible").get_by_text(name.lower(), exact=True).click()
         self.page.locator(".contentview h5", has_text=name).wait_for()
 
     def open_flow(self, index: int) -> None:

@@ -1,6 +1,7 @@
 """Fixtures: the scripted upstream, the gateway in front of it, and Codex."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from e2e.codex import LATEST, Codex
 from e2e.environment import UPSTREAM_KEY
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.mitmweb import MitmwebProcess
+from e2e.redis_server import RedisServer
 from upstream import Script, ScriptedUpstream
 
 
@@ -36,7 +38,7 @@ def gateway(shared_gateway: GatewayProcess) -> Iterator[GatewayProcess]:
     """The gateway with default options that all tests share, in front of the scripted upstream."""
     before = len(shared_gateway.faults())
     yield shared_gateway
-    assert not shared_gateway.faults()[before:], f"the gateway's log has an exception:\n{shared_gateway.log}"
+    assert not shared_gateway.faults()[before:], f"the gateway's log has a fault:\n{shared_gateway.log}"
 
 
 @pytest.fixture
@@ -60,7 +62,16 @@ def start_gateway(upstream: ScriptedUpstream, tmp_path: Path, request: pytest.Fi
         yield start
         if not request.node.get_closest_marker("expects_faults"):
             for process in started:
-                assert not process.faults(), f"the gateway's log has an exception:\n{process.log}"
+                assert not process.faults(), f"the gateway's log has a fault:\n{process.log}"
+
+
+@pytest.fixture
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    with RedisServer(program, tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -71,7 +82,7 @@ def mitmweb(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[MitmwebProce
     options = {"gateway_api_key_env": "TEST_UPSTREAM_KEY"}
     with MitmwebProcess(upstream.url, home, options, environment={"TEST_UPSTREAM_KEY": UPSTREAM_KEY}) as process:
         yield process
-        assert not process.faults(), f"the gateway's log has an exception:\n{process.log}"
+        assert not process.faults(), f"the gateway's log has a fault:\n{process.log}"
 
 
 @pytest.fixture

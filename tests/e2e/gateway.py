@@ -9,12 +9,14 @@ from typing import Protocol
 
 from e2e.environment import ROOT, clean_environment
 from e2e.process import LoggedProcess
+from e2e.watchdog import BLAME
 from upstream.request import JsonObject
 
 ADDON = ROOT / "addon" / "gateway.py"
 TAP = Path(__file__).with_name("tap.py")
+WATCHDOG = Path(__file__).with_name("watchdog.py")
 LISTENING = r"listening at (?:http://)?\S*?:(\d+)\.?\s*$"
-FAULTS = ("Traceback (most recent call last)", "Addon error", "has crashed")
+FAULTS = ("Traceback (most recent call last)", "Addon error", "has crashed", BLAME)
 
 
 class GatewayProcess(LoggedProcess):
@@ -36,7 +38,7 @@ class GatewayProcess(LoggedProcess):
         settings = {"confdir": str(home), **(options or {})}
         command: list[str | Path] = [
             Path(sys.executable).with_name(self.PROGRAM),
-            *("-s", TAP, "-s", ADDON, "--mode", f"reverse:{upstream}"),
+            *("-s", TAP, "-s", WATCHDOG, "-s", ADDON, "--mode", f"reverse:{upstream}"),
             *("--listen-host", "127.0.0.1", "--listen-port", "0"),
             *(argument for name, value in settings.items() for argument in ("--set", f"{name}={value}")),
             *arguments,
@@ -58,7 +60,7 @@ class GatewayProcess(LoggedProcess):
         return [body for body in bodies if isinstance(body, dict) and body.get("model") == model]
 
     def faults(self) -> list[str]:
-        """Log lines that speak of an exception nobody caught."""
+        """Log lines that speak of an exception nobody caught, or of an event loop that waits."""
         return [line for line in self.log.splitlines() if any(fault in line for fault in FAULTS)]
 
     def _wait_ready(self) -> None:

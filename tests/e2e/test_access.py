@@ -58,6 +58,36 @@ def test_access_keys(locked: GatewayProcess, script: Script) -> None:
         assert "authorization" not in request.headers
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/models"])
+def test_a_key_that_is_no_text_lets_nobody_in(locked: GatewayProcess, script: Script, path: str) -> None:
+    for value in (b"Bearer \xff", b"\xff", b"Bearer \xed\xa0\x80"):
+        connection = HTTPConnection("127.0.0.1", locked.port, timeout=20)
+        connection.request("POST", path, json.dumps({"model": script.model}), {"authorization": value})
+        assert connection.getresponse().status == 401
+        connection.close()
+    assert not script.requests
+
+
+def test_nothing_is_shared_between_access_keys(locked: GatewayProcess, script: Script) -> None:
+    """All clients send the same Authorization, and the same session."""
+    script.answer(reply(text="a"), reply(text="b"), reply(text="c"))
+    tool = {"type": "function", "name": "tool_of_one", "parameters": {"type": "object", "properties": {}}}
+    body = {"model": script.model, "input": "hi", "prompt_cache_key": "shared"}
+    one = {"authorization": "Bearer any", "x_api_key": KEY}
+    two = {"authorization": "Bearer any", "x_api_key": "other"}
+    made = json.loads(ask(locked, "POST", "/v1/responses", {**body, "tools": [tool]}, **one).body)
+    path = f"/v1/responses/{made['id']}"
+    assert ask(locked, "GET", path, **two).status == 404
+    assert ask(locked, "GET", f"{path}/input_items", **two).status == 404
+    assert ask(locked, "DELETE", path, **two).status == 404
+    continued = {**body, "previous_response_id": made["id"]}
+    assert ask(locked, "POST", "/v1/responses", continued, **two).code == "previous_response_not_found"
+    other = {**tool, "name": "tool_of_two"}
+    assert ask(locked, "POST", "/v1/responses", {**body, "tools": [other]}, **two).status == 200
+    assert "tool_of_one" not in json.dumps(script.requests[-1].body)
+    assert ask(locked, "POST", "/v1/responses", continued, authorization=f"Bearer {KEY}").status == 200
+
+
 def test_foreign_hosts_and_origins(gateway: GatewayProcess, script: Script) -> None:
     script.answer(reply(text="a"), reply(text="b"))
     body = {"model": script.model, "input": "hi"}

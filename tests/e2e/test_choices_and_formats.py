@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from e2e.gateway import StartGateway
 from e2e.openai_client import SyncClient
-from upstream import Script, completion, error, reply
+from upstream import Script, call, completion, error, reply
 from upstream.answers import token_counts
 
 CONFIG = """
@@ -114,3 +114,23 @@ def test_log_probabilities(gateway: Any, script: Script) -> None:
     assert part["logprobs"] == [entry]
     assert script.request.body["logprobs"] is True
     assert script.request.body["top_logprobs"] == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_call_where_no_tool_is_offered_is_asked_for_text(plain: SyncClient, script: Script, streamed: bool) -> None:
+    """An agent that was handed the conversation has no tools of its own, but its history calls some."""
+    script.answer(reply(text="One moment.", calls=[call("transfer_to_sales", {})]), reply(text="Hello, this is Sales."))
+    history = [
+        {"role": "user", "content": "Sales, please."},
+        {"type": "function_call", "call_id": "call_1", "name": "transfer_to_sales", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "You are Sales."},
+    ]
+    asked = {"model": script.model, "input": history}
+    response = plain.stream(**asked)[1] if streamed else plain.create(**asked)
+    assert [item.type for item in response.output] == ["message", "message"]
+    assert response.output[-1].content[0].text == "Hello, this is Sales."
+    first, second = script.requests
+    assert list(first.tools) == ["transfer_to_sales"]
+    assert "tools" not in second.body
+    assert "tool_choice" not in second.body
+    assert second.messages == first.messages

@@ -242,6 +242,23 @@ def test_compaction_within_a_session(codex: Codex, script: Script, gateway: Gate
     assert codex.release.shell_tool in after.tools
 
 
+def test_compaction_by_a_model_that_calls_a_tool_instead(codex: Codex, script: Script) -> None:
+    codex.configure("model_context_window = 100000\nmodel_auto_compact_token_limit = 30000")
+    script.answer(
+        reply(calls=[codex.shell("echo large")], prompt=50_000),
+        reply(text="I will look again.", calls=[codex.shell("echo again", "call_2")], prompt=50_000),
+        reply(text="SUMMARY: a large command ran.", prompt=50_000),
+        reply(text="All done.", prompt=2_000),
+    )
+    run = codex.exec("do a lot", script.model).succeeded()
+    assert run.messages[-1] == "All done."
+    assert [item["aggregated_output"] for item in run.items("command_execution")] == ["large\n"]
+    _, compaction, again, after = script.requests
+    assert "tools" not in again.body
+    assert again.messages == compaction.messages
+    assert "SUMMARY: a large command ran." in json.dumps(after.messages)
+
+
 @releases()
 def test_prefix_is_stable_over_a_session(codex: Codex, script: Script) -> None:
     codex.configure("model_context_window = 100000\nmodel_auto_compact_token_limit = 30000")

@@ -7,7 +7,7 @@ import pytest
 
 from e2e.codex import LATEST, Codex
 from e2e.gateway import StartGateway
-from responses_gateway.inspection.analyze_log import Step, analyze, read
+from responses_gateway.inspection.upstream_log.analysis import Step, analyze, read
 from upstream import Gate, Responder, Script, reply, stream, text
 from upstream.request import Request
 

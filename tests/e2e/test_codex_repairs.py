@@ -24,6 +24,25 @@ def test_patch_in_a_wrapping(codex: Codex, script_for: ScriptFor, patch: str) ->
     assert (codex.work / "greeting.txt").read_text() == "good evening\n"
 
 
+def test_half_a_patch_is_not_applied(codex: Codex, script_for: ScriptFor) -> None:
+    """The model hears of it, and says it again."""
+    (codex.work / "greeting.txt").write_text("hello\n")
+    script = script_for(codex.release.freeform_patch_model)
+    whole = json.dumps(
+        {"input": f"{PATCH.removesuffix('*** End Patch\n')}*** Add File: b.txt\n+1\n+2\n*** End Patch\n"}
+    )
+    half = whole[: whole.index("+1") + 2]
+    script.answer(
+        reply(calls=[call("apply_patch", half)]),
+        reply(calls=[call("apply_patch", whole, "call_2")]),
+        reply(text="Changed."),
+    )
+    assert codex.exec("change the greeting", script.model).succeeded().messages == ["Changed."]
+    assert "*** End Patch" in script.requests[1].tool_result("call_1")
+    assert (codex.work / "greeting.txt").read_text() == "good evening\n"
+    assert (codex.work / "b.txt").read_text() == "1\n2\n"
+
+
 WITHOUT_END = PATCH.replace("*** End Patch\n", "")
 
 

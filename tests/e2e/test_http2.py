@@ -108,6 +108,20 @@ def test_broken_before_the_answer(client: Http2Client, script: Script, cut: Any,
     assert end(client, begin(client, script, streaming=streaming))[2] == "Fine."
 
 
+@STREAM
+def test_a_kept_connection_that_is_closed_costs_no_retry(
+    modern: Http2Upstream, start_gateway: StartGateway, script: Script, streaming: bool
+) -> None:
+    options = {"ssl_verify_upstream_trusted_ca": str(modern.authority), "gateway_retries": "0"}
+    gateway = start_gateway(options, url=modern.url)
+    with Http2Client(gateway.port) as client:
+        script.answer(FINE, stream(CUT, status=0), FINE, stream(CUT, status=0), stream(CUT, status=0), FINE)
+        for _ in range(2):
+            assert end(client, begin(client, script, streaming=streaming))[2] == "Fine."
+        assert end(client, begin(client, script, streaming=streaming))[1] == "server_error"
+        assert end(client, begin(client, script, streaming=streaming))[2] == "Fine."
+
+
 @BREAKS
 def test_broken_in_the_answer(client: Http2Client, script: Script, cut: Any) -> None:
     gate = Gate()

@@ -36,7 +36,7 @@ TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "p
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 CHANGE = """
-from responses_gateway import chat_request
+from responses_gateway.turn import upstream_request as chat_request
 
 translate = chat_request.translate_request
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from responses_gateway.websocket import SocketLimits, SocketServer
+from responses_gateway.websocket.server import SocketLimits, SocketServer
 
 type Listener = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -37,7 +37,7 @@ def run(limits: SocketLimits, listener: Listener, use: Callable[[ClientConnectio
         url = f"ws://127.0.0.1:{server.port}/"
         async with (
             asyncio.timeout(TIMEOUT),
-            connect(url, additional_headers=headers, proxy=None, compression=None) as connection,
+            connect(url, additional_headers=headers, proxy=None, compression=None, max_size=None) as connection,
         ):
             await use(connection)
         server.close()
@@ -55,6 +55,24 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 def create(**fields: Any) -> str:
     return json.dumps({"type": "response.create", "input": "hi", "store": False, **fields})
+
+
+def test_an_answer_may_be_large() -> None:
+    text = b"x" * (17 << 20)
+
+    async def answer_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + COMPLETED.replace(b'"id"', b'"text": "%b", "id"' % text, 1))
+        await writer.drain()
+        writer.close()
+
+    async def use(connection: ClientConnection) -> None:
+        await connection.send(create())
+        event = json.loads(await connection.recv())
+        assert event["type"] == "response.completed"
+        assert len(event["response"]["text"]) == len(text)
+
+    run(SocketLimits(), answer_at_length, use)
 
 
 def test_idle_connections_are_closed() -> None:

@@ -152,6 +152,9 @@ def test_item_references(client: OpenAI, script: Script) -> None:
     assert [message["content"] for message in script.requests[1].messages] == ["a", "One.", "b"]
     with pytest.raises(NotFoundError):
         client.responses.create(model=script.model, input=[{"type": "item_reference", "id": "msg_nobody"}])
+    with pytest.raises(BadRequestError, match="Duplicate item found") as error:
+        client.responses.create(model=script.model, input=[items[1], items[0], items[1]])
+    assert (error.value.code, error.value.param) == ("duplicate_item", "input[2].id")
 
 
 def test_conversations(client: OpenAI, script: Script) -> None:

@@ -1,10 +1,7 @@
 """The store between processes: a crash, a restart, two gateways on one store, and the choice of a store."""
 
 import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +17,13 @@ from upstream.request import Request
 def connect(gateway: GatewayProcess) -> OpenAI:
     http = DefaultHttpxClient(trust_env=False)
     return OpenAI(api_key="sk-one", base_url=f"{gateway.url}/v1", timeout=30, max_retries=0, http_client=http)
+
+
+def shared_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Options of gateways that share a store."""
+    if kind == "sqlite":
+        return {"gateway_store_path": str(tmp_path / "store")}
+    return {"gateway_store": request.getfixturevalue("redis_server").url}
 
 
 def test_a_crash_loses_at_most_the_turns_in_flight(start_gateway: StartGateway, script: Script, tmp_path: Path) -> None:
@@ -71,31 +75,11 @@ def test_a_crash_loses_at_most_the_turns_in_flight(start_gateway: StartGateway, 
                 assert client.responses.retrieve(response_id).status == "completed"
 
 
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
-    server = shutil.which("redis-server") or shutil.which("valkey-server")
-    if server is None:
-        yield None
-        return
-    directory = tmp_path_factory.mktemp("redis")
-    socket = directory / "s"
-    command = [server, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any("ready to accept connections" in line.lower() for line in process.stdout)
-        yield f"unix://{socket}"
-        process.terminate()
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_a_chain_goes_on_at_another_gateway(
-    start_gateway: StartGateway, script: Script, tmp_path: Path, kind: str, redis_url: str | None
+    start_gateway: StartGateway, script: Script, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    if kind == "redis" and redis_url is None:
-        pytest.skip("neither redis-server nor valkey-server is installed")
-    options = (
-        {"gateway_store_path": str(tmp_path / "store")} if kind == "sqlite" else {"gateway_store": redis_url or ""}
-    )
+    options = shared_store(kind, tmp_path, request)
     one, other = start_gateway(options), start_gateway(options)
     script.answer(*(reply(text=f"Answer {number}.") for number in range(6)))
     previous = None
@@ -108,22 +92,36 @@ def test_a_chain_goes_on_at_another_gateway(
         assert client.responses.retrieve(previous or "").output_text == "Answer 5."
 
 
-def test_a_background_response_is_seen_by_another_gateway(
-    start_gateway: StartGateway, script: Script, tmp_path: Path
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_background_response_is_followed_and_cancelled_at_another_gateway(
+    start_gateway: StartGateway, script: Script, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    options = {"gateway_store_path": str(tmp_path / "store")}
+    options = shared_store(kind, tmp_path, request)
     one, other = start_gateway(options), start_gateway(options)
-    gate = Gate()
-    script.answer(stream(chunk({"content": "One"}), gate, chunk({"content": " two."}), finish(), usage(), done()))
+    gate, never = Gate(), Gate()
+    script.answer(
+        stream(chunk({"content": "One"}), gate, chunk({"content": " two."}), finish(), usage(), done()),
+        stream(chunk({"content": "One"}), never),
+    )
     with connect(one) as client, connect(other) as second:
         queued = client.responses.create(model=script.model, input="Count.", background=True)
-        gate.wait_reached()
-        assert second.responses.retrieve(queued.id).status == "queued"
         with second.responses.retrieve(queued.id, stream=True) as followed:
-            gate.open()
-            events = list(followed)
+            events = []
+            for event in followed:
+                events.append(event)
+                if event.type == "response.output_text.delta" and event.delta == "One":
+                    assert second.responses.retrieve(queued.id).status == "in_progress"
+                    gate.open()
         assert events[-1].type == "response.completed"
         assert [event.sequence_number for event in events] == list(range(len(events)))
+        later = list(second.responses.retrieve(queued.id, stream=True, starting_after=2))
+        assert [event.to_dict() for event in later] == [event.to_dict() for event in events[3:]]
+
+        queued = client.responses.create(model=script.model, input="Count.", background=True)
+        never.wait_reached()
+        assert second.responses.cancel(queued.id).status == "cancelled"
+        script.requests[1].wait_ending(5)
+        assert client.responses.retrieve(queued.id).status == "cancelled"
 
 
 @pytest.mark.parametrize("kind", ["memory", "none"])

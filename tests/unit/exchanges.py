@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from responses_gateway.exchange import Exchange
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.exchange import Exchange
 from unit.world import open_exchange, runtime
 
 Json = dict[str, Any]

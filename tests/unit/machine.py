@@ -6,13 +6,13 @@ from typing import Any
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
-from responses_gateway.translate.options import StreamOptions
-from responses_gateway.translate.snapshot import Snapshot
-from responses_gateway.translate.stream import ChatToResponses
-from responses_gateway.translate.tools import ToolTable
+from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.snapshot import Snapshot
+from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.table import ToolTable
 
 Json = dict[str, Any]
 

@@ -1,16 +1,18 @@
 """The proxy layer without sockets: events in, commands out."""
 
+import logging
 from dataclasses import dataclass, field
 
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.log import MitmLogHandler
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
-from responses_gateway.proxy.contract import Failure, Limits
+from responses_gateway.proxy.contract import Failure, GatewayRoundHook, Limits
 from responses_gateway.proxy.layer import GatewayLayer
 from responses_gateway.proxy.shortcut import Shortcut
 
@@ -25,9 +27,12 @@ class Turn:
     limits: Limits = Limits(0, 10, 10, 10)  # noqa: RUF009 (it is immutable)
     streams: bool = True
     ended: bool = False
+    is_storing: bool = False
     settled: bool = False
     round_over: bool = False
     request: http.Request = field(default_factory=lambda: http.Request.make("POST", "http://upstream/chat", b"{}"))
+    content: int = 0
+    keep_alives: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -38,6 +43,7 @@ class Turn:
         return True
 
     def feed(self, data: bytes) -> bytes:
+        self.content += 1
         return b"<%b>" % data
 
     def finish(self) -> bytes:
@@ -48,9 +54,15 @@ class Turn:
         self.failures.append(failure)
 
     def heartbeat(self) -> bytes:
-        return b""
+        return b":"
 
     def take(self, body: bytes) -> None: ...
+
+    def told(self) -> bytes:
+        return b""
+
+    def last_words(self) -> bytes:
+        return b"?"
 
     def head(self) -> http.Response:
         response = http.Response.make(200, b"", {"transfer-encoding": "chunked"})
@@ -71,11 +83,25 @@ class Turn:
 
 @dataclass
 class Wire:
-    """A layer between a client and one upstream connection; `sent` is what went to the client."""
+    """A layer between a client and its upstream connections.
+
+    `sent` is what went to the client, `asked` what went to upstreams; `opened` and `closed` are upstream connections.
+    """
 
     served: Turn
     sent: list[bytes] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    opened: list[Server] = field(default_factory=list)
+    closed: list[Connection] = field(default_factory=list)
     alarms: int = 0
+    decides: bool = True
+    """Whether hooks of rounds end at once."""
+
+    rounds: list[GatewayRoundHook] = field(default_factory=list)
+    """Hooks that have not ended."""
+    alarm: commands.RequestWakeup | None = None
+    """The latest one."""
+
     way: Shortcut | None = None
 
     def __post_init__(self) -> None:
@@ -90,17 +116,42 @@ class Wire:
             context = Context(self._client, addons.options)
             context.server.address = ("upstream", 80)
             self._layer = GatewayLayer(context, self)
-        self._server: Server | None = None
+        for handler in logging.getLogger().handlers.copy():
+            if isinstance(handler, MitmLogHandler):
+                # It writes to the context's event loop, which is closed.
+                handler.uninstall()
 
     def connect(self) -> None:
         """The client sends its request, and the upstream is connected."""
         self.handle(events.Start())
+        self.ask()
+
+    def ask(self) -> None:
+        """The client sends its request."""
         self.handle(events.DataReceived(self._client, REQUEST))
 
+    def decide(self) -> None:
+        """The hook of a round ends."""
+        self.handle(events.HookCompleted(self.rounds.pop()))
+
+    def client_ends(self, state: ConnectionState) -> None:
+        """The client sends no more, and its connection is left in that state."""
+        self._client.state = state
+        self.handle(events.ConnectionClosed(self._client))
+
     def upstream(self, data: bytes) -> None:
-        """Data of one read."""
-        assert self._server is not None
-        self.handle(events.DataReceived(self._server, data))
+        """Data of one read, from the newest connection."""
+        self.handle(events.DataReceived(self.opened[-1], data))
+
+    def upstream_ends(self, connection: Server) -> None:
+        """The upstream sends no more; mitmproxy's task marks that before the layers are told."""
+        connection.state = ConnectionState.CAN_WRITE
+
+    def wake(self) -> None:
+        """The layer looks at the time, if it asked for it."""
+        alarm, self.alarm = self.alarm, None
+        if alarm is not None:
+            self.handle(events.Wakeup(alarm))
 
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
@@ -111,6 +162,9 @@ class Wire:
     def body_limit(self) -> int:
         return 1000
 
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        return True
+
     def error_response(self, status: int, message: str) -> http.Response:
         return http.Response.make(status, message)
 
@@ -119,15 +173,21 @@ class Wire:
             match command:
                 case commands.OpenConnection():
                     assert isinstance(command.connection, Server)
-                    self._server = command.connection
-                    self._server.state = ConnectionState.OPEN
+                    self.opened.append(command.connection)
+                    command.connection.state = ConnectionState.OPEN
                     self.handle(events.OpenConnectionCompleted(command, None))
+                case GatewayRoundHook() if not self.decides:
+                    self.rounds.append(command)
                 case commands.StartHook(blocking=blocking) if blocking:
                     self.handle(events.HookCompleted(command))
                 case commands.RequestWakeup():
                     self.alarms += 1
-                case commands.SendData() if _is(command.connection, self._client):
-                    self.sent.append(command.data)
+                    self.alarm = command
+                case commands.SendData():
+                    (self.sent if _is(command.connection, self._client) else self.asked).append(command.data)
+                case commands.CloseConnection():
+                    command.connection.state = ConnectionState.CLOSED
+                    self.closed.append(command.connection)
 
 
 def _is(one: Connection, other: Connection) -> bool:

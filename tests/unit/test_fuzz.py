@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.errors import GatewayError
-from responses_gateway.translate.compaction import asks_for_compaction
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.translate.request.compaction import asks_for_compaction
 from unit.exchanges import events, exchange
 from unit.machine import check
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.exchange import Exchange
 from unit import machine
 from unit.world import open_exchange, runtime
 
@@ -44,6 +44,8 @@ class Transcript:
             for tool in self.request.get("tools", [])
             if isinstance(tool.get("function"), dict) and isinstance(tool["function"].get("parameters", {}), dict)
         ]
+        if self.request.get("tools") and not tools:
+            tools = [{"type": "function", "name": "get_weather"}]
         request = {"model": "tiny", "input": "hi", "stream": self.streams, "tools": tools}
         return open_exchange(request, {}, runtime(Settings(store="none"), "http://127.0.0.1:9"))
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.catalogue.providers.shipped import shipped
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
-from responses_gateway.providers.catalogue import shipped
-from responses_gateway.translate.errors import error_in, upstream_error
+from responses_gateway.translate.repair.upstream_errors import error_in, upstream_error
 from unit.world import open_exchange
 from vendors.conversation import HEADERS, LONG_NAME, STEPS, converse, runtime
 from vendors.ignorant import BODIES

@@ -3,17 +3,18 @@
 import itertools
 from collections.abc import Mapping
 
-from responses_gateway.background import Jobs
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
-from responses_gateway.upstream_lists import ListCache, UpstreamLists
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.background import Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
+from responses_gateway.upstream.routing import Router
 
 
 def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
@@ -26,12 +27,13 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
         return 2.0
 
     router = Router(settings, reverse_url)
-    lists = UpstreamLists(router, ListCache())
-    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, new_id, clock)
+    http = HttpClient()
+    lists = UpstreamLists(router, ListCache(), http)
+    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, http, new_id, clock)
 
 
 def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime) -> Exchange:
     """The exchange of a request, given as a body or as what is in one. Raises GatewayError."""
     body = request if isinstance(request, bytes) else dumps(request)
-    recorder = Recorder(world.state, "", Ledger(), stores=False)
+    recorder = Recorder(world.state, "", Ledger())
     return Exchange.open(parse_request(body), headers, world, recorder)

@@ -44,10 +44,19 @@ class Cut:
     """Over HTTP/2, GOAWAY comes before the end."""
 
 
+@dataclass(frozen=True)
+class Drip:
+    """The same bytes again and again, until the client leaves."""
+
+    data: bytes
+    pause: float = 0.02
+    """Seconds between them."""
+
+
 CUT = Cut(reset=False)
 RESET = Cut(reset=True)
 GOAWAY = Cut(reset=False, farewell=True)
-Piece = bytes | Gate | Cut
+Piece = bytes | Gate | Cut | Drip
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def stream(*parts: Part, status: int = 200, headers: Mapping[str, str] | None = 
 def _pieces(parts: Iterable[Part]) -> Iterable[Piece]:
     for part in parts:
         match part:
-            case bytes() | Gate() | Cut():
+            case bytes() | Gate() | Cut() | Drip():
                 yield part
             case dict():
                 yield event(part)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from upstream.answers import Answer, Cut, Gate, Responder, completion, error
+from upstream.answers import Answer, Cut, Drip, Gate, Responder, completion, error
 from upstream.request import Ending, JsonObject, Request, parsed_body
 
 if TYPE_CHECKING:
@@ -231,6 +231,11 @@ class _Connection:
                 case bytes():
                     self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                     await self._writer.drain()
+                case Drip(data, pause):
+                    while True:
+                        self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                        await self._writer.drain()
+                        await asyncio.sleep(pause)
                 case Gate():
                     piece.reach()
                     await asyncio.wrap_future(piece.opened)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.exchange import Exchange, Runtime
 from unit import world
 from vendors.rules import Json
 from vendors.speech import Says

@@ -1,12 +1,14 @@
 """`POST /v1/chat/completions`: passed through to the upstream that the model belongs to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from responses_gateway.endpoints.http import Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
+from responses_gateway.endpoints.off_loop import off_loop
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import dumps
-from responses_gateway.upstreams import request_headers
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.upstreams import request_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +18,20 @@ class Relay:
     url: str
     headers: dict[str, str]
     body: bytes
+    secrets: Sequence[str]
+    """What the client must not see, should the upstream repeat it."""
 
 
 async def complete(call: Call, runtime: Runtime) -> Relay:
     """The client's own request, for the model's upstream, under the model's name there, with our key."""
-    body = call.json()
+    body = await off_loop(len(call.body), call.json)
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise GatewayError("Invalid type for 'model': expected a string.", code="invalid_type", param="model")
-    await runtime.lists.ensure(model, call.headers)
-    route = runtime.router.resolve(model)
+    await runtime.lists.ensure(model, call.owner, call.headers)
+    route = runtime.router.of(call.owner).resolve(model)
     session = call.headers.get("session-id") or body.get("prompt_cache_key")
     accept = "text/event-stream" if body.get("stream") is True else "application/json"
     headers = request_headers(route, call.headers, session if isinstance(session, str) else None, accept)
     changed = call.body if route.model == model else dumps({**body, "model": route.model})
-    return Relay(f"{route.base_url}/chat/completions", headers, changed)
+    return Relay(f"{route.base_url}/chat/completions", headers, changed, route.secrets)

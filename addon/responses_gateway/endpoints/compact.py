@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from responses_gateway.endpoints.http import Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.endpoints.off_loop import off_loop
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
 from responses_gateway.state.items import parsed_items
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.recorder import Recorder
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.exchange import Exchange, Runtime
 
 
 class CompactionExchange(Exchange):
@@ -38,12 +38,15 @@ _NO_USAGE: JsonObject = {
 
 
 async def compact(call: Call, runtime: Runtime) -> CompactionExchange:
-    body = call.json()
+    size = len(call.body)
+    body = await off_loop(size, call.json)
     if not isinstance(body.get("model"), str):
         raise GatewayError("Missing required parameter: 'model'.", code="missing_required_parameter", param="model")
-    request = parse_request(dumps({"input": [], **body, "stream": False, "store": False}))
-    owner = owner_of(call.headers)
+    whole_body = dumps({"input": [], **body, "stream": False, "store": False})
+    request = await off_loop(size, parse_request, whole_body)
+    owner = call.owner
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
-    return CompactionExchange.open(whole, call.headers, runtime, Recorder(runtime.state, owner, Ledger(), stores=False))
+    recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
+    return await off_loop(size, CompactionExchange.open, whole, call.headers, runtime, recorder)

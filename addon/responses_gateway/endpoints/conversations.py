@@ -4,16 +4,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from responses_gateway.endpoints.http import Answer, Call
 from responses_gateway.endpoints.paging import page
-from responses_gateway.endpoints.stored import ask
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
+from responses_gateway.endpoints.stored import read, write
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.history import conversation_not_found
 from responses_gateway.state.items import parsed_items, stored_items
-from responses_gateway.state.owner import owner_of
-from responses_gateway.state.store import Store
+from responses_gateway.state.storage import Storage
+from responses_gateway.turn.exchange import Runtime
 
 _METADATA = TypeAdapter(dict[str, str])
 _MOST_ITEMS = 20
@@ -29,10 +28,10 @@ async def create(call: Call, runtime: Runtime) -> Answer:
         "created_at": int(runtime.clock()),
         "metadata": _metadata(body),
     }
-    store, owner = _store(runtime), owner_of(call.headers)
-    await ask(store.put_conversation, owner, conversation)
+    storage, owner = _storage(runtime), call.owner
+    await write(storage, lambda store: store.put_conversation(owner, conversation))
     if items:
-        await ask(store.append_items, owner, conversation["id"], items)
+        await write(storage, lambda store: store.append_items(owner, conversation["id"], items))
     return Answer.json(conversation)
 
 
@@ -42,25 +41,25 @@ async def retrieve(call: Call, runtime: Runtime, conversation_id: str) -> Answer
 
 async def update(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     conversation = {**await _found(call, runtime, conversation_id), "metadata": _metadata(call.json())}
-    await ask(_store(runtime).put_conversation, owner_of(call.headers), conversation)
+    await write(_storage(runtime), lambda store: store.put_conversation(call.owner, conversation))
     return Answer.json(conversation)
 
 
 async def delete(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
-    if not await ask(_store(runtime).delete_conversation, owner_of(call.headers), conversation_id):
+    if not await write(_storage(runtime), lambda store: store.delete_conversation(call.owner, conversation_id)):
         raise conversation_not_found(conversation_id)
     return Answer.json({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
 
 async def list_items(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     await _found(call, runtime, conversation_id)
-    items = await ask(_store(runtime).conversation_items, owner_of(call.headers), conversation_id)
+    items = await read(_storage(runtime), lambda store: store.conversation_items(call.owner, conversation_id))
     return Answer.json(page(items, call))
 
 
 async def add_items(call: Call, runtime: Runtime, conversation_id: str) -> Answer:
     items = _items(call.json(), runtime)
-    if not await ask(_store(runtime).append_items, owner_of(call.headers), conversation_id, items):
+    if not await write(_storage(runtime), lambda store: store.append_items(call.owner, conversation_id, items)):
         raise conversation_not_found(conversation_id)
     return Answer.json(
         {
@@ -75,7 +74,7 @@ async def add_items(call: Call, runtime: Runtime, conversation_id: str) -> Answe
 
 async def retrieve_item(call: Call, runtime: Runtime, conversation_id: str, item_id: str) -> Answer:
     await _found(call, runtime, conversation_id)
-    items = await ask(_store(runtime).conversation_items, owner_of(call.headers), conversation_id)
+    items = await read(_storage(runtime), lambda store: store.conversation_items(call.owner, conversation_id))
     found = next((item for item in items if item["id"] == item_id), None)
     if found is None:
         raise _item_not_found(item_id)
@@ -84,19 +83,19 @@ async def retrieve_item(call: Call, runtime: Runtime, conversation_id: str, item
 
 async def delete_item(call: Call, runtime: Runtime, conversation_id: str, item_id: str) -> Answer:
     conversation = await _found(call, runtime, conversation_id)
-    if not await ask(_store(runtime).delete_item, owner_of(call.headers), conversation_id, item_id):
+    if not await write(_storage(runtime), lambda store: store.delete_item(call.owner, conversation_id, item_id)):
         raise _item_not_found(item_id)
     return Answer.json(conversation)
 
 
-def _store(runtime: Runtime) -> Store:
-    if runtime.state.store is None:
+def _storage(runtime: Runtime) -> Storage:
+    if runtime.state.storage is None:
         raise GatewayError("This gateway keeps no conversations.", 404, "not_found")
-    return runtime.state.store
+    return runtime.state.storage
 
 
 async def _found(call: Call, runtime: Runtime, conversation_id: str) -> JsonObject:
-    conversation = await ask(_store(runtime).get_conversation, owner_of(call.headers), conversation_id)
+    conversation = await read(_storage(runtime), lambda store: store.get_conversation(call.owner, conversation_id))
     if conversation is None:
         raise conversation_not_found(conversation_id)
     return conversation

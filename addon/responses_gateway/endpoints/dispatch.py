@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from responses_gateway.endpoints import chat, compact, conversations, health, models, responses, tokens
 from responses_gateway.endpoints.chat import Relay
-from responses_gateway.endpoints.http import Answer, Call, Forward
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
+from responses_gateway.turn.exchange import Exchange, Runtime
 
 type Outcome = Answer | Forward | Relay | Exchange
 """What becomes of a call: an answer of our own, a stream from elsewhere, an upstream's answer as it is, or a turn."""
@@ -24,9 +24,13 @@ class Endpoint(NamedTuple):
     handler: Handler
 
 
+_VARIABLE = re.compile(r"\\\{\w+\\\}")
+"""A variable part of an escaped template."""
+
+
 def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
     """`path` is a template: `/responses/{id}`."""
-    return Endpoint(method, re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(path))), handler)
+    return Endpoint(method, re.compile(_VARIABLE.sub("([^/]+)", re.escape(path))), handler)
 
 
 ENDPOINTS = (

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from responses_gateway import http_client
-from responses_gateway.endpoints.http import Answer, Call
-from responses_gateway.exchange import Runtime
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import dumps
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.http_client import HttpClient
 
 PATIENCE = 2.0
 """Seconds that an upstream has to answer anything at all."""
@@ -19,16 +19,16 @@ async def live(call: Call, runtime: Runtime) -> Answer:
 async def ready(call: Call, runtime: Runtime) -> Answer:
     """200 when at least one upstream answers HTTP, with whatever status; else 503."""
     urls = {upstream.base_url for upstream in runtime.router.upstreams()}
-    reachable = await asyncio.gather(*(_answers(f"{url}/models") for url in urls))
+    reachable = await asyncio.gather(*(_answers(runtime.http, f"{url}/models") for url in urls))
     if any(reachable):
         return Answer.json({"status": "ready"})
     return Answer(dumps({"status": "unavailable", "reason": "no upstream can be reached"}), 503)
 
 
-async def _answers(url: str) -> bool:
+async def _answers(http: HttpClient, url: str) -> bool:
     """Asked without a key: a refusal is an answer too."""
     try:
-        async with asyncio.timeout(PATIENCE), http_client.request("GET", url):
+        async with asyncio.timeout(PATIENCE), http.request("GET", url):
             return True
     except OSError:
         return False

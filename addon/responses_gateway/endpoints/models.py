@@ -3,24 +3,24 @@
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from responses_gateway.endpoints.http import Answer, Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
-from responses_gateway.models import codex_catalogue
+from responses_gateway.catalogue.models import codex_catalogue
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.routing import Listed
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.routing import Listed
 
 
 async def list_models(call: Call, runtime: Runtime) -> Answer:
-    await runtime.lists.refresh(call.headers)
-    return Answer.json(models_body(runtime.router.models(), call.value("client_version")))
+    await runtime.lists.refresh(call.owner, call.headers)
+    return Answer.json(models_body(runtime.router.of(call.owner).models(), call.value("client_version")))
 
 
 async def retrieve_model(call: Call, runtime: Runtime, *path: str) -> Answer:
     """`path` is the model's id, cut at its slashes."""
-    await runtime.lists.refresh(call.headers)
+    await runtime.lists.refresh(call.owner, call.headers)
     name = unquote("/".join(path))
-    body = model_body(runtime.router.models(), name)
+    body = model_body(runtime.router.of(call.owner).models(), name)
     if body is None:
         raise GatewayError(f"The model {name!r} does not exist.", 404, "model_not_found", param="model")
     return Answer.json(body)

@@ -1,7 +1,7 @@
 """Lists in OpenAI's cursor style."""
 
-from responses_gateway.endpoints.http import Call
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
 
 _ENCRYPTED = "reasoning.encrypted_content"

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
-from responses_gateway.endpoints.http import Answer
 from responses_gateway.protocol import sse
+from responses_gateway.protocol.http import Answer
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.state.packing import events_in

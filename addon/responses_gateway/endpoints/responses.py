@@ -1,88 +1,96 @@
 """`/v1/responses`: create, retrieve, delete, cancel, list the input."""
 
 import asyncio
-from functools import partial
 
-from responses_gateway import background
 from responses_gateway.endpoints import replay
-from responses_gateway.endpoints.http import Answer, Call, Forward
+from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
-from responses_gateway.endpoints.stored import ask, not_found, require_store
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.state import history
-from responses_gateway.state.owner import owner_of
 from responses_gateway.state.packing import events_in, pack
 from responses_gateway.state.recorder import Recorder
-from responses_gateway.state.store import Record
+from responses_gateway.state.store import Record, StoreError
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn import background
+from responses_gateway.turn.exchange import Exchange, Runtime
 
 
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     """A turn: upstream, in the background, or from the store."""
-    request = parse_request(call.body)
-    await runtime.lists.ensure(request.model, call.headers)
-    owner = owner_of(call.headers)
+    size = len(call.body)
+    request = await off_loop(size, parse_request, call.body)
+    await runtime.lists.ensure(request.model, call.owner, call.headers)
     job = runtime.jobs.claim(call.headers)
+    owner = call.owner if job is None else job.owner
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     ledger = Ledger()
-    recorder = Recorder(runtime.state, owner, ledger, request.store is not False and runtime.state.store is not None)
-    if recorder.stores:
-        recorder.own, recorder.conversation = turn.own, turn.conversation
+    recorder = Recorder(
+        runtime.state,
+        owner,
+        ledger,
+        runtime.state.storage if request.store is not False else None,
+        known_owner=bool(runtime.settings.access_keys),
+    )
+    if recorder.storage is not None:
+        recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
         recorder.input = await asyncio.to_thread(pack, turn.own)
         recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
     if job is not None:
         recorder.follow = job.take
-        return Exchange.open(turn.request, call.headers, runtime, recorder, job.id)
+        return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder, job.id)
     if request.background:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
-    return Exchange.open(turn.request, call.headers, runtime, recorder)
+    return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder)
 
 
 async def _replayed(recorder: Recorder) -> Record | None:
-    store = recorder.state.store
-    if store is None or recorder.replay_key is None:
+    storage, owner, key = recorder.storage, recorder.owner, recorder.replay_key
+    if storage is None or key is None:
         return None
-    return await ask(store.find_replay, recorder.owner, recorder.replay_key)
+    return await read(storage, lambda store: store.find_replay(owner, key))
 
 
 async def _begin(call: Call, request: ResponsesRequest, runtime: Runtime, recorder: Recorder) -> Answer | Forward:
-    store = runtime.state.store
-    if not recorder.stores or store is None:
+    if recorder.storage is None:
         raise GatewayError(
             "A background response has to be stored: it needs store=true, and a gateway that keeps responses.",
             code="invalid_value",
             param="background",
         )
     # What cannot be served is refused now, not in the background.
-    runtime.router.resolve(request.model)
-    job = await runtime.jobs.start(call, request, store, recorder.owner, recorder.input)
+    runtime.router.of(call.owner).resolve(request.model)
+    try:
+        job = await runtime.jobs.start(call, request, recorder)
+    except StoreError as error:
+        raise unavailable(error) from None
     if request.stream:
-        return await runtime.jobs.follow(store, recorder.owner, job.id, -1)
+        return await runtime.jobs.follow(recorder.storage, recorder.owner, job.id, -1)
     return Answer.json(job.response)
 
 
 async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | Forward:
     """The response, or (`stream=true`) its events behind `starting_after`."""
-    store = require_store(runtime, response_id)
     record = await _found(call, runtime, response_id)
     if not call.flag("stream"):
         return Answer.json(background.current(record, runtime.clock()))
     after = call.number("starting_after", default=-1, low=-1, high=1 << 53)
     if not record.final:
-        return await runtime.jobs.follow(store, record.owner, response_id, after)
+        return await runtime.jobs.follow(require_storage(runtime, response_id), record.owner, response_id, after)
     return replay.event_stream(events_in(record.events), after)
 
 
 async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    owner = owner_of(call.headers)
+    owner = call.owner
     runtime.jobs.cancel(owner, response_id)
-    if not await ask(require_store(runtime, response_id).delete, owner, response_id):
+    storage = require_storage(runtime, response_id)
+    if not await write(storage, lambda store: store.delete(owner, response_id)):
         raise not_found(response_id)
     return Answer.json({"id": response_id, "object": "response", "deleted": True})
 
@@ -94,24 +102,29 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
         raise GatewayError("Cannot cancel a synchronous response: only those with background=true.", param="id")
     if record.final:
         return Answer.json(record.response)
-    output = runtime.jobs.cancel(record.owner, response_id)
+    storage = require_storage(runtime, response_id)
+    try:
+        events = await runtime.jobs.stop(storage, record.owner, response_id)
+    except StoreError as error:
+        raise unavailable(error) from None
+    output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     cancelled = {**record.response, "status": "cancelled", "output": output}
-    await ask(require_store(runtime, response_id).put, Record(record.owner, cancelled, record.input))
+    await write(storage, lambda store: store.put(Record(record.owner, cancelled, record.input)))
     return Answer.json((await _found(call, runtime, response_id)).response)
 
 
 async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
     """Everything that the response was made from, what it continues included."""
-    store = require_store(runtime, response_id)
-    items = await ask(partial(store.history, owner_of(call.headers), response_id, output=False))
+    storage, owner = require_storage(runtime, response_id), call.owner
+    items = await read(storage, lambda store: store.history(owner, response_id, output=False))
     if items is None:
         raise not_found(response_id)
     return Answer.json(page(items, call))
 
 
 async def _found(call: Call, runtime: Runtime, response_id: str) -> Record:
-    store = require_store(runtime, response_id)
-    record = await ask(store.get, owner_of(call.headers), response_id)
+    storage, owner = require_storage(runtime, response_id), call.owner
+    record = await read(storage, lambda store: store.get(owner, response_id))
     if record is None:
         raise not_found(response_id)
     return record

@@ -1,28 +1,38 @@
 """What the endpoints of stored things share."""
 
-import asyncio
 from collections.abc import Callable
 
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Store, StoreError
+from responses_gateway.turn.exchange import Runtime
 
 
-async def ask[**Parameters, Result](
-    question: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-) -> Result:
-    """Call a method of the store in a thread. Raises GatewayError when the store cannot answer."""
+async def read[Result](storage: Storage, question: Callable[[Store], Result]) -> Result:
+    """What `question` says of the store. Raises GatewayError when the store cannot answer."""
     try:
-        return await asyncio.to_thread(question, *args, **kwargs)
+        return await storage.read(question)
     except StoreError as error:
-        raise GatewayError(str(error), 503, "server_error", type="server_error") from None
+        raise unavailable(error) from None
 
 
-def require_store(runtime: Runtime, response_id: str) -> Store:
+async def write[Result](storage: Storage, change: Callable[[Store], Result]) -> Result:
+    """Change the store. Raises GatewayError when that is not possible."""
+    try:
+        return await storage.write(change)
+    except StoreError as error:
+        raise unavailable(error) from None
+
+
+def unavailable(error: StoreError) -> GatewayError:
+    return GatewayError(str(error), 503, "server_error", type="server_error")
+
+
+def require_storage(runtime: Runtime, response_id: str) -> Storage:
     """The store; without one, nothing is found."""
-    if runtime.state.store is None:
+    if runtime.state.storage is None:
         raise not_found(response_id, " This gateway keeps no responses.")
-    return runtime.state.store
+    return runtime.state.storage
 
 
 def not_found(response_id: str, more: str = "") -> GatewayError:

@@ -3,25 +3,33 @@
 import asyncio
 import importlib
 
-from responses_gateway.endpoints.http import Answer, Call
-from responses_gateway.exchange import Runtime
-from responses_gateway.ledger import Ledger
+from responses_gateway.endpoints.off_loop import off_loop
+from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
-from responses_gateway.state.owner import owner_of
-from responses_gateway.translate.request import translate_request
-from responses_gateway.translate.size import PICTURE_TOKENS, estimated_tokens, prompt_text
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.request.chat_request import translate_request
+from responses_gateway.translate.token_estimate import PICTURE_TOKENS, estimated_tokens, prompt_text
+from responses_gateway.turn.exchange import Runtime
 
 
 async def count(call: Call, runtime: Runtime) -> Answer:
     """Counted by the model's tokenizer when it is known and installed; otherwise `estimated` says so."""
-    request = parse_request(dumps({"input": [], **call.json(), "store": False}))
-    turn = await history.resolve(request, owner_of(call.headers), runtime.state, runtime.new_id)
-    route = runtime.router.resolve(request.model)
-    body = translate_request(
-        turn.request, model=route.model, profile=route.profile, card=route.card, ledger=Ledger()
-    ).body
+    size = len(call.body)
+    request = await off_loop(size, lambda: parse_request(dumps({"input": [], **call.json(), "store": False})))
+    turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
+    route = runtime.router.of(call.owner).resolve(request.model)
+    translation = await off_loop(
+        size,
+        translate_request,
+        turn.request,
+        model=route.model,
+        profile=route.profile,
+        card=route.card,
+        ledger=Ledger(),
+    )
+    body = translation.body
     counted = await asyncio.to_thread(_counted_tokens, body, route.model)
     answer: JsonObject = {"object": "response.input_tokens", "input_tokens": counted or estimated_tokens(body)}
     if counted is None:

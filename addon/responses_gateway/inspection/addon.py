@@ -8,21 +8,23 @@ from mitmproxy import ctx, http
 from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.background import FLOW_HEADER
-from responses_gateway.exchange import Runtime
-from responses_gateway.inspection import contentviews, observer, summary
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.commands import Commands
-from responses_gateway.inspection.observer import Observer
 from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
-from responses_gateway.inspection.redaction import SECRET_HEADERS
+from responses_gateway.inspection.recording import observer, summary
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
-from responses_gateway.inspection.updates import Updates
-from responses_gateway.inspection.upstream_log import UpstreamLog
-from responses_gateway.learnt import Learnt
+from responses_gateway.inspection.upstream_log.log import UpstreamLog
+from responses_gateway.inspection.views import contentviews
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.settings import Settings
+from responses_gateway.proxy import messages
+from responses_gateway.security.redaction import is_secret
+from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.background import FLOW_HEADER
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.learned_repairs import Learnt
 
 
 class Inspector:
@@ -56,8 +58,7 @@ class Inspector:
 
     def headers(self, flow: http.HTTPFlow) -> dict[str, str]:
         """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
-        headers = {name.lower(): value for name, value in flow.request.headers.items()}
-        return headers | self._secrets.get(flow, {})
+        return messages.read(flow.request.headers) | self._secrets.get(flow, {})
 
     def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
         """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
@@ -70,7 +71,8 @@ class Inspector:
             keep=_is_watched() or self.archiving.path is not None,
             on_round=self._log.write if self._log else None,
         )
-        cleaned = made.requested(flow.request.method, flow.request.path, headers, body)
+        path = flow.request.data.path.decode("utf-8", "replace")
+        cleaned = made.requested(flow.request.method, path, headers, body)
         self._turns[flow] = made
         if cleaned != body:
             flow.request.headers.pop("content-encoding", None)
@@ -106,7 +108,7 @@ class Inspector:
         """mitmweb shows flows from their first moment."""
         headers = flow.request.headers
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
-            found = {name: headers[name] for name in SECRET_HEADERS if name in headers}
+            found = {name: value for name, value in messages.read(headers).items() if is_secret(name)}
             if found:
                 self._secrets[flow] = found
             for name in found:
@@ -128,7 +130,7 @@ class Inspector:
         if turn is not None:
             streamed = flow.response is not None and bool(flow.response.stream)
             if flow.response is not None and not streamed:
-                turn.answered(flow.response.get_content(strict=False) or b"")
+                turn.answered(flow.response.raw_content or b"")
             turn.ended(flow.error.msg if flow.error else "")
             flow.marked = flow.marked or summary.marker(turn.facts)
             self._updates.discard(flow)

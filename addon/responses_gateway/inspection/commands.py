@@ -9,14 +9,15 @@ from pathlib import Path
 from mitmproxy import command, ctx, exceptions, flow, http, types
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.exchange import Runtime
 from responses_gateway.inspection import export, retranslate
 from responses_gateway.inspection.archive.archiving import Archiving
-from responses_gateway.inspection.observer import TURN
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.observer import TURN
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import body_of
 from responses_gateway.inspection.stats import Statistics
-from responses_gateway.inspection.tape import body_of
-from responses_gateway.learnt import Learnt
+from responses_gateway.security.terminal import one_line
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.learned_repairs import Learnt
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")
@@ -81,12 +82,12 @@ class Commands:
         told = retranslate.report(_records(turns), self._runtime(mode), self._learnt, wanted)
         # In a thread of its own, because this one's event loop runs already.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, told).result()
+            return [one_line(line) for line in pool.submit(asyncio.run, told).result()]
 
     @command.command("gateway.stats")
     def stats(self) -> Sequence[str]:
         """Turns, errors, tokens, cache share, cost and speed of each model, since the start and of loaded flows."""
-        return [*self._statistics.table(), *self._archived()]
+        return [one_line(line) for line in (*self._statistics.table(), *self._archived())]
 
     def _archived(self) -> list[str]:
         """What the archive lost."""

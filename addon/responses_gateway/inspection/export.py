@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from responses_gateway import __version__
-from responses_gateway.inspection import tape
-from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.history import essence, input_items, new_items
-from responses_gateway.inspection.record import Record, parsed
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.request_items import essence, input_items, new_items
+from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.json import JsonObject, dumps_text
+from responses_gateway.version import __version__
 
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "content-encoding", "transfer-encoding"}
@@ -60,7 +60,7 @@ def client_curl(records: Sequence[Record]) -> str:
     commands = []
     for record in records:
         headers = [(name, value) for name, value in record.facts["headers"] if name.lower() not in _OWN_HEADERS]
-        url = f"${{GATEWAY_URL:-http://127.0.0.1:4141}}{record.facts['path']}"
+        url = f'"${{GATEWAY_URL:-http://127.0.0.1:4141}}"{shlex.quote(record.facts["path"])}'
         commands.append(_curl(url, "GATEWAY_KEY", headers, record.request or b""))
     return "\n".join(commands)
 
@@ -71,12 +71,13 @@ def upstream_curl(records: Sequence[Record]) -> str:
     for record in records:
         for one in record.rounds:
             headers = [(name, value) for name, value in one["headers"] if name.lower() not in _OWN_HEADERS]
-            commands.append(_curl(one["url"], "UPSTREAM_KEY", headers, one["body"]))
+            commands.append(_curl(shlex.quote(one["url"]), "UPSTREAM_KEY", headers, one["body"]))
     return "\n".join(commands)
 
 
 def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -> str:
-    """The body is a here-document: one argument of a command may have no more than 128 KiB."""
+    """`url` is quoted for the shell. The body is a here-document: one argument of a command may have no more than
+    128 KiB."""
     options = [f"  -H {shlex.quote(f'{name}: {value}')} \\" for name, value in headers]
     text = body.decode("utf-8", "replace")
     end = "BODY"
@@ -84,7 +85,7 @@ def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -
         end += "_"
     return "\n".join(
         [
-            f'curl -N "{url}" \\',
+            f"curl -N {url} \\",
             f'  -H "Authorization: Bearer ${key}" \\',
             *options,
             f"  --data-binary @- <<'{end}'",

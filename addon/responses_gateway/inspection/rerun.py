@@ -8,32 +8,31 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from mitmproxy import http
-
-from responses_gateway.background import JOB_HEADER, Jobs
-from responses_gateway.chat_request import COMPACTION
 from responses_gateway.endpoints.dispatch import serve
-from responses_gateway.endpoints.http import Call
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Exchange, Runtime
-from responses_gateway.inspection import tape
-from responses_gateway.inspection.answer import answer_of
-from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.record import Record, parsed
-from responses_gateway.learnt import Learnt
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.views.answer import answer_of
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure
-from responses_gateway.routing import Router
-from responses_gateway.sessions import Sessions
 from responses_gateway.state.state import State
 from responses_gateway.translate.reasoning import Seal
-from responses_gateway.translate.repairs import Repair, describe
-from responses_gateway.translate.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
-from responses_gateway.turn import Means, ServedTurn
+from responses_gateway.translate.repair.request_repairs import Repair, describe
+from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
+from responses_gateway.turn.background import JOB_HEADER, Jobs
+from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.served_turn import Means, ServedTurn
+from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.upstream_request import COMPACTION
+from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.routing import Router
 
 if TYPE_CHECKING:
-    from responses_gateway.ledger import Ledger
-    from responses_gateway.upstream_lists import UpstreamLists
+    from responses_gateway.translate.ledger import Ledger
+    from responses_gateway.upstream.model_lists import UpstreamLists
 
 _UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
 _RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
@@ -80,8 +79,8 @@ class Rerunner:
         """The response gets the id that it had, because later turns may refer to it."""
         return self._response_id if prefix == "resp" and self._response_id else self._fresh_id(prefix)
 
-    def close(self) -> None:
-        self._runtime.state.close()
+    async def close(self) -> None:
+        await self._runtime.state.close()
 
     async def run(self, record: Record) -> Rerun:
         """Raises NotComparable, and GatewayError when today's code refuses the request."""
@@ -150,7 +149,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
     if began or (turn.streams and tape.body_of(record.events).startswith(b"event:")):
         turn.end()
     else:
-        notes.answered(turn.answer().content or b"")
+        notes.answered(turn.answer().raw_content or b"")
     return requests
 
 
@@ -163,7 +162,7 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
         # Whole bodies are recorded without their content-encoding.
         is_whole = one["status"] != 200 or not turn.streams
         fields = [(name, value) for name, value in one["answer_headers"] if not is_whole or name != "content-encoding"]
-        began = turn.begin(one["status"], http.Headers([(name.encode(), value.encode()) for name, value in fields]))
+        began = turn.begin(one["status"], messages.headers(fields))
     for data in pieces if began else ():
         turn.feed(data)
         if turn.ended or turn.round_over:
@@ -231,8 +230,8 @@ class _Relearnt(Learnt):
         self.wanted: set[str] = set()
         """Fields of the chat request."""
 
-    def repairs(self, upstream: str, model: str) -> list[Repair]:
-        known = [*super().repairs(upstream, model), *self._today.repairs(upstream, model)]
+    def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
+        known = [*super().repairs(owner, upstream, model), *self._today.everybodys(upstream, model)]
         return [repair for repair in dict.fromkeys(known) if describe(repair)[0] in self.wanted]
 
 

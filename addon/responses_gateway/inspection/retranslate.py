@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from responses_gateway.errors import GatewayError
-from responses_gateway.exchange import Runtime
-from responses_gateway.inspection import tape
-from responses_gateway.inspection.record import Record, frames, parsed
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.record import Record, frames, parsed
 from responses_gateway.inspection.rerun import NotComparable, Rerunner
-from responses_gateway.learnt import Learnt
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.reasoning import Seal
+from responses_gateway.turn.exchange import Runtime
+from responses_gateway.upstream.learned_repairs import Learnt
 
 _ID = re.compile(r"\b([a-z]{2,8}_)[0-9a-f]{24,64}\b")
 _VOLATILE = ("created_at", "completed_at")
@@ -126,7 +126,7 @@ async def report(
         changed += bool(comparison.request or comparison.answer)
         skipped += comparison.note.startswith("not compared")
         lines += _told(comparison, f"turn {record.facts['number'] or index + 1} ({record.facts['model']})")
-    rerunner.close()
+    await rerunner.close()
     verdict = f"{changed} different" if changed else "no difference"
     left_out = f", {skipped} not compared" if skipped else ""
     return [*lines, f"{reported} turns retranslated: {verdict}{left_out}"]

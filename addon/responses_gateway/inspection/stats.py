@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from responses_gateway.inspection.summary import speed
+from responses_gateway.inspection.recording.summary import speed
 from responses_gateway.inspection.text import percent, tokens
 from responses_gateway.protocol.json import JsonObject
 

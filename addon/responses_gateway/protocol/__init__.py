@@ -1,1 +1,4 @@
-"""The two wire protocols: their types and codecs, without behaviour."""
+"""The two wires and what both share: types, JSON, server-sent events, content encodings, HTTP calls, errors.
+
+Belongs here: what the specifications say, and no behaviour. Imports nothing of the package, no mitmproxy, does no I/O.
+"""

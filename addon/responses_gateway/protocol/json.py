@@ -33,3 +33,21 @@ def dumps(value: Any) -> bytes:
 def dumps_text(value: Any) -> str:
     """`dumps`, as text."""
     return dumps(value).decode()
+
+
+def object_text(text: str) -> str | None:
+    """The one JSON object in `text`, in a form that every parser takes: `text` itself if it is strictly valid.
+
+    None when it is no object. Control characters in strings, NaN and halves of surrogate pairs are rendered anew.
+    """
+    try:
+        strict = pydantic_core.from_json(text, allow_inf_nan=False)
+    except ValueError:
+        pass
+    else:
+        return text if isinstance(strict, dict) else None
+    try:
+        value = loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return dumps_text(value) if isinstance(value, dict) else None

@@ -6,12 +6,15 @@ every object keeps the fields it does not know in `model_extra`, so that the tra
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import PydanticCustomError
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps, loads
+from responses_gateway.protocol.request_limits import MAX_ITEMS, MAX_TOOLS, MAX_UNKNOWN_FIELDS, check_size
 
 
 class Wire(BaseModel):
@@ -312,6 +315,16 @@ def _items(value: Any) -> Any:
         return [{"type": "message", "role": "user", "content": value}]
     if not isinstance(value, list):
         raise ValueError("a string or a list of items is expected")
+    return _no_longer_than(MAX_ITEMS, value)
+
+
+def _no_longer_than(limit: int, value: Any) -> Any:
+    if isinstance(value, list) and len(value) > limit:
+        raise PydanticCustomError(
+            "array_above_max_length",
+            "array too long. Expected an array with maximum length {limit}, but got an array with length {length}",
+            {"limit": limit, "length": len(value)},
+        )
     return value
 
 
@@ -337,7 +350,7 @@ class ResponsesRequest(Wire):
     instructions: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[JsonObject] | None = None
+    tools: Annotated[list[JsonObject] | None, BeforeValidator(partial(_no_longer_than, MAX_TOOLS))] = None
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
@@ -371,6 +384,17 @@ class ResponsesRequest(Wire):
 
 def parse_request(body: bytes) -> ResponsesRequest:
     """The request in `body`; raises GatewayError 400, naming `param`, when it is none."""
+    check_size(body)
+    request = _parsed(body)
+    if len(request.model_extra or ()) > MAX_UNKNOWN_FIELDS:
+        raise GatewayError(
+            f"The request has more than {MAX_UNKNOWN_FIELDS} fields that the API does not have.",
+            code="object_above_max_properties",
+        )
+    return request
+
+
+def _parsed(body: bytes) -> ResponsesRequest:
     try:
         return ResponsesRequest.model_validate_json(body)
     except ValidationError as error:
@@ -408,6 +432,8 @@ def _invalid(loc: tuple[int | str, ...], kind: str, message: str) -> GatewayErro
         return GatewayError("The request body must be a JSON object.", code="invalid_type")
     if kind == "missing":
         return GatewayError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+    if kind == "array_above_max_length":
+        return GatewayError(f"Invalid '{param}': {message}.", code=kind, param=param)
     message = _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
     return GatewayError(f"Invalid value for '{param}': {message}.", code="invalid_value", param=param)
 

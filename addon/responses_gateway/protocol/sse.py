@@ -9,19 +9,24 @@ from collections.abc import Iterable
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 
 MAX_FRAME = 16 * 1024 * 1024
-"""Bytes of one frame; a server that never ends a line must not fill the memory."""
+"""Bytes of one frame of a server's; one that never ends a line must not fill the memory."""
+
+_LINE = 64
+"""Bytes that one line of a frame takes besides its own: many empty ones fill the memory, too."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class FrameTooLong(ValueError):
-    """A frame exceeded MAX_FRAME."""
+    """A frame exceeded its limit."""
 
 
 class SseDecoder:
     """Cuts a byte stream, in whatever pieces it comes, into the data payloads of its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        """`limit`: bytes of one frame."""
+        self._limit = limit
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._data: list[bytes] = []
@@ -29,6 +34,8 @@ class SseDecoder:
         self._is_error = False
         self._skip_lf = False
         self._started = False
+        self.keep_alives = 0
+        """How many comments and blank lines that end no event have come."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that `chunk` completes. Raises FrameTooLong."""
@@ -61,6 +68,8 @@ class SseDecoder:
                 self._take(line)
             elif payload := self._payload():
                 payloads.append(payload)
+            else:
+                self.keep_alives += 1
         if rest:
             self._keep(rest)
         return payloads
@@ -78,8 +87,8 @@ class SseDecoder:
     def _keep(self, rest: bytes) -> None:
         self._tail.append(rest)
         self._tail_size += len(rest)
-        if self._tail_size > MAX_FRAME:
-            raise FrameTooLong(f"a line of the event stream is longer than {MAX_FRAME} bytes")
+        if self._tail_size > self._limit:
+            raise FrameTooLong(f"a line of the event stream is longer than {self._limit} bytes")
 
     def _payload(self) -> bytes:
         """The data of the event that ends here; b"" when it has none."""
@@ -95,11 +104,13 @@ class SseDecoder:
         if line.startswith(b"data:"):
             value = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(value)
-            self._data_size += len(value)
-            if self._data_size > MAX_FRAME:
-                raise FrameTooLong(f"an event of the stream is longer than {MAX_FRAME} bytes")
+            self._data_size += len(value) + _LINE
+            if self._data_size > self._limit:
+                raise FrameTooLong(f"an event of the stream is longer than {self._limit} bytes")
         elif line.startswith(b"event:"):
             self._is_error = line[6:].strip() == b"error"
+        elif line.startswith(b":"):
+            self.keep_alives += 1
 
 
 def _as_error(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mitmproxy import http
+from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -10,14 +11,30 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     HttpEvent,
+    RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
+    ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from responses_gateway.proxy.chunks import chunk
+from responses_gateway.proxy.contract import ClientLeft
+from responses_gateway.proxy.trailers import discard_trailers
+
+type Commands = layer.CommandGenerator[None]
+
+MAX_HEAD = 256 << 10
+"""Bytes of a request's head."""
+
+MAX_AHEAD = 1 << 20
+"""Bytes that a client may send of its next requests while it waits for an answer."""
+
+LINGER = 2.0
+"""Seconds in which a client that still sends can read why it should not."""
 
 type ErrorResponse = Callable[[int, str], http.Response]
 """Makes a response of a status and a message."""
@@ -36,15 +53,53 @@ class GatewayHttp1Server(Http1Server):
         self.chunked = False
         """Whether the body of the response at hand goes out in chunks."""
         self._bodiless = False
+        self._sends_no_more = False
+        self._left = False
+        self._is_read = True
+        """Whether the request at hand has come as a whole."""
 
-    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+    def _handle_event(self, event: events.Event) -> Commands:
+        if not isinstance(event, ClientLeft):
+            yield from super()._handle_event(event)
+            return
+        self._left = True
+        if self._sends_no_more and self.state == self.wait:
+            yield from super().wait(events.ConnectionClosed(self.conn))
+
+    def wait(self, event: events.Event) -> Commands:
+        """A client that has sent its last byte may still read (RFC 9112, section 9.6); `ClientLeft` says if not."""
+        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD:
+            self._throw_away()
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+            code = ErrorCode.CLIENT_DISCONNECTED
+            yield ReceiveHttp(RequestProtocolError(self.stream_id, "The client sends ahead of the answer.", code))
+            return
+        may_read = not self._left and bool(self.conn.state & ConnectionState.CAN_WRITE)
+        if not isinstance(event, events.ConnectionClosed) or not may_read:
+            yield from super().wait(event)
+            return
+        self._sends_no_more = True
+        if self.response is None and self.request is not None and self.request.http_version == "HTTP/1.1":
+            # Of no meaning to a client that reads; one that does not refuses it.
+            yield commands.SendData(self.conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        yield from super().mark_done(request=request, response=response)
+        if self._sends_no_more and self.state in (self.read_headers, self.read_body):
+            yield from self.state(events.ConnectionClosed(self.conn))
+            self.state = self.done
+
+    def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, ResponseData) and self.chunked:
             yield commands.SendData(self.conn, chunk(event.data))
             return
-        if isinstance(event, ResponseData) and self._bodiless:
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._bodiless):
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
+            if not self._is_read and event.response.status_code >= 200:
+                headers["connection"] = "close"
             if self.request is not None and self.request.http_version == "HTTP/1.0":
                 # It does not know chunks: the end of the connection is the end of the body.
                 headers.pop("transfer-encoding", None)
@@ -54,8 +109,28 @@ class GatewayHttp1Server(Http1Server):
             self._bodiless = self.request is not None and self.request.method == "HEAD"
             self.chunked = not self._bodiless and "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
+        if isinstance(event, ResponseEndOfMessage) and not self._is_read:
+            yield from self._hang_up()
 
-    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+    def _hang_up(self) -> Commands:
+        """Close the connection, although the client still sends: it sees the answer only if that is read for a while.
+
+        RFC 9112, 9.6: a socket that is closed with unread data is reset, and the client may lose what it was sent.
+        """
+        self._throw_away()
+        self.state = self._linger
+        yield commands.CloseTcpConnection(self.conn, half_close=True)
+        yield commands.RequestWakeup(LINGER)
+
+    def _linger(self, event: events.Event) -> Commands:
+        self._throw_away()
+        if not isinstance(event, events.DataReceived) and self.conn.connected:
+            yield commands.CloseConnection(self.conn)
+
+    def _throw_away(self) -> None:
+        self.buf.maybe_extract_at_most(len(self.buf))
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
         for command in super().read_headers(event):
             if isinstance(command, commands.SendData) and not isinstance(command, _Refuse):
                 # mitmproxy sends data from here for one reason: a head that it cannot parse.
@@ -63,23 +138,28 @@ class GatewayHttp1Server(Http1Server):
             elif isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                 # The gateway rewrites the request for the upstream; this side goes by what the client said.
                 self.request = command.event.request.copy()
+                self._is_read = command.event.end_stream
+            yield command
+        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
+            self._throw_away()
+            self.state = self.done
+            yield _Refuse(self.conn, self._refusal(f"The head of the request is larger than {MAX_HEAD} bytes.", 431))
+            yield commands.CloseConnection(self.conn)
+
+    def read_body(self, event: events.Event) -> Commands:
+        if self.state == self._linger:
+            return
+        discard_trailers(self)
+        for command in super().read_body(event):
+            if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestEndOfMessage):
+                self._is_read = True
+            if isinstance(command, commands.CloseConnection) and self.response is None:
+                self.state = self.done
+                yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
             yield command
 
-    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        try:
-            for command in super().read_body(event):
-                if isinstance(command, commands.CloseConnection) and self.response is None:
-                    self.state = self.done
-                    yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
-                yield command
-        except NotImplementedError:
-            self.state = self.done
-            yield _Refuse(self.conn, self._refusal("Trailers of HTTP requests are not supported."))
-            yield commands.CloseConnection(self.conn)
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", ErrorCode.GENERIC_CLIENT_ERROR))
-
-    def _refusal(self, message: str) -> bytes:
-        response = self._error_response(400, message)
+    def _refusal(self, message: str, status: int = 400) -> bytes:
+        response = self._error_response(status, message)
         response.headers["connection"] = "close"
         raw: bytes = http1.assemble_response(response)
         return raw

@@ -21,10 +21,26 @@ class Limits(NamedTuple):
     connect: float
     first_byte: float
     idle: float
+    """Without content, and without keep-alives of an upstream in whose queue the turn waits."""
+
+    queue: float = 0.0
+    """Without content, whatever keep-alives say; at least as long as `idle`."""
+
+    turn: float = 0.0
+    """For all rounds together; 0: no limit."""
 
 
 type Cause = Literal[
-    "refused", "connect_timeout", "first_byte_timeout", "idle_timeout", "broken", "too_large", "shutdown"
+    "refused",
+    "connect_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "queue_timeout",
+    "turn_timeout",
+    "broken",
+    "too_large",
+    "shutdown",
+    "crashed",
 ]
 
 
@@ -38,7 +54,7 @@ class Failure(NamedTuple):
 
 
 class Turn(Protocol):
-    """One request of a client, served by one or more upstream rounds. None of its methods raises."""
+    """One request of a client, served by one or more upstream rounds. The layer reaches it through `GuardedTurn`."""
 
     @property
     def limits(self) -> Limits: ...
@@ -56,6 +72,10 @@ class Turn(Protocol):
         """Whether the client has got all of a streamed answer."""
 
     @property
+    def is_storing(self) -> bool:
+        """Whether the end of a streamed answer is kept back until `GatewayRoundHook` is done; then `told` gives it."""
+
+    @property
     def settled(self) -> bool:
         """Whether the upstream has said all that matters, so that the rest of its stream is not waited for."""
 
@@ -66,6 +86,14 @@ class Turn(Protocol):
     @property
     def round_over(self) -> bool:
         """Whether nothing more is wanted of this round although the answer has not ended."""
+
+    @property
+    def content(self) -> int:
+        """Grows with all that was fed and belongs to the answer, shown or not: text, reasoning, calls."""
+
+    @property
+    def keep_alives(self) -> int:
+        """Grows with what was fed to say nothing but that the upstream is alive: comments and blank lines."""
 
     def begin(self, status: int, headers: http.Headers) -> bool:
         """The upstream answers. Whether its body goes to `feed` and `finish`, piece by piece, or whole to `take`."""
@@ -94,6 +122,9 @@ class Turn(Protocol):
     def end(self) -> bytes:
         """The end of a streamed answer that no further round follows."""
 
+    def last_words(self) -> bytes:
+        """The end of a streamed answer, after everything else has failed to make one."""
+
     def answer(self) -> http.Response:
         """The whole answer, when nothing of it was sent yet and no further round follows."""
 
@@ -112,6 +143,9 @@ class Gateway(Protocol):
 
     def body_limit(self) -> int:
         """Bytes of a request body."""
+
+    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        """Whether there is room for `size` more bytes of the flow's request body, which are counted then."""
 
     def error_response(self, status: int, message: str) -> http.Response:
         """How errors look that no hook sees."""
@@ -148,3 +182,8 @@ class PassedBy(events.MessageInjected[None]):
 
     flow: http.HTTPFlow
     message: None = None
+
+
+@dataclass
+class ClientLeft(events.Event):
+    """The client does not read any more what is sent to it."""

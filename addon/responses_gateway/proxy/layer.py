@@ -26,14 +26,17 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
-from responses_gateway.proxy.contract import Gateway, PassedBy, ShutDown
+from responses_gateway.proxy.clock import NEVER
+from responses_gateway.proxy.contract import ClientLeft, Gateway, PassedBy, ShutDown
 from responses_gateway.proxy.passage import Passage
-from responses_gateway.proxy.stream import NEVER, End, Fed, GatewayStream, Tick
+from responses_gateway.proxy.private_parts import missing_parts
+from responses_gateway.proxy.stream import End, Fed, GatewayStream, GetFreshConnection, Probe, Tick
+from responses_gateway.proxy.upstream_connection import GatewayHttp1Client
 
 type Commands = layer.CommandGenerator[None]
 
@@ -69,6 +72,7 @@ class GatewayLayer(HttpLayer):
         self._round_ids = itertools.count(-1, -1)
         self._fed: list[GatewayStream] = []
         self._passages: dict[Connection, Passage] = {}
+        self._http1: dict[Connection, GatewayHttp1Client] = {}
         self._retimed = False
 
     def make_stream(self, stream_id: int) -> Commands:
@@ -82,24 +86,58 @@ class GatewayLayer(HttpLayer):
 
     def register_connection(self, command: RegisterHttpConnection) -> Commands:
         if command.err is None:
-            self._open_passage(command.connection)
+            yield from self._take_over(command.connection)
         yield from super().register_connection(command)
 
-    def _open_passage(self, connection: Connection) -> None:
+    def _take_over(self, connection: Connection) -> Commands:
+        """Put our own layer in the place of mitmproxy's, for an HTTP/1 connection that was just established."""
+        around, inner = self._innermost(connection)
+        if not isinstance(inner, Http1Client):
+            return
+        ours: layer.Layer
+        ours = self._http1[connection] = upstream = GatewayHttp1Client(inner.context)
+        yield from self.event_to_child(upstream, events.Start())
+        client = self.connections[self.context.client]
+        if isinstance(client, GatewayHttp1Server) and not missing_parts():
+            ours = self._passages[connection] = passage = Passage(upstream, client, self.fed)
+            if shortcut := self._gateway.shortcut(connection):
+                shortcut.passage = passage
+        if around is None:
+            self.connections[connection] = ours
+        else:
+            around.child_layer = ours
+
+    def _innermost(self, connection: Connection) -> tuple[tunnel.TunnelLayer | None, layer.Layer]:
+        """The layer that speaks HTTP on an upstream connection, and the one around it, if there is one."""
         around, inner = None, self.connections[connection]
         while isinstance(inner, tunnel.TunnelLayer):
             around, inner = inner, inner.child_layer
-        upstream = inner.child_layer if isinstance(inner, HttpClient) else None
-        client = self.connections[self.context.client]
-        if not isinstance(upstream, Http1Client) or not isinstance(client, GatewayHttp1Server):
-            return
-        self._passages[connection] = passage = Passage(upstream, client, self.fed)
-        if around is None:
-            self.connections[connection] = passage
-        else:
-            around.child_layer = passage
-        if shortcut := self._gateway.shortcut(connection):
-            shortcut.passage = passage
+        return around, inner.child_layer if isinstance(inner, HttpClient) else inner
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """Hand out no idle connection on which the upstream has sent something, or its end, meanwhile."""
+        for connection, upstream in self._http1.items():
+            if not connection.connected or upstream.stream_id is not None:
+                continue
+            if isinstance(event, GetFreshConnection) or self._has_unread(connection):
+                yield commands.CloseConnection(connection)
+        yield from super().get_connection(event, reuse=reuse)
+
+    def _has_unread(self, connection: Connection) -> bool:
+        shortcut = self._gateway.shortcut(connection)
+        return shortcut is not None and shortcut.has_unread
+
+    def was_kept_in_vain(self, connection: Connection) -> bool:
+        """Whether an upstream has closed a connection that had served before, with no answer to the request at hand.
+
+        The head of that answer, for HTTP/2, must not have come; for HTTP/1, not a byte.
+        """
+        if connection.connected or connection not in self.connections:
+            return False
+        if upstream := self._http1.get(connection):
+            return upstream.was_kept_in_vain
+        _, inner = self._innermost(connection)
+        return isinstance(inner, Http2Client) and len(inner.our_stream_id) > 1
 
     def open_round(self, stream: GatewayStream) -> int:
         """A stream id for one upstream round: what comes late from an earlier one cannot be taken for it."""
@@ -121,6 +159,12 @@ class GatewayLayer(HttpLayer):
             if len(waiting) == 1 and waiting[0] is attempt:
                 yield commands.CloseConnection(connection)
                 return
+
+    def client_left(self) -> Commands:
+        """The client reads no more."""
+        client = self.connections.get(self.context.client)
+        if isinstance(client, GatewayHttp1Server):
+            yield from self.event_to_child(client, ClientLeft())
 
     def close_leftovers(self) -> Commands:
         """Close connections on which an answer is still running out: HTTP/1 cannot take the next request."""
@@ -144,11 +188,16 @@ class GatewayLayer(HttpLayer):
             for stream in self._timed():
                 if stream.flow is event.flow:
                     yield from self.event_to_child(stream, End() if isinstance(event, ShutDown) else Fed())
+        elif isinstance(event, ClientLeft):
+            yield from self.client_left()
         elif not (isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection)):
             if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
                 server = GatewayHttp1Server(self.context.fork(), self._gateway.error_response)
                 self.connections.setdefault(self.context.client, server)
             yield from super()._handle_event(event)
+            if isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
+                for stream in self._timed():
+                    yield from self.event_to_child(stream, Probe())
         while self._fed:
             yield from self.event_to_child(self._fed.pop(), Fed())
         if self._retimed:
@@ -167,9 +216,12 @@ class GatewayLayer(HttpLayer):
         kept = {self.context.server, *self.waiting_for_establishment}
         kept.update(stream.context.server for stream in self.streams.values())
         for connection in list(self.connections):
-            if isinstance(connection, Server) and not connection.connected and connection not in kept:
+            # One that is closed on one side only has its end still to come, and a socket that has to be closed then.
+            closed = isinstance(connection, Server) and connection.state is ConnectionState.CLOSED
+            if closed and connection not in kept:
                 del self.connections[connection]
                 self._passages.pop(connection, None)
+                self._http1.pop(connection, None)
 
     def _set_alarm(self) -> Commands:
         due = min((stream.due for stream in self._timed()), default=NEVER)

@@ -1,6 +1,8 @@
 """The end of the process: every turn that still runs gets its terminal event."""
 
 import asyncio
+import signal
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -12,6 +14,16 @@ GRACE = 3.0
 """Seconds in which turns end; each needs only to write a few bytes."""
 
 _POLL = 0.01
+
+
+def stop_on_hangup() -> None:
+    """Let a closed terminal (SIGHUP) end the process as mitmproxy's own signals do, unless somebody decided on it:
+    nohup ignores it."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(hangup) is signal.SIG_DFL:
+        asyncio.get_running_loop().add_signal_handler(hangup, ctx.master.shutdown)
 
 
 async def end_turns(flows: Sequence[http.HTTPFlow]) -> None:

@@ -7,11 +7,11 @@ it: what is sent to the client comes from the `Turn` of the flow. Streams withou
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow, http
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -34,6 +34,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHeadersHook
 
+from responses_gateway.proxy.clock import NEVER, Clock, Step
 from responses_gateway.proxy.contract import (
     MAX_WHOLE_ANSWER,
     Failure,
@@ -41,19 +42,17 @@ from responses_gateway.proxy.contract import (
     GatewayRoundHook,
     Limits,
     RoundEnd,
-    Turn,
 )
+from responses_gateway.proxy.guard import GuardedTurn
+from responses_gateway.proxy.socket_layer import GatewayWebsocketLayer
 
 if TYPE_CHECKING:
     from responses_gateway.proxy.layer import GatewayLayer
 
 type Commands = layer.CommandGenerator[None]
 
-SETTLE = 1.0
-"""Seconds for what an upstream still sends behind the end of its answer (token counts, the end of its message)."""
-
-NEVER = float("inf")
-"""A time that does not come, as of time.monotonic()."""
+MAX_REFUSAL = 1 << 20
+"""Bytes of the body of an error; what comes behind them is not waited for."""
 
 
 def _nothing() -> Commands:
@@ -77,7 +76,13 @@ class End(events.Event):
     """The turn is to end at once, because the process ends."""
 
 
-type _Step = Literal["connecting", "waiting", "streaming", "taking", "between rounds", "running out", "over"]
+@dataclass
+class Probe(events.Event):
+    """The client has sent its last byte. Whether it still reads shows when it is sent something."""
+
+
+class GetFreshConnection(GetHttpConnection):
+    """Open a connection, even if there is an idle one."""
 
 
 class GatewayStream(HttpStream):
@@ -87,13 +92,13 @@ class GatewayStream(HttpStream):
         super().__init__(context, stream_id)
         self._parent = parent
         self._gateway = gateway
-        self._turn: Turn | None = None
-        self._limits = Limits(0, 0, 0, 0)
-        self._at: _Step = "over"
+        self._turn: GuardedTurn | None = None
+        self._clock = Clock(Limits(0, 0, 0, 0))
+        self._sent_again = False
+        self._at: Step = "over"
         self._attempt: GetHttpConnection | None = None
         self._hook: GatewayRoundHook | None = None
         self._round: int | None = None
-        self._heard = self._spoke = 0.0
         self._committed = False
         self._unread: list[bytes] = []
         self._whole: list[bytes] = []
@@ -102,11 +107,11 @@ class GatewayStream(HttpStream):
     # Time -------------------------------------------------------------------------------------------------------------
 
     @property
-    def _step(self) -> _Step:
+    def _step(self) -> Step:
         return self._at
 
     @_step.setter
-    def _step(self, step: _Step) -> None:
+    def _step(self, step: Step) -> None:
         self._at = step
         self._parent.retimed()
 
@@ -116,10 +121,12 @@ class GatewayStream(HttpStream):
         turn = self._turn
         if turn is None or self._step == "over":
             return NEVER
-        limit = self._limit(turn)
-        due = self._heard + limit.seconds if limit is not None else NEVER
-        if turn.streams and self._limits.heartbeat and self._step != "running out":
-            due = min(due, self._spoke + self._limits.heartbeat)
+        due = self._clock.limit(self._step, turn).due
+        if self._step != "running out":
+            if turn.streams:
+                due = min(due, self._clock.heartbeat_due)
+            if turn.crashed:
+                due = 0.0
         return due
 
     @property
@@ -127,33 +134,27 @@ class GatewayStream(HttpStream):
         """Whether the client has its answer, but the upstream has not ended its own."""
         return self._step == "running out"
 
-    def _limit(self, turn: Turn) -> Failure | None:
-        match self._step:
-            case "connecting":
-                return Failure("connect_timeout", seconds=self._limits.connect)
-            case "waiting":
-                return Failure("first_byte_timeout", seconds=self._limits.first_byte)
-            case "streaming" if turn.settled:
-                return Failure("idle_timeout", seconds=SETTLE)
-            case "streaming" | "taking":
-                return Failure("idle_timeout", seconds=self._limits.idle)
-            case "running out":
-                return Failure("idle_timeout", seconds=SETTLE)
-        return None
-
-    def _tick(self, turn: Turn, now: float) -> Commands:
-        limit = self._limit(turn)
-        if limit is not None and now >= self._heard + limit.seconds:
-            if self._step == "running out":
-                yield from self._close_round()
-                self._step = "over"
-            elif self._step == "streaming" and turn.settled:
-                yield from self._close_round()
-                yield from self._finish_round(turn)
-            else:
-                yield from self._fail(turn, limit)
-        elif turn.streams and self._limits.heartbeat and now >= self._spoke + self._limits.heartbeat:
-            yield from self._send(turn, turn.heartbeat())
+    def _tick(self, turn: GuardedTurn, now: float) -> Commands:
+        self._clock.look(turn)
+        limit = self._clock.limit(self._step, turn)
+        if now < limit.due:
+            if turn.streams and now >= self._clock.heartbeat_due:
+                yield from self._send(turn, turn.heartbeat())
+        elif self._step == "running out":
+            yield from self._close_round()
+            self._step = "over"
+        elif limit.failure.cause == "turn_timeout":
+            yield from self._close_round()
+            turn.fail(limit.failure)
+            yield from self._conclude(turn)
+        elif self._step == "streaming" and turn.settled:
+            yield from self._close_round()
+            yield from self._finish_round(turn)
+        elif self._step == "refused":
+            yield from self._close_round()
+            yield from self._taken(turn)
+        else:
+            yield from self._fail(turn, limit.failure)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -173,13 +174,19 @@ class GatewayStream(HttpStream):
         return self._step == "streaming" and round_id == self._round and self._paused is None
 
     def _handle_event(self, event: events.Event) -> Commands:
+        yield from self._serve(event)
+        turn = self._turn
+        if turn is not None and turn.crashed and self._step not in ("over", "running out"):
+            yield from self._close_round()
+            yield from self._conclude(turn)
+
+    def _serve(self, event: events.Event) -> Commands:
         turn = self._turn
         if turn is None:
-            if not isinstance(event, Tick | End):
+            if not isinstance(event, Tick | End | Probe):
                 yield from super()._handle_event(event)
         elif isinstance(event, HttpEvent):
             if event.stream_id == self._round:
-                self._heard = time.monotonic()
                 yield from self._upstream(turn, event)
             elif event.stream_id == self.stream_id and isinstance(event, RequestProtocolError):
                 yield from self._client_left(event)
@@ -187,6 +194,9 @@ class GatewayStream(HttpStream):
             yield from self._feed(turn)
         elif isinstance(event, Tick):
             yield from self._tick(turn, event.now)
+        elif isinstance(event, Probe):
+            if self._committed and self._step not in ("over", "running out"):
+                yield from self._probe(turn)
         elif isinstance(event, End):
             if self._step != "running out":
                 yield from self._close_round()
@@ -198,7 +208,7 @@ class GatewayStream(HttpStream):
         elif isinstance(event, events.HookCompleted) and self._hook is not None and event.command is self._hook:
             yield from self._decided(turn, self._hook.data)
 
-    def _upstream(self, turn: Turn, event: HttpEvent) -> Commands:
+    def _upstream(self, turn: GuardedTurn, event: HttpEvent) -> Commands:
         yield from self._feed(turn)
         if event.stream_id != self._round:
             return
@@ -214,17 +224,19 @@ class GatewayStream(HttpStream):
                 yield from self._feed(turn)
             case "waiting", ResponseHeaders():
                 yield from self._begin(turn, event)
-            case "taking", ResponseData():
+            case "taking" | "refused", ResponseData():
                 yield from self._take(turn, event.data)
-            case "taking", ResponseEndOfMessage():
-                turn.take(b"".join(self._whole))
-                yield from self._ask(turn)
+            case "taking" | "refused", ResponseEndOfMessage():
+                yield from self._taken(turn)
             case "running out", ResponseEndOfMessage() | ResponseProtocolError():
                 self._step = "over"
+            case "waiting", ResponseProtocolError() if not self._sent_again and self._lost_race():
+                yield commands.Log("The upstream has closed a kept connection: the request is sent again on a new one.")
+                yield from self._connect(turn, again=True)
             case _, ResponseProtocolError():
                 yield from self._fail(turn, Failure("broken", event.message))
 
-    def _feed(self, turn: Turn) -> Commands:
+    def _feed(self, turn: GuardedTurn) -> Commands:
         data, self._unread = b"".join(self._unread), []
         if self._step != "streaming":
             return
@@ -234,7 +246,7 @@ class GatewayStream(HttpStream):
         if turn.round_over:
             yield from self._close_round()
             yield from self._ask(turn)
-        elif turn.settled:
+        elif turn.settled and self._clock.settles():
             self._parent.retimed()
 
     def _client_left(self, event: RequestProtocolError) -> Commands:
@@ -247,6 +259,13 @@ class GatewayStream(HttpStream):
             yield HttpErrorHook(self.flow)
             self.flow.live = False
             yield DropStream(self.stream_id)
+
+    def _probe(self, turn: GuardedTurn) -> Commands:
+        if heartbeat := turn.heartbeat():
+            yield from self._send(turn, heartbeat)
+        else:
+            # There is no telling. Who ends its side in the middle of an answer has most often left.
+            yield from self._parent.client_left()
 
     # The short way ----------------------------------------------------------------------------------------------------
 
@@ -264,11 +283,10 @@ class GatewayStream(HttpStream):
 
     def translate(self, data: bytes) -> bytes:
         """A piece of the upstream's body; returns what the client gets."""
-        assert self._turn is not None  # noqa: S101 (`passes` said so)
-        self._heard = time.monotonic()
-        out = self._turn.feed(data)
-        if out:
-            self._spoke = self._heard
+        turn = self._turn
+        assert turn is not None  # noqa: S101 (`passes` said so)
+        out = turn.feed(data)
+        self._clock.fed(turn, out)
         return out
 
     @property
@@ -283,28 +301,36 @@ class GatewayStream(HttpStream):
         turn = self._gateway.turn(self.flow)
         if turn is None:
             return (yield from super().make_server_connection())
-        self._turn = turn
-        self._limits = turn.limits
-        self._spoke = time.monotonic()
-        yield from self._connect(turn)
+        self._turn = guarded = GuardedTurn(turn, self._gateway.error_response)
+        self._clock = Clock(guarded.limits)
+        yield from self._connect(guarded)
         return False
 
-    def _connect(self, turn: Turn) -> Commands:
+    def _lost_race(self) -> bool:
+        return self._parent.was_kept_in_vain(self.context.server)
+
+    def _connect(self, turn: GuardedTurn, *, again: bool = False) -> Commands:
+        """Get a connection for a round; `again`: the same round's request was lost."""
+        self._sent_again = again
         self._step = "connecting"
-        self._heard = time.monotonic()
+        self._clock.next_step()
         self._whole.clear()
         self._whole_size = 0
+        self._request, server = turn.request, self.flow.server_conn
+        if turn.crashed:
+            return
         yield from self._parent.close_leftovers()
         self._parent.forget_closed()
-        request, server = turn.request, self.flow.server_conn
-        self._attempt = GetHttpConnection(
+        request = self._request
+        get = GetFreshConnection if again else GetHttpConnection
+        self._attempt = get(
             (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
         )
         # Not True, so that this layer is not paused: heartbeats and limits go on.
         self._attempt.blocking = self  # type: ignore[assignment]
         yield self._attempt
 
-    def _connected(self, turn: Turn, connection: Connection | None, error: str | None) -> Commands:
+    def _connected(self, turn: GuardedTurn, connection: Connection | None, error: str | None) -> Commands:
         self._attempt = None
         if connection is None:
             yield from self._fail(turn, Failure("refused", error or ""))
@@ -312,54 +338,64 @@ class GatewayStream(HttpStream):
         assert isinstance(connection, Server)  # noqa: S101 (GetHttpConnection opens nothing else)
         self.context.server = self.flow.server_conn = connection
         self._step = "waiting"
-        self._heard = time.monotonic()
+        self._clock.next_step()
         self._round = self._parent.open_round(self)
-        content = turn.request.raw_content or b""
+        content = self._request.raw_content or b""
         for part in (
-            RequestHeaders(self._round, turn.request, end_stream=False),
+            RequestHeaders(self._round, self._request, end_stream=False),
             RequestData(self._round, content),
             RequestEndOfMessage(self._round),
         ):
             yield SendHttp(part, connection)
 
-    def _begin(self, turn: Turn, event: ResponseHeaders) -> Commands:
+    def _begin(self, turn: GuardedTurn, event: ResponseHeaders) -> Commands:
         response = event.response
         if not self._committed:
             self.flow.response = response
-        if turn.begin(response.status_code, response.headers):
+        streams = turn.begin(response.status_code, response.headers)
+        self._clock.answer_begins(turn)
+        if streams:
             self._step = "streaming"
             if not self._committed:
                 yield from self._commit(turn)
         else:
-            self._step = "taking"
+            self._step = "taking" if 200 <= response.status_code < 300 else "refused"
 
-    def _take(self, turn: Turn, data: bytes) -> Commands:
+    def _take(self, turn: GuardedTurn, data: bytes) -> Commands:
+        self._clock.piece_came(data)
         self._whole.append(data)
         self._whole_size += len(data)
-        if self._whole_size > MAX_WHOLE_ANSWER:
+        if self._step == "refused" and self._whole_size >= MAX_REFUSAL:
+            yield from self._close_round()
+            yield from self._taken(turn)
+        elif self._whole_size > MAX_WHOLE_ANSWER:
             yield from self._fail(turn, Failure("too_large", f"it is longer than {MAX_WHOLE_ANSWER >> 20} MiB"))
 
-    def _finish_round(self, turn: Turn) -> Commands:
+    def _taken(self, turn: GuardedTurn) -> Commands:
+        turn.take(b"".join(self._whole))
+        yield from self._ask(turn)
+
+    def _finish_round(self, turn: GuardedTurn) -> Commands:
         yield from self._send(turn, turn.finish())
-        if not turn.ended:
+        if self._step == "streaming":
             yield from self._ask(turn)
 
-    def _fail(self, turn: Turn, failure: Failure) -> Commands:
+    def _fail(self, turn: GuardedTurn, failure: Failure) -> Commands:
         yield from self._close_round()
         turn.fail(failure)
         yield from self._ask(turn)
 
-    def _ask(self, turn: Turn) -> Commands:
+    def _ask(self, turn: GuardedTurn) -> Commands:
         """Let the addon decide whether there is another round."""
         self._step = "between rounds"
         self._hook = GatewayRoundHook(RoundEnd(self.flow, turn))
         self._hook.blocking = self  # type: ignore[assignment]
         yield self._hook
 
-    def _decided(self, turn: Turn, decision: RoundEnd) -> Commands:
+    def _decided(self, turn: GuardedTurn, decision: RoundEnd) -> Commands:
         self._hook = None
         yield from self._send(turn, turn.told())
-        if self._step == "over":
+        if self._step != "between rounds":
             return
         if decision.again:
             yield from self._connect(turn)
@@ -382,10 +418,13 @@ class GatewayStream(HttpStream):
 
     # The client -------------------------------------------------------------------------------------------------------
 
-    def _commit(self, turn: Turn) -> Commands:
+    def _commit(self, turn: GuardedTurn) -> Commands:
         """Send the head of a streamed answer."""
+        head = turn.head()
+        if turn.crashed:
+            return
         self._committed = True
-        self.flow.response = turn.head()
+        self.flow.response = head
         self.flow.response.timestamp_start = time.time()
         yield HttpResponseHeadersHook(self.flow)
         if (yield from self.check_killed(True)):
@@ -394,21 +433,25 @@ class GatewayStream(HttpStream):
             return
         yield SendHttp(ResponseHeaders(self.stream_id, self.flow.response, end_stream=False), self.context.client)
 
-    def _send(self, turn: Turn, data: bytes) -> Commands:
+    def _send(self, turn: GuardedTurn, data: bytes) -> Commands:
         if data:
             if not self._committed:
                 yield from self._commit(turn)
-                if self._step == "over":
+                if self._step == "over" or not self._committed:
                     return
-            self._spoke = time.monotonic()
+            self._clock.spoke()
             yield SendHttp(ResponseData(self.stream_id, data), self.context.client)
         if turn.ended:
             yield from self._end_answer()
+        elif turn.is_storing and self._hook is None and self._step != "over":
+            yield from self._ask(turn)
 
-    def _conclude(self, turn: Turn) -> Commands:
+    def _conclude(self, turn: GuardedTurn) -> Commands:
         """End the answer; no round follows."""
         if self._committed:
             yield from self._send(turn, turn.end())
+            if self._step not in ("over", "running out"):
+                yield from self._end_answer()
             return
         self._step = "over"
         self._committed = True
@@ -428,10 +471,58 @@ class GatewayStream(HttpStream):
         yield from self.send_response(already_streamed=True)
 
     def _end_answer(self) -> Commands:
+        self._clock.settles()
         self._step = "over" if self._round is None else "running out"
         yield from self.send_response(already_streamed=True)
 
+    # WebSockets -------------------------------------------------------------------------------------------------------
+
+    def flow_done(self) -> Commands:
+        if not self.flow.websocket:
+            yield from super().flow_done()
+            return
+        # As mitmproxy does it, with a layer of our own.
+        self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self._gateway.body_limit())
+        self._handle_event = self.passthrough  # type: ignore[method-assign]
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
     # Request bodies ---------------------------------------------------------------------------------------------------
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """mitmproxy reads the whole body before it sends what a hook answers to the head."""
+        steps = super().state_wait_for_request_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            reply = yield command
+            is_answered = self.flow.response is not None and self.flow.error is None
+            if isinstance(command, HttpRequestHeadersHook) and is_answered and not event.end_stream:
+                yield from self._answer_without_body()
+                return
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData) and not self._gateway.holds(self.flow, len(event.data)):
+            message = "The gateway holds as many requests as it can (gateway_bodies_limit); try again in a moment."
+            self.flow.response = self._gateway.error_response(503, message)
+            self.request_body_buf.clear()
+            yield from self._answer_without_body()
+        else:
+            yield from super().state_consume_request_body(event)
+
+    def _answer_without_body(self) -> Commands:
+        """Send the flow's response; what still comes of the request's body is not kept."""
+        assert self.flow.response is not None  # noqa: S101 (who calls has seen it)
+        self.flow.response.timestamp_start = time.time()
+        yield HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        self.client_state = self.state_done
+        yield from self.send_response()
+        self.client_state = self.state_errored
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """mitmproxy's check, and our own limit for requests."""

@@ -1,1 +1,4 @@
-"""What the gateway keeps between requests: stored responses, conversations, and what they need."""
+"""What clients may get back later: stored responses, conversations, and the secret that seals what they carry.
+
+May import `translate` and below. Does not know endpoints or flows.
+"""

@@ -1,15 +1,19 @@
 """What came before a request: its own items behind those of the response or conversation that it continues."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from responses_gateway.errors import GatewayError
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import Item, ItemReference, ResponsesRequest
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Store, StoreError
-from responses_gateway.translate.items import NewId
+from responses_gateway.translate.answer.items import NewId
+
+_MANY = 200
+"""Items that are prepared for the store in a thread: other streams would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Turn:
     """The request's own items as they are stored; empty when nothing is to be stored."""
 
     conversation: str | None
+    before: Sequence[Item] = ()
+    """What the request continues: the first items of the input."""
 
 
 async def resolve(request: ResponsesRequest, owner: str, state: State, new_id: NewId) -> Turn:
@@ -34,22 +40,27 @@ async def resolve(request: ResponsesRequest, owner: str, state: State, new_id: N
         )
     refers = conversation is not None or request.previous_response_id is not None
     if not refers and not any(isinstance(item, ItemReference) for item in request.input):
-        return Turn(request, _own(request, request.input, state, new_id), None)
-    return await asyncio.to_thread(_look_up, request, conversation, owner, state, new_id)
+        if len(request.input) < _MANY:
+            return Turn(request, _own(request, request.input, state, new_id), None)
+        return Turn(request, await asyncio.to_thread(_own, request, request.input, state, new_id), None)
 
+    def look_up(store: Store | None) -> Turn:
+        history = _history(request, conversation, owner, store)
+        own = _dereferenced(request.input, history, owner, store)
+        before = parsed_items(history)
+        whole = request.model_copy(update={"input": [*before, *own]})
+        return Turn(whole, _own(request, own, state, new_id), conversation, before)
 
-def _look_up(request: ResponsesRequest, conversation: str | None, owner: str, state: State, new_id: NewId) -> Turn:
+    if state.storage is None:
+        return look_up(None)
     try:
-        history = _history(request, conversation, owner, state.store)
-        own = _dereferenced(request.input, history, owner, state.store)
+        return await state.storage.read(look_up)
     except StoreError as error:
         raise GatewayError(f"{error}", 503, "server_error", type="server_error") from None
-    whole = request.model_copy(update={"input": [*parsed_items(history), *own]})
-    return Turn(whole, _own(request, own, state, new_id), conversation)
 
 
 def _own(request: ResponsesRequest, items: list[Item], state: State, new_id: NewId) -> list[JsonObject]:
-    return [] if request.store is False or state.store is None else stored_items(items, new_id)
+    return [] if request.store is False or state.storage is None else stored_items(items, new_id)
 
 
 def _conversation_id(request: ResponsesRequest) -> str | None:
@@ -90,10 +101,19 @@ def _dereferenced(items: list[Item], history: list[JsonObject], owner: str, stor
     there = {item["id"] for item in history}
     found = store.items(owner, [item_id for item_id in wanted if item_id not in there]) if store and wanted else {}
     own: list[Item] = []
+    seen: set[str] = set()
     for position, item in enumerate(items):
         if not isinstance(item, ItemReference):
             own.append(item)
+        elif item.id in seen:
+            # A small request could stand for any amount of text.
+            raise GatewayError(
+                f"Duplicate item found with id '{item.id}'. Remove duplicate items from your input and try again.",
+                code="duplicate_item",
+                param=f"input[{position}].id",
+            )
         elif item.id in found:
+            seen.add(item.id)
             own += parsed_items([found[item.id]])
         elif item.id not in there:
             raise GatewayError(

@@ -3,6 +3,7 @@
 import zlib
 from typing import Any
 
+from responses_gateway.protocol import encoding
 from responses_gateway.protocol.json import dumps, loads
 
 _LEVEL = 1
@@ -10,6 +11,9 @@ _LEVEL = 1
 
 _BATCH = 16 * 1024
 """Bytes that are compressed at once."""
+
+_MAX_SIZE = 512 << 20
+"""Bytes of one value, unpacked: a store may be shared, and what others put there can stand for any amount."""
 
 _DATA = b"data: "
 
@@ -22,8 +26,8 @@ def pack(value: Any) -> bytes:
 def unpack(packed: bytes) -> Any:
     """What `pack` was given. Raises ValueError for anything else."""
     try:
-        return loads(zlib.decompress(packed))
-    except zlib.error as error:
+        return loads(encoding.inflate(packed, _MAX_SIZE))
+    except encoding.ERRORS as error:
         raise ValueError(f"not a packed value: {error}") from None
 
 
@@ -62,7 +66,7 @@ def events_in(log: bytes) -> list[dict[str, Any]]:
     if not log:
         return []
     try:
-        stream = zlib.decompress(log)
-    except zlib.error as error:
+        stream = encoding.inflate(log, _MAX_SIZE)
+    except encoding.ERRORS as error:
         raise ValueError(f"not an event log: {error}") from None
     return [loads(line.removeprefix(_DATA)) for line in stream.split(b"\n") if line.startswith(_DATA)]

@@ -15,6 +15,8 @@ from responses_gateway.protocol.json import JsonObject, dumps, loads
 SECRET_BYTES = 32
 _NONCE_BYTES = 12
 _PREFIX = "rgw2:"
+_OWNER = "owner"
+"""The field of an envelope's content that names its owner."""
 
 
 class SecretError(Exception):
@@ -22,13 +24,18 @@ class SecretError(Exception):
 
 
 class AesSeal:
-    """A Seal with AES-256-GCM. An envelope opens only where it was made for: `purpose` is authenticated with it."""
+    """A Seal with AES-256-GCM. An envelope opens only where it was made for: `purpose` is authenticated with it.
 
-    def __init__(self, secret: bytes, purpose: str) -> None:
+    One that names its owner opens for no other; without an `owner`, all are opened, and none is named.
+    """
+
+    def __init__(self, secret: bytes, purpose: str, owner: str = "") -> None:
         self._cipher = AESGCM(secret)
         self._purpose = purpose.encode()
+        self._owner = owner
 
     def seal(self, content: JsonObject) -> str:
+        content = {**content, _OWNER: self._owner} if self._owner else content
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, dumps(content), self._purpose)
         return _PREFIX + base64.urlsafe_b64encode(sealed).decode()
@@ -41,7 +48,10 @@ class AesSeal:
             content = loads(self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose))
         except (ValueError, binascii.Error, InvalidTag):
             return None
-        return content if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            return None
+        owner = content.pop(_OWNER, "")
+        return None if owner and self._owner not in ("", owner) else content
 
 
 def read_secret(path: Path) -> bytes:

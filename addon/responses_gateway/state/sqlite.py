@@ -1,43 +1,27 @@
-"""The default store: one SQLite file, shared by all gateway processes of a user.
+"""The default store: one SQLite file, shared by all gateway processes of a user."""
 
-Writes are short transactions of the calling thread in WAL mode: a commit copies a few pages to the operating system,
-so it survives the death of the process, and costs well under a millisecond. What does wait for the disk, copying the
-log into the database, happens in a thread. Reads have a connection of their own and never wait for a writer.
-"""
-
-import contextlib
-import logging
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.packing import pack, unpack
-from responses_gateway.state.sqlite_schema import CHAIN, COLUMNS, SCHEMA, SCHEMA_VERSION
-from responses_gateway.state.store import Limits, Record, StoreError, continued
-
-logger = logging.getLogger(__name__)
-
-_BUSY = 2.0
-"""Seconds to wait for another process's transaction."""
+from responses_gateway.state.sqlite_file import SqliteFile
+from responses_gateway.state.sqlite_schema import CHAIN, COLUMNS
+from responses_gateway.state.store import Limits, NotStorable, Record, continued
 
 _EVICTED_PER_WRITE = 16
 """So that lowering a limit does not make one write take long; each write adds one response."""
 
 _LOG_LIMIT = 32 << 20
-"""Bytes, roughly, that the log collects before it is copied."""
+"""Bytes of log at most; of a small store, an eighth is left to it."""
 
-_TRANSACTION = 32 << 10
-"""Bytes that a small transaction adds to the log: whole pages, of the indexes too."""
-
-_CHECKED_AT_ONCE = 32 << 20
-"""Bytes; a larger file is found to be corrupt when the bad page is read."""
-
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_MOST_USES = 10_000
+"""Uses of which note is taken with the next write, at most."""
 
 
 class SqliteStore:
@@ -48,52 +32,48 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path | None, limits: Limits, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._limits = limits
+        log = min(_LOG_LIMIT, limits.bytes // 8) if path is not None else 0
+        self._limits = replace(limits, bytes=limits.bytes - log)
         self._clock = clock
-        self._write_lock = threading.Lock()
-        self._read_lock = self._write_lock if path is None else threading.Lock()
-        self._uncopied = 0
-        self._checkpoint: threading.Thread | None = None
-        self._open()
+        self._file = SqliteFile(path, log, clock)
+        self._uses: dict[tuple[str, str], float] = {}
+        """When rows of which table were used, as far as it is not written yet."""
 
     # Responses --------------------------------------------------------------------------------------------------------
 
     def put(self, record: Record) -> None:
         response = {key: value for key, value in record.response.items() if key != "output"}
         output, header = pack(record.response["output"]), pack(response)
-        size = len(record.input) + len(output) + len(header) + len(record.events)
-        if size > self._limits.bytes:
-            raise StoreError(f"the response has {size} bytes: more than the store may hold")
-        ids = [item["id"] for item in (*unpack(record.input), *record.response["output"])]
-        previous = response.get("previous_response_id")
+        previous, given = response.get("previous_response_id"), record.input
         now = self._clock()
-        self._uncopied += size
         with self._writing() as connection:
             known = connection.execute("SELECT final FROM responses WHERE id = ?", (record.id,)).fetchone()
             if known is not None and known[0]:
                 return
-            if known is None and previous is not None:
-                connection.execute("UPDATE responses SET children = children + 1 WHERE id = ?", (previous,))
+            if known is None and previous is not None and not _adopt(connection, previous) and record.whole is not None:
+                previous, given = None, record.whole()
+            size = len(given) + len(output) + len(header) + len(record.events)
+            if size > self._limits.bytes:
+                raise NotStorable(f"the response has {size} bytes: more than the store may hold")
             connection.execute(
                 "INSERT INTO responses (id, owner, previous, live, final, children, created_at, used_at, lease, replay,"
                 " size, input, output, response, events) VALUES (?, ?, ?, 1, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET final = excluded.final, used_at = excluded.used_at,"
-                " lease = excluded.lease, replay = excluded.replay, size = excluded.size, output = excluded.output,"
-                " response = excluded.response, events = excluded.events",
+                " lease = excluded.lease, replay = excluded.replay, size = length(input) + excluded.size - ?,"
+                " output = excluded.output, response = excluded.response, events = excluded.events",
                 (
                     *(record.id, record.owner, previous, record.final, now, now),
-                    *(record.lease, record.replay_key, size, record.input, output, header, record.events),
+                    *(record.lease, record.replay_key, size, given, output, header, record.events, len(given)),
                 ),
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO items (owner, id, response) VALUES (?, ?, ?)",
-                [(record.owner, item_id, record.id) for item_id in ids],
+                [(record.owner, item["id"], record.id) for item in (*unpack(given), *record.response["output"])],
             )
             self._evict(connection)
 
     def get(self, owner: str, response_id: str) -> Record | None:
-        row = self._read(
+        row = self._file.rows(
             f"SELECT {COLUMNS} FROM responses WHERE id = ? AND owner = ? AND live = 1 AND created_at > ?",  # noqa: S608
             (response_id, owner, self._oldest),
         )
@@ -103,7 +83,7 @@ class SqliteStore:
         return record
 
     def history(self, owner: str, response_id: str, *, output: bool = True) -> list[JsonObject] | None:
-        tip = self._read(
+        tip = self._file.rows(
             "SELECT final FROM responses WHERE id = ? AND owner = ? AND live = 1 AND created_at > ?",
             (response_id, owner, self._oldest),
         )
@@ -111,7 +91,7 @@ class SqliteStore:
             return None
         items: list[JsonObject] = []
         last: list[JsonObject] = []
-        for given, made in self._read(CHAIN, (response_id,)):
+        for given, made in self._file.rows(CHAIN, (response_id,)):
             if given is None:
                 return None
             items += [*last, *unpack(given)]
@@ -122,22 +102,21 @@ class SqliteStore:
     def items(self, owner: str, ids: Sequence[str]) -> dict[str, JsonObject]:
         wanted = set(ids)
         found: dict[str, JsonObject] = {}
-        while wanted - found.keys():
-            item_id = next(iter(wanted - found.keys()))
-            for (packed,) in self._read(
+        for item_id in wanted:
+            if item_id in found:
+                continue
+            for (packed,) in self._file.rows(
                 "SELECT item FROM conversation_items JOIN conversations ON conversations.id = conversation"
                 " WHERE conversation_items.id = ? AND owner = ?",
                 (item_id, owner),
             ):
                 found[item_id] = unpack(packed)
-            for given, output in self._read(
+            for given, output in self._file.rows(
                 "SELECT input, output FROM responses JOIN items ON responses.id = items.response"
                 " WHERE items.owner = ? AND items.id = ?",
                 (owner, item_id),
             ):
                 found.update((item["id"], item) for item in (*unpack(given), *unpack(output)) if item["id"] in wanted)
-            if item_id not in found:
-                wanted.remove(item_id)
         return found
 
     def delete(self, owner: str, response_id: str) -> bool:
@@ -157,8 +136,29 @@ class SqliteStore:
             )
             return changed.rowcount == 1
 
+    def add_events(self, owner: str, response_id: str, events: bytes) -> bool:
+        with self._writing() as connection:
+            added = connection.execute(
+                "INSERT INTO live_events (response, events) SELECT id, ? FROM responses"
+                " WHERE id = ? AND owner = ? AND live = 1 AND final = 0",
+                (events, response_id, owner),
+            )
+            return added.rowcount == 1
+
+    def live_events(self, owner: str, response_id: str, skip: int) -> list[bytes] | None:
+        running = self._file.rows(
+            "SELECT 1 FROM responses WHERE id = ? AND owner = ? AND live = 1 AND final = 0 AND lease > ?",
+            (response_id, owner, self._clock()),
+        )
+        if not running:
+            return None
+        rows = self._file.rows(
+            "SELECT events FROM live_events WHERE response = ? ORDER BY position LIMIT -1 OFFSET ?", (response_id, skip)
+        )
+        return [events for (events,) in rows]
+
     def find_replay(self, owner: str, key: str) -> Record | None:
-        rows = self._read(
+        rows = self._file.rows(
             f"SELECT {COLUMNS} FROM responses WHERE owner = ? AND replay = ? AND live = 1 AND final = 1"  # noqa: S608
             " AND created_at > ? ORDER BY created_at DESC LIMIT 1",
             (owner, key, self._oldest),
@@ -177,7 +177,7 @@ class SqliteStore:
             self._evict(connection)
 
     def get_conversation(self, owner: str, conversation_id: str) -> JsonObject | None:
-        rows = self._read(
+        rows = self._file.rows(
             "SELECT object FROM conversations WHERE id = ? AND owner = ? AND used_at > ?",
             (conversation_id, owner, self._oldest),
         )
@@ -195,7 +195,7 @@ class SqliteStore:
             return removed.rowcount == 1
 
     def conversation_items(self, owner: str, conversation_id: str) -> list[JsonObject]:
-        rows = self._read(
+        rows = self._file.rows(
             "SELECT item FROM conversation_items JOIN conversations ON conversations.id = conversation"
             " WHERE conversation = ? AND owner = ? ORDER BY position",
             (conversation_id, owner),
@@ -229,11 +229,7 @@ class SqliteStore:
             return removed.rowcount == 1
 
     def close(self) -> None:
-        if self._checkpoint is not None:
-            self._checkpoint.join()
-        with self._write_lock:
-            self._writer.close()
-        self._reader.close()
+        self._file.close()
 
     # The bounds -------------------------------------------------------------------------------------------------------
 
@@ -275,126 +271,26 @@ class SqliteStore:
         return conversation is not None or response is not None
 
     def _touch(self, table: str, row_id: str) -> None:
-        """Take note of a use; not worth waiting or failing for."""
-        with contextlib.suppress(StoreError), self._writing() as connection:
-            connection.execute(f"UPDATE {table} SET used_at = ? WHERE id = ?", (self._clock(), row_id))  # noqa: S608
+        """Take note of a use: at once if nobody else writes, otherwise with the next write."""
+        now = self._clock()
+        if not self._file.write_at_once(_USED.format(table), (now, row_id)) and len(self._uses) < _MOST_USES:
+            self._uses[table, row_id] = now
 
-    # The file ---------------------------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        try:
-            self._connect()
-        except sqlite3.DatabaseError as error:
-            if self._path is None or error.sqlite_errorcode & 0xFF not in _CORRUPT:
-                raise StoreError(f"{self._path} cannot be used: {error}") from error
-            self._set_aside(error)
-            self._connect()
-
-    def _connect(self) -> None:
-        if self._path is None:
-            self._writer = self._reader = self._connection(":memory:")
-        else:
-            try:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            except OSError as error:
-                raise StoreError(f"{self._path} cannot be used: {error.strerror}") from error
-            self._writer = self._connection(str(self._path))
-            self._reader = self._connection(str(self._path))
-        _prepare(self._writer)
-        if self._path is not None and self._path.stat().st_size < _CHECKED_AT_ONCE:
-            [problem] = self._writer.execute("PRAGMA quick_check(1)").fetchone()
-            if problem != "ok":
-                raise _Corrupt(problem)
-
-    def _connection(self, name: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(name, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        return connection
-
-    def _set_aside(self, error: sqlite3.Error) -> None:
-        assert self._path is not None  # noqa: S101 (memory does not rot)
-        for connection in (getattr(self, "_writer", None), getattr(self, "_reader", None)):
-            if connection is not None:
-                connection.close()
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{int(self._clock())}")
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
-        logger.error("The store %s is corrupt (%s); it is now %s, and a new one begins.", self._path, error, aside.name)
-
-    @contextlib.contextmanager
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nothing of it remains when the block or the commit fails."""
-        with self._write_lock, self._explained():
-            connection = self._writer
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            self._uncopied += _TRANSACTION
-            if self._uncopied >= _LOG_LIMIT and self._path is not None:
-                self._begin_checkpoint(self._path)
-
-    def _begin_checkpoint(self, path: Path) -> None:
-        if self._checkpoint is None or not self._checkpoint.is_alive():
-            self._uncopied = 0
-            self._checkpoint = threading.Thread(target=_copy_log, args=(path,), name="store checkpoint", daemon=True)
-            self._checkpoint.start()
-
-    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._read_lock, self._explained():
-            return self._reader.execute(query, values).fetchall()
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if self._path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
-                self._set_aside(error)
-                self._connect()
-            raise StoreError(f"the store {self._path or 'in memory'}: {error}") from error
+        with self._file.writing() as connection:
+            while self._uses:
+                (table, row_id), used_at = self._uses.popitem()
+                connection.execute(_USED.format(table), (used_at, row_id))
+            yield connection
 
 
-def _copy_log(path: Path) -> None:
-    """Copy what the log holds into the database, without keeping anyone from reading or writing."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=_BUSY)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+_USED = "UPDATE {} SET used_at = ? WHERE id = ?"
 
 
-class _Corrupt(sqlite3.DatabaseError):
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file; raises StoreError for a file of a later gateway."""
-    connection.execute("BEGIN IMMEDIATE")
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        connection.execute("ROLLBACK")
-        raise StoreError(f"the store was written by a later version of this gateway (schema {version})")
-    if version == 0:
-        for statement in _statements(SCHEMA):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """`executescript` would commit the transaction that keeps two starting processes apart."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def _adopt(connection: sqlite3.Connection, previous: str) -> bool:
+    """Count one more response that continues `previous`; whether it is there."""
+    return connection.execute("UPDATE responses SET children = children + 1 WHERE id = ?", (previous,)).rowcount == 1
 
 
 def _remove(connection: sqlite3.Connection, response_id: str) -> None:

@@ -67,6 +67,23 @@ CREATE TRIGGER conversation_item_removed AFTER DELETE ON conversation_items BEGI
     UPDATE totals SET bytes = bytes - length(OLD.item);
 END;
 """
+LIVE_SCHEMA = """
+CREATE TABLE IF NOT EXISTS live_events (
+    position INTEGER PRIMARY KEY,
+    response TEXT NOT NULL,
+    events BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS live_events_response ON live_events (response, position);
+CREATE TRIGGER IF NOT EXISTS response_ended AFTER UPDATE OF final, live ON responses
+WHEN NEW.final = 1 OR NEW.live = 0 BEGIN
+    DELETE FROM live_events WHERE response = NEW.id;
+END;
+CREATE TRIGGER IF NOT EXISTS live_response_removed AFTER DELETE ON responses BEGIN
+    DELETE FROM live_events WHERE response = OLD.id;
+END;
+"""
+"""The events of responses that still run; gateways that know nothing of them work with the file as before."""
+
 CHAIN = """
 WITH RECURSIVE chain (id, depth) AS (
     SELECT ?, 0

@@ -4,7 +4,7 @@ Responses form trees: each may name the one that it continues. A response that i
 longer be retrieved or continued, but its items stay as long as the history of a younger response needs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,10 @@ FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 
 class StoreError(Exception):
     """The store cannot do its work now; says why. Requests that need no stored state go on without it."""
+
+
+class NotStorable(StoreError):
+    """The store works, but takes no such thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Record:
     replay_key: str | None = None
     """What makes an identical request."""
 
+    whole: Callable[[], bytes] | None = None
+    """Packs what the request was made of altogether, to be stored instead when the response that it continues is gone
+    by now."""
+
     @property
     def id(self) -> str:
         response_id: str = self.response["id"]
@@ -59,7 +67,7 @@ class Record:
 
 
 class Store(Protocol):
-    """Methods may be called from any thread, take milliseconds, and raise StoreError."""
+    """Methods may be called from any thread, wait for disks and other machines, and raise StoreError."""
 
     def put(self, record: Record) -> None:
         """Store a response, or replace one that is not final yet. It is durable when this returns."""
@@ -80,6 +88,15 @@ class Store(Protocol):
 
     def renew(self, owner: str, response_id: str, lease: float) -> bool:
         """Prolong a lease; False when the response became final or vanished, and its runner is to stop."""
+
+    def add_events(self, owner: str, response_id: str, events: bytes) -> bool:
+        """Take the next events (a closed EventLog) of a response that still runs, for those who follow it elsewhere.
+
+        False when no such response runs (any more).
+        """
+
+    def live_events(self, owner: str, response_id: str, skip: int) -> list[bytes] | None:
+        """What `add_events` took, but for the first `skip`; None when no such response runs (any more)."""
 
     def find_replay(self, owner: str, key: str) -> Record | None:
         """The latest completed response to an identical request."""

@@ -6,11 +6,12 @@ import subprocess
 
 import pytest
 
-from responses_gateway.inspection import export, tape
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection import export
+from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.inspection.retranslate import report
-from responses_gateway.inspection.tape import Tape
-from responses_gateway.learnt import Learnt
+from responses_gateway.upstream.learned_repairs import Learnt
 from unit.inspection.turns import ANSWER, DONE, SECRET, Gateway, call, chunk
 
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
@@ -64,6 +65,21 @@ def test_curl_commands_are_valid_shell(session):
         assert "it's me" in told.stdout
 
 
+@pytest.mark.parametrize(
+    "text", ["$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "'; touch pwned; '", "\n touch pwned"]
+)
+def test_no_text_of_a_turn_is_run_by_the_shell(session, tmp_path, text):
+    record = session[0]
+    record.facts["path"] = f"/v1/responses?{text}"
+    record.facts["headers"] = [["x-header", text]]
+    record.rounds[0].update(url=f"http://upstream/{text}", headers=[["x-header", text]], body=text.encode())
+    for make in (export.client_curl, export.upstream_curl):
+        command = f"curl() {{ printf '%s\\n' \"$@\"; cat; }}\n{make([record])}"
+        told = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert text in told.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_transcript_tells_everything_once(session):
     lines = [json.loads(line) for line in export.transcript(session).splitlines()]
     assert [(line["turn"], line["item"]["type"]) for line in lines] == [
@@ -91,7 +107,7 @@ def test_tools_of_the_session_are_remembered_again(session):
 
 
 def test_a_deliberate_change_is_found(session, monkeypatch):
-    monkeypatch.setattr("responses_gateway.translate.tools.ToolTable.render", lambda *_: [])
+    monkeypatch.setattr("responses_gateway.translate.tools.table.ToolTable.render", lambda *_: [])
     lines = retranslated(session)
     assert lines[-1] == "3 turns retranslated: 3 different"
     assert any(line.startswith("-") and "shell" in line for line in lines)

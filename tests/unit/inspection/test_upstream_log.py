@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from responses_gateway.cli import main
-from responses_gateway.inspection.analyze_log import analyze, read, report
-from responses_gateway.inspection.plot import svg
-from responses_gateway.inspection.upstream_log import KEPT, UpstreamLog
+from responses_gateway.command_line.main import main
+from responses_gateway.inspection.upstream_log.analysis import analyze, read, report
+from responses_gateway.inspection.upstream_log.log import KEPT, UpstreamLog
+from responses_gateway.inspection.upstream_log.plot import svg
 from unit.inspection.turns import ANSWER, SECRET, URL, Gateway
 
 

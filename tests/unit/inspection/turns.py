@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.record import Record
 from responses_gateway.protocol.json import dumps, loads
-from responses_gateway.settings import load_settings
+from responses_gateway.settings.settings import load_settings
 from unit.world import open_exchange, runtime
 
 URL = "https://llm.example/v1"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from responses_gateway.ledger import Ledger
 from responses_gateway.protocol.responses import Compaction
 from responses_gateway.state.secret import AesSeal, SecretError, read_secret
-from responses_gateway.translate.compaction import expand
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import PLAIN, Thought, seal, unseal
+from responses_gateway.translate.request.compaction import expand
 
 SECRET = bytes(range(32))
 

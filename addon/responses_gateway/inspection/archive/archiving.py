@@ -1,7 +1,6 @@
 """Connects the archive with mitmproxy: what is kept of which flow, and what may leave mitmweb's list."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import NamedTuple
 from weakref import WeakSet, WeakValueDictionary
 
 from mitmproxy import command, ctx, exceptions, http
-from mitmproxy.tools.web.master import WebMaster
 
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import ArchiveError
@@ -19,9 +17,10 @@ from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.location import archive_path
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.worker import Archivist, Counts
-from responses_gateway.settings import Settings
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.settings.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DAY = 86_400
 
@@ -36,7 +35,7 @@ class _Use(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> "_Use":
-        path = archive_path(settings, os.environ, is_shown=isinstance(ctx.master, WebMaster))
+        path = archive_path(settings, os.environ, is_shown=_is_mitmweb())
         limits = Limits(settings.archive_max_bytes, settings.archive_max_age * _DAY)
         return cls(path, limits, settings.flows_kept, settings.flows_kept_bytes)
 
@@ -71,7 +70,7 @@ class Archiving:
         self._use = use
         self._archivist = Archivist(use.path, use.limits, self._on_kept) if use.path is not None else None
         view = ctx.master.addons.get("view")
-        shows = isinstance(ctx.master, WebMaster) and view is not None and use.flows
+        shows = _is_mitmweb() and view is not None and use.flows
         self._kept = FlowsKept(view, use.flows, use.flow_bytes) if shows and self._archivist is not None else None
 
     def begun(self, flow: http.HTTPFlow) -> None:
@@ -140,6 +139,11 @@ class Archiving:
         if view is not None:
             view.add(flows)
         return flows
+
+
+def _is_mitmweb() -> bool:
+    """Only mitmweb's master has a web application; to import its class costs the other programs their start-up time."""
+    return hasattr(ctx.master, "app")
 
 
 def _read(path: Path, name: str) -> list[http.HTTPFlow]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from responses_gateway.inspection.archive import said
 from responses_gateway.inspection.archive.identity import Identity
-from responses_gateway.inspection.history import essence, input_items, new_items
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.request_items import essence, input_items, new_items
 from responses_gateway.protocol.json import dumps
 
 

@@ -6,7 +6,7 @@ packed, by zstd, with the base (or what of it lies near the change) as raw dicti
 
 from dataclasses import dataclass
 
-import zstandard
+from responses_gateway.inspection.recording.zstd import FASTEST, WINDOW, packed, unpacked, unpacked_size
 
 NEAR = 64 << 10
 """Bytes on either side of a small change that are its dictionary: reading a whole base costs more than it saves."""
@@ -15,15 +15,14 @@ SMALL = 32 << 10
 """Bytes of a change up to which that is so."""
 
 _STRIDE = 64 << 10
-STREAM_LEVEL = 1
+STREAM_LEVEL = FASTEST
 """Of zstd, for streams: they repeat themselves so much that a higher one costs several times more and saves little."""
 
 _SMALL_LEVEL = 3
 _LEVEL = 6
 """Of large changes, and of what has no base: both are rare, and lower levels overlook most of a large dictionary."""
 
-_WINDOW = 27
-_LARGEST = (1 << _WINDOW) - 1
+_LARGEST = (1 << WINDOW) - 1
 """Bytes of dictionary and content that one window can span."""
 
 
@@ -41,24 +40,16 @@ def pack(body: bytes, base: bytes = b"", level: int | None = None) -> Packed:
     head = _common_head(body, base)
     tail = _common_tail(body, base, head)
     change = body[head : len(body) - tail]
-    if not base:
-        return Packed(0, 0, zstandard.ZstdCompressor(level=level or _LEVEL).compress(change))
-    known = _dictionary(base, head, tail, len(change))
-    return Packed(head, tail, _compressor(known, len(change), level).compress(change))
+    suits = _SMALL_LEVEL if base and len(change) <= SMALL else _LEVEL
+    return Packed(head, tail, packed(change, level or suits, _dictionary(base, head, tail, len(change))))
 
 
-def unpack(packed: Packed, base: bytes = b"") -> bytes:
+def unpack(part: Packed, base: bytes = b"") -> bytes:
     """What `pack` was given. Raises ValueError for anything else."""
-    try:
-        size = zstandard.frame_content_size(packed.data)
-        if size < 0 or packed.head + packed.tail > len(base):
-            raise ValueError("not packed against this base")
-        known = _dictionary(base, packed.head, packed.tail, size) if base else b""
-        reader = zstandard.ZstdDecompressor(dict_data=_raw(known), max_window_size=1 << _WINDOW)
-        change = reader.decompress(packed.data)
-    except zstandard.ZstdError as error:
-        raise ValueError(f"not packed against this base: {error}") from None
-    return b"".join((base[: packed.head], change, base[len(base) - packed.tail :]))
+    if part.head + part.tail > len(base):
+        raise ValueError("not packed so: the base is too short")
+    change = unpacked(part.data, _dictionary(base, part.head, part.tail, unpacked_size(part.data)))
+    return b"".join((base[: part.head], change, base[len(base) - part.tail :]))
 
 
 def _dictionary(base: bytes, head: int, tail: int, size: int) -> bytes:
@@ -66,18 +57,6 @@ def _dictionary(base: bytes, head: int, tail: int, size: int) -> bytes:
     if size <= SMALL:
         return base[max(0, head - NEAR) : max(len(base) - tail, head)][: 2 * NEAR]
     return base[-max(0, _LARGEST - size) :] if size < _LARGEST else b""
-
-
-def _compressor(known: bytes, size: int, level: int | None) -> zstandard.ZstdCompressor:
-    if level or size <= SMALL:
-        return zstandard.ZstdCompressor(level=level or _SMALL_LEVEL, dict_data=_raw(known))
-    window = min(_WINDOW, max(20, (len(known) + size).bit_length()))
-    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window)
-    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_raw(known))
-
-
-def _raw(known: bytes) -> zstandard.ZstdCompressionDict | None:
-    return zstandard.ZstdCompressionDict(known, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if known else None
 
 
 def _common_head(one: bytes, other: bytes) -> int:

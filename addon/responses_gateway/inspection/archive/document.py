@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The archive's file: made, opened, checked."""
 
 import contextlib
-import logging
 import os
 import sqlite3
 import time
@@ -9,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from responses_gateway.inspection.archive.schema import SCHEMA, SCHEMA_VERSION
+from responses_gateway.security.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BUSY = 5.0
 """Seconds to wait for another process's transaction."""

@@ -9,9 +9,9 @@ from mitmproxy.io import FlowWriter, tnetstring
 
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.rows import WholeTurn
-from responses_gateway.inspection.observer import EVENTS, KEYS, REQUEST, ROUNDS, TURN
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import TapeData, content_of
+from responses_gateway.inspection.recording.observer import EVENTS, KEYS, REQUEST, ROUNDS, TURN
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import TapeData, content_of
 
 
 def document_of(flow: http.HTTPFlow, *, streamed: bool = False) -> Document | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from responses_gateway.inspection.record import Record, parsed
+from responses_gateway.inspection.recording.record import Record, parsed
 
 _PRODUCT = re.compile(r"\s*([^\s/]+(?:/[A-Za-z][^\s/]*)*)[/ ]v?(\d[\w.+-]*)")
 """Such as `codex_exec/0.169.0` and `OpenAI/Python 3.5.0`."""

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import flow, http
 
 from responses_gateway.inspection.archive.document import Document
-from responses_gateway.inspection.summary import MARKERS
+from responses_gateway.inspection.recording.summary import MARKERS
 
 DELAY = 0.2
 """Seconds from the end of a turn until the list is looked at: mitmproxy has something to do with it first."""

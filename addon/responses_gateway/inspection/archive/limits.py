@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import zstandard
-
 from responses_gateway.inspection.archive import said
+from responses_gateway.inspection.recording.zstd import unpacked
 
 _PER_WRITE = 8
 """Segments that go at most after one turn was written, so that a lowered limit does not hold up what follows."""
@@ -70,7 +69,6 @@ def _page(connection: sqlite3.Connection) -> int:
 
 def remove(connection: sqlite3.Connection, segments: Iterable[int]) -> int:
     """Remove whole segments in one transaction; returns the number of turns. Raises sqlite3.Error."""
-    unpacker = zstandard.ZstdDecompressor()
     turns = 0
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -82,7 +80,7 @@ def remove(connection: sqlite3.Connection, segments: Iterable[int]) -> int:
             connection.executemany("DELETE FROM blobs WHERE turn = ?", [(row,) for row, _ in rows])
             for row, text in rows:
                 if text is not None:
-                    told = said.indexed(unpacker.decompress(text).decode("utf-8", "replace"))
+                    told = said.indexed(unpacked(text).decode("utf-8", "replace"))
                     connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, told))
                 connection.execute("DELETE FROM said WHERE turn = ?", (row,))
                 connection.execute("DELETE FROM turns WHERE row = ?", (row,))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from responses_gateway.settings import Settings
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state.state import state_directory
 
 NAME = "archive.sqlite3"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from responses_gateway.inspection.answer import answer_of
 from responses_gateway.inspection.archive.tapes import piece_times
-from responses_gateway.inspection.record import Record, parsed
+from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.views.answer import answer_of
 
 _ITEM = b"event: response.output_item."
 _RARE = b"_item."

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from responses_gateway.inspection.archive import said
 from responses_gateway.inspection.archive.blobs import load
 from responses_gateway.inspection.archive.file import ArchiveError, opened_to_read
@@ -26,8 +24,9 @@ from responses_gateway.inspection.archive.rows import (
     turn_of,
 )
 from responses_gateway.inspection.archive.tapes import TapeParts, empty, joined
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import TapeData
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import TapeData
+from responses_gateway.inspection.recording.zstd import unpacked
 from responses_gateway.protocol.json import loads
 
 type Read = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
@@ -182,10 +181,9 @@ class Archive:
                 " ORDER BY opened DESC LIMIT :limit OFFSET :offset",
                 {**values, "match": match, "limit": limit, "offset": offset},
             )
-        unpacker = zstandard.ZstdDecompressor()
         hits = []
         for text, *columns in rows:
-            told = unpacker.decompress(text).decode("utf-8", "replace")
+            told = unpacked(text).decode("utf-8", "replace")
             hits.append(Hit(turn_of(tuple(columns)), *said.excerpt(told, query)))
         return hits
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
 from responses_gateway.protocol.json import loads
 
 

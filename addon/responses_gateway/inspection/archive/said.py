@@ -90,7 +90,8 @@ def match_of(query: str) -> str:
 def excerpt(text: str, query: str) -> tuple[str, str, str]:
     """The place where `query` is found in `text`: what is before it, the words themselves, what is behind."""
     terms = [phrase or word for phrase, word in _TERM.findall(query)]
-    found = re.search("|".join(re.escape(term) for term in terms if term) or r"\A", text, re.IGNORECASE)
-    start, end = found.span() if found else (0, 0)
+    lowered = text.lower()
+    found = [(at, at + len(term)) for term in terms if term and (at := lowered.find(term.lower())) >= 0]
+    start, end = min(found, default=(0, 0))
     before, behind = text[max(0, start - _EXCERPT) : start], text[end : end + _EXCERPT]
     return before, text[start:end], behind

@@ -6,15 +6,12 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import zstandard
-
-from responses_gateway.inspection.tape import TapeData, body_of
+from responses_gateway.inspection.recording.timed_bytes import TapeData, body_of
+from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.protocol.json import dumps, loads
 
 _MARK = 8
 """Bytes of the mark of one piece."""
-
-_packer = zstandard.ZstdCompressor(level=1)
 
 
 class TapeParts(NamedTuple):
@@ -49,7 +46,7 @@ def joined(parts: TapeParts) -> TapeData:
     for count in counts:
         block = marks[at : at + _MARK * count]
         size = sum(struct.unpack(f"<{2 * count}I", block)[1::2])
-        data["blocks"].append(bytes(memoryview(_packer.compress(parts.body[start : start + size]))))
+        data["blocks"].append(packed(parts.body[start : start + size]))
         data["marks"].append(block)
         start += size
         at += len(block)

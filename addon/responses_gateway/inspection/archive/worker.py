@@ -1,6 +1,5 @@
 """Keeps turns on a thread of its own: what it waits for holds up no stream, and what it cannot keep is counted."""
 
-import logging
 import os
 import sqlite3
 import threading
@@ -14,8 +13,9 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import ArchiveError, is_corrupt, opened_to_write, set_aside
 from responses_gateway.inspection.archive.limits import LONGEST_LOG, Limits, enforce, make_room, shorten_log
 from responses_gateway.inspection.archive.writer import Writer
+from responses_gateway.security.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 WAITING = 1000
 """Turns that wait to be written at most."""
@@ -80,7 +80,7 @@ class Archivist:
                 self._size += size
                 self._change.notify_all()
                 return
-        self._lose("turns come faster than they can be written")
+        self._lose("the archive is closed" if self._is_closing else "turns come faster than they can be written")
 
     def finish(self) -> None:
         """Take nothing more; what waits is still written."""

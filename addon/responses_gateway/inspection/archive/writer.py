@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import zstandard
-
 from responses_gateway.inspection.archive import said
 from responses_gateway.inspection.archive.beginning import Beginning, digests_of, goes_on, opening_of
 from responses_gateway.inspection.archive.blobs import load
@@ -18,10 +16,12 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.identity import Identity, identity_of
 from responses_gateway.inspection.archive.outcome import Outcome, outcome_of
 from responses_gateway.inspection.archive.segments import Segment, Segments, parts_of
-from responses_gateway.inspection.history import input_items
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.zstd import packed
+from responses_gateway.inspection.request_items import input_items
 from responses_gateway.protocol.json import JsonObject
 
+_SAID_LEVEL = 3
 _THREADS = 1024
 """Threads that are remembered, to build on."""
 
@@ -123,10 +123,9 @@ class Writer:
         )
 
     def _index(self, row: int, text: str) -> None:
-        packed = zstandard.ZstdCompressor(level=3).compress(text.encode("utf-8", "replace"))
-        told = said.indexed(zstandard.ZstdDecompressor().decompress(packed).decode())
-        self._connection.execute("INSERT INTO said (turn, text) VALUES (?, ?)", (row, packed))
-        self._connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, told))
+        told = text.encode("utf-8", "replace")
+        self._connection.execute("INSERT INTO said (turn, text) VALUES (?, ?)", (row, packed(told, _SAID_LEVEL)))
+        self._connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, said.indexed(told.decode())))
 
     # Where it goes ----------------------------------------------------------------------------------------------------
 

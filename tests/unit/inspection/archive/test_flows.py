@@ -14,8 +14,8 @@ from responses_gateway.inspection.archive import kept as kept_module
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.flows import document_of, flow_of, write_flows
 from responses_gateway.inspection.archive.kept import FlowsKept
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import content_of
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import content_of
 from unit.inspection.archive.turns import Kept
 from unit.inspection.turns import ANSWER, Gateway
 

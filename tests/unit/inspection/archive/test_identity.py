@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from responses_gateway.inspection.archive.identity import Identity, identity_of
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
 from responses_gateway.protocol.json import dumps, loads
 
 CAPTURES = Path(__file__).parents[2] / "captures"

@@ -1,11 +1,11 @@
 """What came out of a turn is found without reading its whole stream."""
 
-from responses_gateway.inspection.answer import answer_of
 from responses_gateway.inspection.archive.outcome import outcome_of
 from responses_gateway.inspection.archive.said import excerpt, texts_of, title_of
-from responses_gateway.inspection.observer import Observer
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import body_of
+from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import body_of
+from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.json import dumps
 from unit.inspection.turns import ANSWER, Gateway, call, chunk
 

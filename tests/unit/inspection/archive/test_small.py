@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from responses_gateway.inspection.archive.delta import SMALL, Packed, pack, unpack
 from responses_gateway.inspection.archive.tapes import TapeParts, joined, taken_apart
-from responses_gateway.inspection.tape import HEAD, TAIL, Tape, pieces
+from responses_gateway.inspection.recording.timed_bytes import HEAD, TAIL, Tape, pieces
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
@@ -37,7 +37,7 @@ def test_what_only_grows_is_not_compared_byte_by_byte() -> None:
     "packed", [Packed(0, 0, b"no zstd"), Packed(10, 0, zstandard.compress(b"x")), Packed(0, 0, b"")]
 )
 def test_what_was_not_packed_so_is_refused(packed: Packed) -> None:
-    with pytest.raises(ValueError, match="not packed"):
+    with pytest.raises(ValueError, match="not packed so"):
         unpack(packed, b"short")
 
 

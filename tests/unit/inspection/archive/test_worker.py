@@ -17,7 +17,7 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.worker import Archivist
-from responses_gateway.inspection.record import Record
+from responses_gateway.inspection.recording.record import Record
 from unit.inspection.archive.turns import Talk
 from unit.inspection.turns import Gateway
 

@@ -7,8 +7,8 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import opened_to_write
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.writer import Writer
-from responses_gateway.inspection.record import Record
-from responses_gateway.inspection.tape import pieces
+from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.timed_bytes import pieces
 from unit.inspection.turns import ANSWER, Gateway
 
 SECONDS = 60.0

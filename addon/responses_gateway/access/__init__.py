@@ -1,0 +1,5 @@
+"""Who may use the gateway, and whose is what it remembers.
+
+Belongs here: access rules (keys, hosts, origins) and owners. May import `settings` and below. Does not know what a
+request means: it decides by heads.
+"""

@@ -1,0 +1,71 @@
+"""Applies the access rules to mitmproxy's flows, before their bodies are read."""
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from responses_gateway.access.rules import Access, is_preflight, origin_headers, preflight_headers
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import dumps
+from responses_gateway.proxy import messages
+from responses_gateway.security.header_fields import is_safe
+from responses_gateway.security.terminal import get_logger
+
+logger = get_logger(__name__)
+
+
+class AccessControl:
+    """An addon that answers the requests that may not go on."""
+
+    def __init__(self, access: Callable[[], Access]) -> None:
+        self._access = access
+        self._origins: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
+        """The flows of web pages that may read the answer."""
+        self._owners: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
+
+    def owner(self, flow: http.HTTPFlow) -> str:
+        """Whose request it is: a name for the key that let it in, as it was then."""
+        return self._owners.get(flow, "")
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if not isinstance(flow.client_conn.proxy_mode, ReverseMode) or flow.is_replay:
+            return
+        request, access = flow.request, self._access()
+        headers = messages.read(request.headers)
+        host = request.host_header or ""
+        origin = headers.get("origin")
+        try:
+            if origin is not None and is_safe("origin", origin) and access.allows_origin(origin):
+                self._origins[flow] = origin
+                if is_preflight(request.method, headers):
+                    flow.response = messages.response(204, b"", preflight_headers(headers))
+                    return
+            access.check(_route(request.path), host, headers, flow.client_conn.sockname[0])
+            self._owners[flow] = access.owner(headers)
+        except GatewayError as error:
+            flow.response = messages.response(error.status, dumps(error.body()), {"content-type": "application/json"})
+            if error.status == 401:
+                flow.response.headers["www-authenticate"] = "Bearer"
+        except Exception:
+            # mitmproxy would go on with a request that nobody let in.
+            logger.exception("a request could not be checked")
+            flow.response = messages.response(500)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        self._name_origin(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """For answers that are made only when the upstream's is complete."""
+        self._name_origin(flow)
+
+    def _name_origin(self, flow: http.HTTPFlow) -> None:
+        if flow.response is not None and (origin := self._origins.get(flow)) is not None:
+            for name, value in origin_headers(origin).items():
+                flow.response.headers[name] = value
+
+
+def _route(target: str) -> str:
+    """The path that endpoints are known by: without query and version."""
+    return target.partition("?")[0].removeprefix("/v1").rstrip("/")

@@ -1,0 +1,311 @@
+"""The console command `responses-gateway`: arguments in, one function per subcommand."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from responses_gateway.command_line import analyze_log as analyze_command
+from responses_gateway.command_line import sessions_arguments
+from responses_gateway.command_line.arguments import (
+    LOG_LEVELS,
+    log_level,
+    mitmproxy_option,
+    port,
+    upstream,
+    variable_name,
+)
+from responses_gateway.command_line.codex_config import base_url
+from responses_gateway.command_line.errors import CommandError, nearest
+from responses_gateway.security.terminal import say
+from responses_gateway.version import __version__
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 4141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the process's exit status."""
+    args = build_parser(os.environ).parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except CommandError as error:
+        say(*f"responses-gateway: {error}".split("\n"), to=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has gone: there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The whole command line; `environ` gives the defaults of options that have a variable."""
+    parser = _Parser(prog="responses-gateway", description="The Responses API in front of any chat/completions model.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(run=lambda _: _print_help(parser))
+    commands = parser.add_subparsers(metavar="COMMAND")
+    _add_start(commands, environ)
+    _add_configure(commands, environ)
+    _add_codex_config(commands, environ)
+    _add_models(commands, environ)
+    _add_check(commands, environ)
+    _add_service(commands, environ)
+    _add_sessions(commands)
+    _add_analyze_log(commands)
+    return parser
+
+
+def _print_help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses what it does not know with the nearest valid name, instead of guessing abbreviations."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self._refuse(unknown[0])
+        return parsed, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = list(action.choices or ())
+        if choices and value not in choices:
+            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(choices)}{nearest(value, choices)}")
+
+    def _refuse(self, argument: str) -> NoReturn:
+        if not argument.startswith("-"):
+            self.error(f"unexpected argument: {argument}")
+        name = argument.partition("=")[0]
+        self.error(f"unknown option {name}{nearest(name, self._option_string_actions)}")
+
+
+type _Commands = argparse._SubParsersAction[_Parser]
+
+
+def _add_start(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "start",
+        help="start the gateway",
+        description="Start the gateway. Without an upstream it serves a built-in demo model, which needs no key.",
+    )
+    _add_start_options(parser, environ)
+    parser.set_defaults(run=_start)
+
+
+def _add_start_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    add = _OptionAdder(parser, environ)
+    _add_config(add)
+    add("--upstream", metavar="URL", type=upstream, help="base URL of a chat/completions API, with its path")
+    add("--api-key-env", metavar="NAME", type=variable_name, help="the variable that holds the upstream's API key")
+    add("--model", metavar="NAME", help="the upstream model to use")
+    _add_address(add)
+    parser.add_argument("--web", action=argparse.BooleanOptionalAction, default=False, help="show traffic in mitmweb")
+    add("--web-port", metavar="PORT", type=port, help="port of mitmweb (default: 8081, or a free one if it is taken)")
+    parser.add_argument("--raw", action="store_true", help="print what models say, while they say it")
+    add("--log-level", metavar="LEVEL", type=log_level, default="info", help=f"one of {', '.join(LOG_LEVELS)}")
+    parser.add_argument(
+        "--set",
+        dest="options",
+        metavar="NAME=VALUE",
+        action="append",
+        type=mitmproxy_option,
+        default=[],
+        help="set an option of the gateway (gateway_…) or of mitmproxy (repeatable)",
+    )
+
+
+def _add_configure(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "configure",
+        help="set up a provider",
+        description="Ask for a provider, its key and a model, try them with a call, and write the configuration file.",
+    )
+    add = _OptionAdder(parser, environ)
+    _add_config(add)
+    parser.add_argument("--provider", metavar="NAME", help="a provider's name or base URL, instead of being asked")
+    parser.add_argument("--model", metavar="NAME", help="the model, instead of being asked")
+    parser.set_defaults(run=_configure)
+
+
+def _add_codex_config(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "codex-config",
+        help="print or write the configuration for Codex CLI",
+        description="Print the lines for ~/.codex/config.toml, or put them there.",
+    )
+    add = _OptionAdder(parser, environ)
+    _add_config(add)
+    add("--model", metavar="NAME", help="the model that Codex asks for")
+    _add_address(add)
+    parser.add_argument(
+        "--catalog", metavar="FILE", help="write the models to FILE and refer to it; for Codex before 0.160"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="edit Codex's config.toml; keeps a backup beside it")
+    what.add_argument("--undo", action="store_true", help="take out again what --write put there")
+    parser.set_defaults(run=_codex_config)
+
+
+def _add_models(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "models", help="list the models", description="List the models that clients can ask for."
+    )
+    _add_config(_OptionAdder(parser, environ))
+    parser.set_defaults(run=_models)
+
+
+def _add_check(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="try the providers",
+        description="Try every provider with one small call: reachable, key accepted, model exists, streams, tools.",
+    )
+    _add_config(_OptionAdder(parser, environ))
+    parser.add_argument("--model", metavar="NAME", help="try this model only")
+    parser.set_defaults(run=_check)
+
+
+def _add_service(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "service",
+        help="write a systemd user unit",
+        description="Write a systemd user unit that runs `start` with these options.",
+    )
+    _add_start_options(parser, {})
+    parser.set_defaults(run=_service)
+
+
+def _add_sessions(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "sessions",
+        help="list, show, search, export and delete what the archive keeps",
+        description="List, show, search, export and delete the sessions that the archive keeps.",
+    )
+    sessions_arguments.add_arguments(parser, _sessions)
+
+
+def _add_analyze_log(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "analyze-log",
+        help="find out what breaks prompt caching",
+        description="Compare the consecutive requests of each session in a log of upstream requests.",
+    )
+    analyze_command.add_arguments(parser)
+    parser.set_defaults(run=analyze_command.run)
+
+
+class _OptionAdder:
+    """Adds options whose default comes from the environment: `--api-key-env` from RESPONSES_GATEWAY_API_KEY_ENV."""
+
+    def __init__(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+        self._parser = parser
+        self._environ = environ
+
+    def __call__(self, flag: str, *, help: str, default: Any = None, **kwargs: Any) -> None:
+        variable = "RESPONSES_GATEWAY_" + flag.removeprefix("--").replace("-", "_").upper()
+        shown = f"{help} [{variable}]" if default is None else f"{help} (default: {default}) [{variable}]"
+        self._parser.add_argument(flag, default=self._environ.get(variable) or default, help=shown, **kwargs)
+
+
+def _add_config(add: _OptionAdder) -> None:
+    add("--config", metavar="FILE", help="the configuration file instead of ~/.config/responses-gateway/config.yaml")
+
+
+def _add_address(add: _OptionAdder) -> None:
+    add("--host", metavar="ADDRESS", default=DEFAULT_HOST, help="address to listen on")
+    add("--port", metavar="PORT", type=port, default=DEFAULT_PORT, help="port to listen on, 0 for any free one")
+
+
+# Modules that take long to import are imported where they are needed, and after a sign of life.
+
+
+def _start(args: argparse.Namespace) -> int:
+    if args.api_key_env and not os.environ.get(args.api_key_env):
+        raise CommandError(
+            f"the variable {args.api_key_env} (--api-key-env) is not set; export {args.api_key_env}=… first"
+        )
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    say("Starting the gateway …")
+    from responses_gateway.command_line.serve import ServeOptions, serve
+
+    return serve(
+        ServeOptions(
+            host=args.host,
+            port=args.port,
+            config=args.config,
+            upstream=args.upstream,
+            api_key_env=args.api_key_env,
+            model=args.model,
+            web=args.web,
+            web_port=args.web_port,
+            raw=args.raw,
+            log_level=args.log_level,
+            options=args.options,
+        )
+    )
+
+
+def _configure(args: argparse.Namespace) -> int:
+    from responses_gateway.command_line import configure
+
+    return configure.run(args.config, args.provider, args.model)
+
+
+def _codex_config(args: argparse.Namespace) -> int:
+    if args.port == 0:
+        raise CommandError("codex-config needs the port that the gateway listens on: --port")
+    from responses_gateway.command_line import codex
+
+    if args.undo:
+        return codex.run_undo()
+    run = codex.run_write if args.write else codex.run_print
+    return run(base_url(args.host, args.port), args.model, args.config, args.catalog)
+
+
+def _models(args: argparse.Namespace) -> int:
+    from responses_gateway.command_line import models
+
+    return models.run(args.config)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from responses_gateway.command_line import check
+
+    return check.run(args.config, args.model)
+
+
+def _service(args: argparse.Namespace) -> int:
+    from responses_gateway.command_line import service
+
+    return service.run(_start_arguments(args))
+
+
+def _sessions(args: argparse.Namespace) -> int:
+    from responses_gateway.command_line import sessions
+
+    return sessions.run(args)
+
+
+def _start_arguments(args: argparse.Namespace) -> list[str]:
+    """The command line of `start` that gives `args` again, wherever it is run."""
+    values = {
+        "--config": args.config and os.path.abspath(args.config),
+        "--upstream": args.upstream,
+        "--api-key-env": args.api_key_env,
+        "--model": args.model,
+        "--host": args.host if args.host != DEFAULT_HOST else None,
+        "--port": args.port if args.port != DEFAULT_PORT else None,
+        "--web-port": args.web_port,
+        "--log-level": args.log_level if args.log_level != "info" else None,
+    }
+    arguments = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+    arguments += [flag for flag, on in (("--web", args.web), ("--raw", args.raw)) if on]
+    return arguments + [word for option in args.options for word in ("--set", option)]

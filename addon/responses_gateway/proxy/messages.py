@@ -1,0 +1,43 @@
+"""The only place where mitmproxy's messages are made: their headers and URLs pass the gate of `protocol.fields`."""
+
+from collections.abc import Iterable, Mapping
+
+from mitmproxy import http
+
+from responses_gateway.security.header_fields import encoded, safe_url
+
+
+def headers(fields: Iterable[tuple[str, str]]) -> http.Headers:
+    """Raises UnsafeField."""
+    return http.Headers(encoded(fields))
+
+
+def read(fields: http.Headers) -> dict[str, str]:
+    """Header fields by lower-case name, as text: bytes that are no UTF-8 are taken for Latin-1."""
+    return {name.lower(): _text(value) for name, value in fields.items()}
+
+
+def request(method: str, url: str, fields: Mapping[str, str], body: bytes = b"") -> http.Request:
+    """A request with these header fields, and `host` and (with a body) `content-length`. Raises UnsafeField."""
+    made = http.Request.make(method, safe_url(url), body)
+    host = made.host if made.port in (80, 443) else f"{made.host}:{made.port}"
+    made.headers = headers([("host", host), *fields.items()])
+    if body:
+        made.headers["content-length"] = str(len(body))
+    return made
+
+
+def response(status: int, body: bytes = b"", fields: Mapping[str, str] | None = None) -> http.Response:
+    """A response with these header fields and `content-length`. Raises UnsafeField."""
+    made = http.Response.make(status, body)
+    made.headers = headers([("content-length", str(len(body))), *(fields or {}).items()])
+    return made
+
+
+def _text(value: str) -> str:
+    """Text of what mitmproxy reads as UTF-8, with a surrogate for each byte that is none."""
+    data = value.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

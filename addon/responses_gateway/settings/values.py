@@ -1,0 +1,48 @@
+"""Values of settings that take more than one form: text from layers that have nothing else, or what it stands for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.protocol.json import loads
+
+
+def _words(value: Any) -> Any:
+    """A comma-separated string as a list, for layers that only have strings."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _cards(value: Any) -> Any:
+    """Changes to cards, as JSON text or object, with the id that ModelCard wants in each."""
+    value = loads(value) if isinstance(value, str) else value
+    if not isinstance(value, dict):
+        return value
+    return {name: {"id": name, **card} if isinstance(card, dict) else card for name, card in value.items()}
+
+
+def _store_name(value: Any) -> Any:
+    kinds = ("sqlite", "memory", "none")
+    if isinstance(value, str) and value not in kinds and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be sqlite, memory, none or a redis:// URL")
+    return value
+
+
+def _home_path(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _archive(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str) and value not in ("auto", "on", "off") and "/" not in value and "." not in value:
+        raise ValueError("must be auto, on, off or the path of a file")
+    return value
+
+
+type HomePath = Annotated[Path, BeforeValidator(_home_path)]
+type Words[T] = Annotated[list[T], BeforeValidator(_words)]
+type Cards = Annotated[dict[str, ModelCard], BeforeValidator(_cards)]
+type StoreName = Annotated[str, BeforeValidator(_store_name)]
+type ArchivePlace = Annotated[str, BeforeValidator(_archive)]

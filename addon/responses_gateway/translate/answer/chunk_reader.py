@@ -1,0 +1,206 @@
+"""One chunk of a chat stream, read tolerantly: servers agree on little more than `choices[].delta`.
+
+The oddities taken here were seen in the wild: null for any field, content as a list of parts, reasoning under seven
+names, a whole `message` instead of a `delta`, the chunk wrapped in `data`, the legacy `function_call`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from responses_gateway.protocol.json import JsonObject
+
+type PieceKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "finish"]
+
+_REASONING_FIELDS = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_text",
+    "thinking",
+    "thinking_content",
+    "thought",
+    "reasoning_delta",
+)
+_REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
+_OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
+_LARGEST = 1e300
+"""What a float can hold for certain; a logarithm has no use for more."""
+
+
+class Piece(NamedTuple):
+    """One thing that a chunk says. `text` is the text, or the reason for `finish`; `objects` the rest, as it came."""
+
+    kind: PieceKind
+    text: str = ""
+    objects: Sequence[JsonObject] = ()
+    choice: int = 0
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it is a piece of the answer, neither its end nor an empty shell."""
+        if self.kind == "call":
+            function = self.objects[0].get("function")
+            return isinstance(function, dict) and bool(function.get("name") or function.get("arguments"))
+        if self.kind == "details":
+            return any(entry.get("data") for entry in self.objects)
+        return self.kind != "finish"
+
+
+def pieces_of(chunk: JsonObject) -> tuple[list[Piece], JsonObject | None]:
+    """What `chunk` says, in the order in which it is to be shown, and its usage object if it has one."""
+    if "choices" not in chunk and isinstance(chunk.get("data"), dict):
+        chunk = chunk["data"]
+    pieces: list[Piece] = []
+    choices = chunk.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            _read_choice(choice, pieces)
+    usage = chunk.get("usage")
+    if not isinstance(usage, dict):
+        groq = chunk.get("x_groq")
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+    return pieces, usage if isinstance(usage, dict) else None
+
+
+def _read_choice(choice: JsonObject, pieces: list[Piece]) -> None:
+    number = choice.get("index")
+    index = number if isinstance(number, int) and number > 0 else 0
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        delta = choice.get("message")
+    if isinstance(delta, dict):
+        _read_delta(delta, _logprobs(choice["logprobs"]) if choice.get("logprobs") else (), index, pieces)
+    elif isinstance(choice.get("text"), str) and choice["text"]:
+        pieces.append(Piece("text", choice["text"], choice=index))
+    reason = choice.get("finish_reason")
+    if isinstance(reason, str) and reason:
+        pieces.append(Piece("finish", reason.lower(), choice=index))
+
+
+def _read_delta(delta: JsonObject, logprobs: Sequence[JsonObject], index: int, pieces: list[Piece]) -> None:
+    # Most deltas have text and nothing else: two set operations tell.
+    if not _REASONING.isdisjoint(delta):
+        _read_reasoning(delta, index, pieces)
+    content = delta.get("content")
+    if isinstance(content, str):
+        if content:
+            pieces.append(Piece("text", content, logprobs, index))
+    elif isinstance(content, list):
+        for part in content:
+            _read_part(part, index, pieces)
+    if not _OTHERS.isdisjoint(delta):
+        _read_others(delta, index, pieces)
+
+
+def _read_others(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
+    refusal = delta.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        pieces.append(Piece("refusal", refusal, choice=index))
+    annotations = delta.get("annotations")
+    if isinstance(annotations, list) and annotations:
+        pieces.append(Piece("annotations", objects=[_annotation(entry) for entry in annotations], choice=index))
+    calls = delta.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls]
+    entries = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    legacy = delta.get("function_call")
+    # llama-cpp-python says a forced call in both forms, in every delta.
+    if isinstance(legacy, dict) and not entries:
+        entries = [{"index": 0, "function": legacy}]
+    pieces += (Piece("call", objects=[entry], choice=index) for entry in entries)
+
+
+def _read_reasoning(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
+    details = delta.get("reasoning_details")
+    entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
+    for name in _REASONING_FIELDS:
+        value = delta.get(name)
+        if text := _text(value):
+            pieces.append(Piece("reasoning", text, choice=index))
+            break
+    else:
+        if text := "".join(_text(entry) for entry in entries):
+            pieces.append(Piece("reasoning", text, choice=index))
+    if entries:
+        pieces.append(Piece("details", objects=entries, choice=index))
+
+
+def _text(value: object) -> str:
+    """The text of a reasoning field: a string, an object around one, or a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_text(entry) for entry in value)
+    if isinstance(value, dict):
+        return next((text for key in ("text", "content", "thinking", "summary") if (text := _text(value.get(key)))), "")
+    return ""
+
+
+def _read_part(part: object, index: int, pieces: list[Piece]) -> None:
+    if isinstance(part, str):
+        pieces.append(Piece("text", part, choice=index))
+    elif isinstance(part, dict):
+        kind = str(part.get("type"))
+        if kind in ("thinking", "reasoning"):
+            text = _text(part.get("thinking")) or _text(part)
+            pieces.append(Piece("reasoning", text, choice=index))
+        elif text := _text(part):
+            pieces.append(Piece("text", text, choice=index))
+
+
+def _logprobs(holder: object) -> list[JsonObject]:
+    entries = holder.get("content") if isinstance(holder, dict) else None
+    if not isinstance(entries, list):
+        return []
+    return [_logprob(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def _logprob(entry: JsonObject) -> JsonObject:
+    top = entry.get("top_logprobs")
+    return {
+        **_token(entry),
+        "top_logprobs": [_token(other) for other in (top if isinstance(top, list) else ()) if isinstance(other, dict)],
+    }
+
+
+def _token(entry: JsonObject) -> JsonObject:
+    logprob, data = entry.get("logprob"), entry.get("bytes")
+    return {
+        "token": str(entry.get("token", "")),
+        "logprob": float(logprob) if isinstance(logprob, int | float) and abs(logprob) < _LARGEST else 0.0,
+        "bytes": [byte for byte in data if isinstance(byte, int)] if isinstance(data, list) else [],
+    }
+
+
+def _annotation(entry: object) -> JsonObject:
+    """An `url_citation`, which chat nests one level deeper than Responses."""
+    outer = entry if isinstance(entry, dict) else {}
+    nested = outer.get("url_citation")
+    inner = nested if isinstance(nested, dict) else outer
+    return {
+        "type": "url_citation",
+        "url": str(inner.get("url", "")),
+        "title": str(inner.get("title", "")),
+        "start_index": _offset(inner.get("start_index")),
+        "end_index": _offset(inner.get("end_index")),
+    }
+
+
+def _offset(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def merge_details(details: list[JsonObject], entries: Sequence[JsonObject], *, snapshots: bool) -> None:
+    """Add streamed `reasoning_details`: pieces of one entry share its type and index, and their text is joined.
+
+    With `snapshots`, a text may repeat all that came before.
+    """
+    for entry in entries:
+        last = details[-1] if details else None
+        if last is not None and (last.get("type"), last.get("index")) == (entry.get("type"), entry.get("index")):
+            for key, value in entry.items():
+                if key in ("text", "summary", "data") and isinstance(value, str) and isinstance(last.get(key), str):
+                    last[key] = value if snapshots and value.startswith(last[key]) else last[key] + value
+                elif value is not None:
+                    last[key] = value
+        else:
+            details.append(dict(entry))

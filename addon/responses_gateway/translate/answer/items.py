@@ -1,0 +1,229 @@
+"""Output items: each kind owns its id, its output_index, and its added, delta and done events.
+
+Items are opened, fed and closed; an index is handed out when an item opens. Event names and fields follow
+`openai.types.responses`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.answer.citations import citations
+from responses_gateway.translate.reasoning import PLAIN, Seal, Thought, seal
+from responses_gateway.translate.tools.web_search import Source
+
+type Event = JsonObject
+type ItemStatus = Literal["completed", "incomplete"]
+type NewId = Callable[[str], str]
+"""Makes an id that was never used, with the given prefix."""
+
+type ReasoningForm = Literal["summary", "text", "both", "none"]
+"""How reasoning is streamed: as summary, as raw text, as both, or not at all."""
+
+
+class Output:
+    """The events not yet taken, and the items that are done; hands out sequence numbers and output indexes."""
+
+    def __init__(self, new_id: NewId) -> None:
+        self.new_id = new_id
+        self.items: list[JsonObject] = []
+        self._events: list[Event] = []
+        self._sequence = 0
+        self._indexes = 0
+
+    def emit(self, kind: str, fields: JsonObject) -> None:
+        self._events.append({"type": kind, "sequence_number": self._sequence, **fields})
+        self._sequence += 1
+
+    def take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def add(self, item: JsonObject) -> int:
+        """Announce a new item; returns its output_index."""
+        index, self._indexes = self._indexes, self._indexes + 1
+        self.emit("response.output_item.added", {"output_index": index, "item": item})
+        return index
+
+    def done(self, index: int, item: JsonObject) -> None:
+        self.items.append(item)
+        self.emit("response.output_item.done", {"output_index": index, "item": item})
+
+
+class OutputItem(ABC):
+    """One item while it is open."""
+
+    def __init__(self, output: Output, prefix: str) -> None:
+        self._output = output
+        self.id = output.new_id(prefix)
+        self._index = 0
+
+    def _open(self, item: JsonObject) -> None:
+        self._index = self._output.add(item)
+
+    def _emit(self, kind: str, fields: JsonObject) -> None:
+        self._output.emit(kind, {"item_id": self.id, "output_index": self._index, **fields})
+
+    @abstractmethod
+    def close(self, status: ItemStatus) -> None:
+        """End the item: its done events, and its place in the output."""
+
+    @abstractmethod
+    def abandon(self) -> JsonObject:
+        """The item as far as it came, for an answer that failed; its client must not use it, so it is never done."""
+
+
+class MessageItem(OutputItem):
+    """An assistant message. Text and refusals are parts of their own, opened when they come."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output, "msg")
+        self._parts: list[JsonObject] = []
+        self._pieces: list[str] = []
+        self._kind: Literal["output_text", "refusal"] | None = None
+        self._logprobs: list[JsonObject] = []
+        self._annotations: list[JsonObject] = []
+        self.phase: Literal["commentary", "final_answer"] | None = None
+        self._open(self._item("in_progress"))
+
+    def _item(self, status: str) -> JsonObject:
+        item = {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": list(self._parts)}
+        if self.phase:
+            item["phase"] = self.phase
+        return item
+
+    def text(self, text: str, logprobs: list[JsonObject] | None = None) -> None:
+        self._part("output_text")
+        self._pieces.append(text)
+        if logprobs:
+            self._logprobs += logprobs
+        self._emit(
+            "response.output_text.delta",
+            {"content_index": len(self._parts), "delta": text, "logprobs": logprobs or []},
+        )
+
+    def refusal(self, text: str) -> None:
+        self._part("refusal")
+        self._pieces.append(text)
+        self._emit("response.refusal.delta", {"content_index": len(self._parts), "delta": text})
+
+    def annotate(self, annotation: JsonObject) -> None:
+        self._part("output_text")
+        self._emit(
+            "response.output_text.annotation.added",
+            {
+                "content_index": len(self._parts),
+                "annotation_index": len(self._annotations),
+                "annotation": annotation,
+            },
+        )
+        self._annotations.append(annotation)
+
+    def cite(self, sources: Sequence[Source]) -> None:
+        """Annotate what the current text cites, now that it is complete."""
+        if self._kind == "output_text":
+            for annotation in citations("".join(self._pieces), sources):
+                self.annotate(annotation)
+
+    def _part(self, kind: Literal["output_text", "refusal"]) -> None:
+        if self._kind == kind:
+            return
+        self._end_part()
+        self._kind = kind
+        self._emit(
+            "response.content_part.added", {"content_index": len(self._parts), "part": self._rendered_part(kind, "")}
+        )
+
+    def _rendered_part(self, kind: str, text: str) -> JsonObject:
+        if kind == "refusal":
+            return {"type": "refusal", "refusal": text}
+        return {
+            "type": "output_text",
+            "text": text,
+            "annotations": list(self._annotations),
+            "logprobs": list(self._logprobs),
+        }
+
+    def _end_part(self) -> None:
+        if self._kind is None:
+            return
+        text = "".join(self._pieces)
+        part = self._rendered_part(self._kind, text)
+        index = {"content_index": len(self._parts)}
+        if self._kind == "refusal":
+            self._emit("response.refusal.done", {**index, "refusal": text})
+        else:
+            self._emit("response.output_text.done", {**index, "text": text, "logprobs": list(self._logprobs)})
+        self._emit("response.content_part.done", {**index, "part": part})
+        self._parts.append(part)
+        self._pieces, self._logprobs, self._annotations, self._kind = [], [], [], None
+
+    def close(self, status: ItemStatus) -> None:
+        self._end_part()
+        self._output.done(self._index, self._item(status))
+
+    def abandon(self) -> JsonObject:
+        item = self._item("incomplete")
+        if self._kind is not None:
+            item["content"].append(self._rendered_part(self._kind, "".join(self._pieces)))
+        return item
+
+
+class ReasoningItem(OutputItem):
+    """What the model thought, shown in the wanted form; the raw text always stays in the item."""
+
+    def __init__(self, output: Output, form: ReasoningForm, sealed: bool, how: Seal = PLAIN) -> None:
+        super().__init__(output, "rs")
+        self._summarise = form in ("summary", "both")
+        self._raw = form in ("text", "both")
+        self._sealed = sealed
+        self._how = how
+        self._pieces: list[str] = []
+        self.thought = Thought()
+        self._open(self._item("in_progress", ""))
+
+    def text(self, text: str) -> None:
+        if not self._pieces:
+            if self._summarise:
+                self._emit("response.reasoning_summary_part.added", {"summary_index": 0, "part": _summary("")})
+            if self._raw:
+                self._emit("response.content_part.added", {"content_index": 0, "part": _raw("")})
+        self._pieces.append(text)
+        if self._summarise:
+            self._emit("response.reasoning_summary_text.delta", {"summary_index": 0, "delta": text})
+        if self._raw:
+            self._emit("response.reasoning_text.delta", {"content_index": 0, "delta": text})
+
+    def close(self, status: ItemStatus) -> None:
+        text = self.thought.text = "".join(self._pieces)
+        if text and self._summarise:
+            self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
+            self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
+        if text and self._raw:
+            self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
+            self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
+        item = self._item(status, text)
+        needed = self.thought.details or self.thought.calls or self.thought.findings
+        if self._sealed or needed:
+            item["encrypted_content"] = seal(self.thought, self._how)
+        self._output.done(self._index, item)
+
+    def abandon(self) -> JsonObject:
+        return self._item("incomplete", "".join(self._pieces))
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        item: JsonObject = {"id": self.id, "type": "reasoning", "status": status, "summary": []}
+        if text and self._summarise:
+            item["summary"] = [_summary(text)]
+        if text:
+            item["content"] = [_raw(text)]
+        return item
+
+
+def _summary(text: str) -> JsonObject:
+    return {"type": "summary_text", "text": text}
+
+
+def _raw(text: str) -> JsonObject:
+    return {"type": "reasoning_text", "text": text}

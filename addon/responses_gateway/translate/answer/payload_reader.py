@@ -1,0 +1,79 @@
+"""An upstream's answer as the JSON values that it consists of."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from responses_gateway.protocol.body import BodyReader
+from responses_gateway.protocol.json import loads
+from responses_gateway.translate.answer.surrogates import SurrogateJoiner
+from responses_gateway.translate.answer.whole_answer import completion_in
+from responses_gateway.translate.ledger import Ledger
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The beginning of half a pair; it can only come escaped."""
+
+
+class AnswerReader:
+    """Reads the body of one round's answer, in whatever pieces it comes; leaves out what is no JSON."""
+
+    def __init__(self, content_encoding: str, ledger: Ledger) -> None:
+        """Raises ValueError for an encoding that is not known."""
+        self._body = BodyReader(content_encoding)
+        self._ledger = ledger
+        self._surrogates = SurrogateJoiner()
+        self.done = False
+        """Whether the upstream has said that its answer is complete."""
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces of a document have come, if the body is no event stream."""
+        return self._body.pieces
+
+    @property
+    def keep_alives(self) -> int:
+        """How many comments and blank lines have come."""
+        return self._body.keep_alives
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """The chunks that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
+        return self._chunks(self._body.feed(data))
+
+    def finish(self) -> Iterator[Any]:
+        """What is left at the end of the body, or all of it as a completion. Raises GatewayError if it is none."""
+        yield from self._chunks(self._body.finish())
+        if self._body.kind in ("json", "other"):
+            yield completion_in(self._body.body())
+            self.done = True
+        self._note_halves()
+
+    def _chunks(self, payloads: Iterable[bytes]) -> Iterator[Any]:
+        for payload in payloads:
+            if payload.strip() == b"[DONE]":
+                self._note_halves()
+                self.done = True
+                continue
+            try:
+                chunk = self._parsed(payload)
+            except (ValueError, RecursionError):
+                self._ledger.add("dropped", "output", "a line of the upstream's stream that is not JSON")
+                continue
+            if self.done:
+                # Behind the end only token counts matter.
+                chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
+            yield chunk
+
+    def _parsed(self, payload: bytes) -> Any:
+        """Raises ValueError and RecursionError."""
+        try:
+            chunk = loads(payload)
+        except UnicodeDecodeError:
+            chunk = loads(payload.decode("utf-8", "replace"))
+            self._ledger.add("repaired", "output", "bytes that are not UTF-8 are replaced")
+        cut = self._surrogates.holds or (b"\\u" in payload and _SURROGATE.search(payload))
+        return self._surrogates.join(chunk) if cut and isinstance(chunk, dict) else chunk
+
+    def _note_halves(self) -> None:
+        """What waits for its other half at the end is lost."""
+        if self._surrogates.holds and not self.done:
+            self._ledger.add("dropped", "output", "half a character, whose other half did not come")

@@ -1,0 +1,73 @@
+"""One Responses request becomes one chat/completions request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import Profile
+from responses_gateway.protocol import responses as wire
+from responses_gateway.protocol.chat import ChatTool
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.reasoning import PLAIN, Seal
+from responses_gateway.translate.request.messages import MessageTranslator
+from responses_gateway.translate.request.parameters import ParameterTranslator
+from responses_gateway.translate.request.search_results import with_findings
+from responses_gateway.translate.tools.offered_tools import ToolOffer, offers_tools
+from responses_gateway.translate.tools.table import ToolTable
+
+
+@dataclass(slots=True)
+class Translation:
+    """The chat request, and what the answer's translator has to know of it."""
+
+    body: JsonObject
+    tools: ToolTable
+    schema: JsonObject | None
+    """What the answer has to be checked against."""
+
+
+def translate_request(
+    request: wire.ResponsesRequest,
+    *,
+    model: str,
+    profile: Profile,
+    card: ModelCard,
+    ledger: Ledger,
+    earlier_tools: Sequence[ChatTool] = (),
+    web_search: bool = False,
+    seal: Seal = PLAIN,
+    compaction_seal: Seal = PLAIN,
+) -> Translation:
+    """Translate `request` for `model` of the upstream that `profile` describes.
+
+    `earlier_tools` are those that the same session offered before: a request whose history holds calls but that
+    offers no tools (Codex's compaction) keeps them, not to be called, so that the prompt stays what it was. Keys come
+    in one order, messages last, so that consecutive requests of a session share the longest possible prefix.
+    `web_search`: whether the gateway carries out searches itself. `seal` opens the envelopes of reasoning,
+    `compaction_seal` those of compactions. Raises GatewayError.
+    """
+    table = declare_tools(request, ledger, web_search=web_search)
+    translator = MessageTranslator(table, profile, card, ledger, seal=seal, compaction_seal=compaction_seal)
+    messages = translator.translate(request.instructions, with_findings(request.input, seal, ledger))
+    sends_tools = card.tools and (offers_tools(request) or any("tool_calls" in message for message in messages))
+    parameters = ParameterTranslator(request, profile, card, ledger, sends_tools)
+    offer = ToolOffer(request, table, profile.tools, card, ledger, parameters.thinks)
+    body: JsonObject = {"model": model, **parameters.translate(), **offer.render(messages, earlier_tools)}
+    if instruction := parameters.format_instruction():
+        messages.append({"role": "system" if profile.messages.system == "anywhere" else "user", "content": instruction})
+    if not messages:
+        raise GatewayError("Invalid value for 'input': it holds no message.", code="invalid_value", param="input")
+    body["messages"] = messages
+    return Translation(body, table, parameters.unheld_schema())
+
+
+def declare_tools(request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False) -> ToolTable:
+    """The tools of `request` and of the items in its input, in an order that only ever grows during a session."""
+    table = ToolTable(ledger, web_search=web_search)
+    table.declare(request.tools or (), "tools")
+    for position, item in enumerate(request.input):
+        if isinstance(item, wire.AdditionalTools | wire.ToolSearchOutput):
+            table.declare(item.tools, f"input[{position}].tools")
+    return table

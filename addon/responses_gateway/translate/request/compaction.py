@@ -1,0 +1,91 @@
+"""Compaction: a long history becomes one item that stands for it.
+
+The upstream writes a summary; the client gets it in an envelope of ours as the `encrypted_content` of exactly one
+`compaction` item, sends it back in place of the history, and the upstream then reads the summary.
+"""
+
+from responses_gateway.protocol.responses import Compaction, CompactionTrigger, Message, ResponsesRequest
+from responses_gateway.translate.answer.items import Event, NewId, Output
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.reasoning import Seal
+
+PROMPT = (
+    "The conversation so far is about to be removed, and only what you write now will remain of it. Write a handoff "
+    "for the assistant that continues: the user's requests and preferences (verbatim where wording matters), what was "
+    "decided and why, what was done and with which results (files, commands, identifiers, errors), what is under way, "
+    "and what is left to do. Write text only, and call no tools."
+)
+_SUMMARY = "The earlier conversation was compacted. What is known of it:\n\n"
+_UNREADABLE = "[An earlier part of this conversation was compacted by another service and cannot be read here.]"
+
+
+def asks_for_compaction(request: ResponsesRequest) -> bool:
+    return any(isinstance(item, CompactionTrigger) for item in request.input)
+
+
+def summary_request(request: ResponsesRequest) -> ResponsesRequest:
+    """What makes the upstream summarise the history of `request`; its start stays the same, so that caches hold."""
+    items = [item for item in request.input if not isinstance(item, CompactionTrigger)]
+    items.append(Message.model_validate({"role": "user", "content": PROMPT}))
+    changes = {"input": items, "text": None, "n": None, "top_logprobs": None}
+    choice = {"tool_choice": "none"} if request.tools else {}
+    return request.model_copy(update={**changes, **choice})
+
+
+def expand(item: Compaction, seal: Seal, ledger: Ledger) -> str:
+    """What the upstream reads in place of a compaction item."""
+    content = seal.open(item.encrypted_content or "")
+    summary = content.get("summary") if content else None
+    if isinstance(summary, str):
+        return _SUMMARY + summary
+    ledger.add("changed", f"input.{item.type}", "not written by this gateway; a note stands in for it")
+    return _UNREADABLE
+
+
+class CompactionOutput(Output):
+    """Shows one compaction item instead of what the upstream wrote."""
+
+    def __init__(self, new_id: NewId, seal: Seal) -> None:
+        super().__init__(new_id)
+        self._seal = seal
+        self._shown = 0
+
+    def take(self) -> list[Event]:
+        shown: list[Event] = []
+        for event in super().take():
+            match event["type"]:
+                case "response.created" | "response.in_progress" | "response.queued":
+                    shown.append(event)
+                case "response.failed":
+                    shown.append({**event, "response": {**event["response"], "output": []}})
+                case "response.completed" | "response.incomplete":
+                    shown += self._end(event)
+        for event in shown:
+            event["sequence_number"] = self._shown
+            self._shown += 1
+        return shown
+
+    def _end(self, event: Event) -> list[Event]:
+        response = event["response"]
+        summary = "\n\n".join(
+            part["text"]
+            for item in response["output"]
+            if item["type"] == "message"
+            for part in item["content"]
+            if part["type"] == "output_text"
+        )
+        if not summary:
+            error = {"code": "server_error", "message": "The model wrote no summary of the conversation."}
+            failed = {**response, "status": "failed", "output": [], "completed_at": None, "error": error}
+            return [{**event, "type": "response.failed", "response": failed}]
+        item = {
+            "id": self.new_id("cmp"),
+            "type": "compaction",
+            "encrypted_content": self._seal.seal({"summary": summary}),
+        }
+        done = {**response, "output": [item], "status": "completed", "incomplete_details": None}
+        return [
+            {"type": "response.output_item.added", "sequence_number": 0, "output_index": 0, "item": item},
+            {"type": "response.output_item.done", "sequence_number": 0, "output_index": 0, "item": item},
+            {**event, "type": "response.completed", "response": done},
+        ]

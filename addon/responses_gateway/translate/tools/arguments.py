@@ -1,0 +1,233 @@
+"""Arguments of tool calls while they arrive: coerced by the tool's schema, or decoded to a freeform tool's text."""
+
+from abc import ABC, abstractmethod
+
+from responses_gateway.protocol.json import JsonObject, loads
+from responses_gateway.protocol.json_scanner import ObjectScanner, Part, StringDecoder, ValueScanner
+from responses_gateway.translate.tools.coercion import Coercer
+
+NOTHING_CAME = "empty arguments -> {}"
+
+
+class CallArguments(ABC):
+    """What a model gives to one call, as it arrives in pieces: one JSON object, it should be, and what comes behind it.
+
+    What `feed` and `finish` return, joined, is what the client gets.
+    """
+
+    def __init__(self) -> None:
+        self.repairs: list[str] = []
+        """What was mended, for people: `timeout_ms: string "1000" -> integer`."""
+        self._scanner = ObjectScanner()
+        self._rest: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        """The first JSON value, an object, has ended."""
+        return self._scanner.complete
+
+    @property
+    def cut(self) -> bool:
+        """What came is only the beginning of the arguments, as far as it can be told."""
+        return self._scanner.wants_more
+
+    @property
+    def rest(self) -> str:
+        """What came after the end of the first object, from its first character that is not white space on."""
+        return "".join(self._rest)
+
+    @abstractmethod
+    def feed(self, text: str) -> str:
+        """Take the next piece; returns what may be sent to the client now."""
+
+    @abstractmethod
+    def finish(self) -> str:
+        """What is left to send after the last piece."""
+
+
+class ArgumentStream(CallArguments):
+    """The arguments of one function call, as they arrive in pieces.
+
+    What `feed` and `finish` return, joined, is the arguments string for the client. A value that may need coercion by
+    `schema` (the tool's JSON schema) is held until it is complete; everything else goes through at once. Right
+    arguments come out byte for byte; so do broken JSON and what is no object, which the client answers itself.
+
+    With `whole_numbers`, `1000.0` becomes `1000` also where a `number` is declared: the same value, but Codex declares
+    its unsigned integers as numbers and refuses a fraction.
+    """
+
+    def __init__(self, schema: JsonObject | None, *, whole_numbers: bool = False) -> None:
+        super().__init__()
+        self._coercer = Coercer(schema or {}, self.repairs, whole_numbers=whole_numbers)
+        self._started = False
+        self._key: list[str] = []
+        self._held: list[str] | None = None
+        self._in_value = False
+        self._space: list[str] = []
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; returns what may be sent to the client now."""
+        out: list[str] = []
+        for part, piece, ended in self._scanner.feed(text):
+            if part is Part.REST:
+                self._rest.append(piece)
+            elif part is Part.SPACE and (self.complete or not self._started):
+                self._space.append(piece)
+            elif part is Part.VALUE:
+                out.append(self._value(piece, ended))
+            else:
+                if part is Part.KEY:
+                    self._see_key(piece, ended)
+                out.append(self._start() + piece)
+        return "".join(out)
+
+    def finish(self) -> str:
+        """What is left to send after the last piece; `{}` when nothing but white space ever came."""
+        if not self._started:
+            self.repairs.append(NOTHING_CAME)
+            return "{}"
+        held, self._held = self._held or [], None
+        space = [] if self._rest else self._space
+        return "".join([*held, *space])
+
+    def _start(self) -> str:
+        """The white space before the first character, which was held because nothing might have followed it."""
+        if self._started:
+            return ""
+        self._started = True
+        space, self._space = "".join(self._space), []
+        return space
+
+    def _see_key(self, piece: str, ended: bool) -> None:
+        self._key.append(piece)
+        if ended:
+            decoder = StringDecoder()
+            self._coercer.select(decoder.feed("".join(self._key)))
+            self._key = []
+
+    def _value(self, piece: str, ended: bool) -> str:
+        if not self._in_value:
+            self._held = [] if self._coercer.must_see_all(piece[0]) else None
+        self._in_value = not ended
+        if self._held is None:
+            return piece
+        self._held.append(piece)
+        if not ended:
+            return ""
+        value, self._held = "".join(self._held), None
+        return self._coercer.coerce_text(value)
+
+
+class InputStream(CallArguments):
+    """The one string field of a lowered custom (freeform) tool, decoded while the model's JSON is still arriving.
+
+    `feed` and `finish` return, joined, the tool's input. An answer that is not the declared object is understood as far
+    as it can be (see `repairs`), else passed on as it came.
+    """
+
+    def __init__(self, field: str = "input") -> None:
+        super().__init__()
+        self._field = field
+        self._held: list[str] | None = []
+        self._key: list[str] = []
+        self._keys = 0
+        self._decoder: StringDecoder | None = None
+        self._raw = False
+        self._bare_string = False
+
+    @property
+    def cut(self) -> bool:
+        """As of every answer; an input whose string has ended is whole, and text that is no JSON may be."""
+        if self._bare_string:
+            text = "".join(self._held or []).lstrip()
+            return ValueScanner().end(text, 0) < 0
+        return super().cut and (self._held is not None or self._decoder is not None)
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; returns the decoded characters that are certain now."""
+        if self._raw:
+            return text
+        out: list[str] = []
+        for part, piece, ended in self._scanner.feed(text):
+            if part is Part.REST:
+                self._rest.append(piece)
+                continue
+            if self._held is not None:
+                self._held.append(piece)
+            if part is Part.KEY:
+                self._see_key(piece, ended)
+            elif part is Part.BROKEN:
+                out.append(self._broken())
+            elif part is Part.VALUE and self._keys == 1:
+                out.append(self._value(piece, ended))
+            if self.complete and self._held is not None:
+                out.append(self._resolve())
+        return "".join(out)
+
+    def finish(self) -> str:
+        """What is left after the last piece; of a truncated answer, what was not yet given out."""
+        return self._resolve() if self._held is not None else ""
+
+    def _see_key(self, piece: str, ended: bool) -> None:
+        self._key.append(piece)
+        if not ended:
+            return
+        self._keys += 1
+        key, self._key = StringDecoder().feed("".join(self._key)), []
+        if self._keys == 1 and key == self._field:
+            self._decoder = StringDecoder()
+        elif self._held is None:
+            self.repairs.append(f'ignored extra field "{key}"')
+
+    def _value(self, piece: str, ended: bool) -> str:
+        if self._decoder is None:
+            return ""
+        if self._held is not None:
+            if not piece.startswith('"'):
+                self._decoder = None
+                return ""
+            self._held = None
+        decoded = self._decoder.feed(piece)
+        if ended:
+            self._decoder = None
+        return decoded
+
+    def _broken(self) -> str:
+        """Not the object it should have been: freeform text, a bare JSON string, or an object with an odd end."""
+        if self._held is None:
+            self.repairs.append("ignored text that is not JSON after the input")
+            return ""
+        if self._bare_string:
+            return ""
+        held = "".join(self._held)
+        # A bare string might also be the beginning of a program ("use strict"; …): only the end tells.
+        self._bare_string = held.lstrip().startswith('"')
+        if self._bare_string:
+            return ""
+        self._raw, self._held = True, None
+        self.repairs.append(f'text instead of {{"{self._field}": …}} taken as it is')
+        return held
+
+    def _resolve(self) -> str:
+        """The input in what was held: a whole answer that did not begin with the field and a string."""
+        held, self._held = "".join(self._held or []), None
+        try:
+            answer = loads(held)
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, str):
+            self.repairs.append(f'JSON string instead of {{"{self._field}": …}}')
+            return answer
+        if isinstance(answer, dict):
+            strings = {key: value for key, value in answer.items() if isinstance(value, str)}
+            if self._field in strings:
+                ignored = ", ".join(f'"{key}"' for key in answer if key != self._field)
+                self.repairs.append(f"ignored extra field {ignored}")
+                return strings[self._field]
+            if len(strings) == 1:
+                key, value = strings.popitem()
+                self.repairs.append(f'field "{key}" taken for "{self._field}"')
+                return value
+        if held.strip():
+            self.repairs.append(f'no string field "{self._field}": the answer is passed on as it is')
+        return held

@@ -1,0 +1,194 @@
+"""Which tools a chat request offers, and how free the model is to call them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import ToolsProfile
+from responses_gateway.protocol import responses as wire
+from responses_gateway.protocol.chat import ChatMessage, ChatTool
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.table import Kind, Tool, ToolTable, missing
+from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
+
+type Mode = Literal["auto", "none", "required"]
+
+_KINDS: dict[object, Kind] = {
+    "function": "function",
+    "custom": "custom",
+    "tool_search": "tool_search",
+    "local_shell": "local_shell",
+    "shell": "shell",
+    "apply_patch": "apply_patch",
+    **dict.fromkeys(WEB_SEARCH_TYPES, "web_search"),
+}
+
+
+def offers_tools(request: wire.ResponsesRequest) -> bool:
+    """Whether the client offers tools now; those that its history found by searching do not count."""
+    return bool(request.tools) or any(isinstance(item, wire.AdditionalTools) and item.tools for item in request.input)
+
+
+def forbids_calls(request: wire.ResponsesRequest) -> bool:
+    """Whether the client takes no call as an answer: it offers no tools now, or says that none is to be called."""
+    choice = request.tool_choice
+    if isinstance(choice, dict):
+        inner = choice.get("allowed_tools")
+        choice = (inner if isinstance(inner, dict) else choice).get("mode")
+    return choice == "none" or not offers_tools(request)
+
+
+class ForbiddenCall(GatewayError):
+    """The model called a tool although the client takes no call; asking once more without any tools may help."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model called {name} where it was to call no tool.", 502, "server_error", type="server_error"
+        )
+
+
+def without_tools(body: JsonObject, profile: ToolsProfile) -> JsonObject:
+    """A chat request without the fields that a ToolOffer renders."""
+    fields = {"tools", "tool_choice", "parallel_tool_calls", *profile.stream_extra}
+    return {key: value for key, value in body.items() if key not in fields}
+
+
+@dataclass(slots=True)
+class ToolOffer:
+    """Renders the tool fields of one chat request. `thinks`: whether the model will reason before it answers."""
+
+    request: wire.ResponsesRequest
+    table: ToolTable
+    profile: ToolsProfile
+    card: ModelCard
+    ledger: Ledger
+    thinks: bool
+
+    def render(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
+        """`tools`, `tool_choice` and what goes with them; empty without tools. Raises GatewayError."""
+        if not self.card.tools:
+            if len(self.table):
+                self.ledger.add("dropped", "tools", "the model calls no tools")
+            return {}
+        fields = self._offer() if offers_tools(self.request) else self._keep(messages, earlier)
+        return {**fields, **self.profile.stream_extra} if fields and self.request.stream else fields
+
+    def _offer(self) -> JsonObject:
+        choice, allowed = self._wanted_choice()
+        rendered = self.table.render(self.profile, None if allowed is None else self._only(allowed))
+        return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
+
+    def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
+        """What a request that offers no tools declares all the same, because its history calls some.
+
+        Those that the session offered before; of an unknown session, those that it found and bare ones for the others.
+        An upstream that is told of no tool refuses such a history, or its model answers with markup.
+        """
+        called = dict.fromkeys(
+            call["function"]["name"] for message in messages for call in message.get("tool_calls", ())
+        )
+        if not called:
+            return {}
+        self.ledger.add("added", "tools", "those of the session, not to be called: its history calls them")
+        found = self.table.render(self.profile)
+        known = {tool["function"]["name"] for tool in found}
+        bare: list[ChatTool] = [
+            {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+            for name in called
+            if name not in known
+        ]
+        return {"tools": list(earlier) or [*bare, *found], **self._tool_choice("none")}
+
+    def _only(self, allowed: Sequence[Tool]) -> set[str]:
+        """Chat upstreams know no `allowed_tools`: what is not allowed is not offered."""
+        names = {tool.wire for tool in allowed}
+        for tool in self.table:
+            if tool.wire not in names:
+                self.ledger.add("dropped", f"tools.{tool.wire}", "not among the allowed_tools")
+        return names
+
+    def _tool_choice(self, choice: Mode | Tool | None) -> JsonObject:
+        limits: set[str] = {self.profile.choice}
+        if self.thinks and choice != "none":
+            limits.add(self.profile.choice_thinking)
+        if choice is None:
+            return {}
+        if "none" in limits:
+            if choice != "auto":
+                self.ledger.add("dropped", "tool_choice", "the upstream does not take it")
+            return {}
+        if "auto" in limits and choice != "auto":
+            self.ledger.add("changed", "tool_choice", "auto is all that the upstream takes here")
+            return {"tool_choice": "auto"}
+        if isinstance(choice, Tool):
+            return {"tool_choice": {"type": "function", "function": {"name": choice.wire}}}
+        return {"tool_choice": self.profile.choice_required if choice == "required" else choice}
+
+    def _parallel(self) -> JsonObject:
+        wanted = self.request.parallel_tool_calls
+        if wanted is None:
+            return {}
+        if self.profile.parallel == "send" and self.card.parallel_tool_calls:
+            return {"parallel_tool_calls": wanted}
+        self.ledger.add("dropped", "parallel_tool_calls", "the upstream does not take it")
+        return {}
+
+    def _wanted_choice(self) -> tuple[Mode | Tool | None, list[Tool] | None]:
+        """The choice (a mode or one tool), and the allowed tools if the request names some."""
+        choice = self.request.tool_choice
+        if choice is None:
+            return None, None
+        if isinstance(choice, str):
+            return choice, None
+        if not isinstance(choice.get("type"), str):
+            raise missing("tool_choice.type")
+        if choice["type"] == "allowed_tools":
+            return self._allowed(choice)
+        tool = self._named(choice)
+        if tool is not None:
+            return tool, None
+        if choice.get("type") in ("function", "custom"):
+            raise GatewayError(
+                f"Tool choice '{_name_in(choice)}' not found in 'tools' parameter.",
+                code="invalid_value",
+                param="tool_choice",
+            )
+        self.ledger.add("dropped", "tool_choice", f"{choice.get('type')} is not offered to the upstream")
+        return "auto", None
+
+    def _allowed(self, choice: JsonObject) -> tuple[Mode | Tool, list[Tool]]:
+        inner = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
+        named = inner.get("tools")
+        if not isinstance(named, list):
+            raise missing("tool_choice.tools")
+        allowed = [tool for entry in named if isinstance(entry, dict) and (tool := self._named(entry))]
+        mode = _mode(inner.get("mode", "auto"))
+        return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed
+
+    def _named(self, choice: JsonObject) -> Tool | None:
+        kind = _KINDS.get(choice.get("type"))
+        if kind is None:
+            return None
+        if kind not in ("function", "custom"):
+            return self.table.find(kind, None, kind)
+        namespace = choice.get("namespace")
+        return self.table.find(kind, namespace if isinstance(namespace, str) else None, _name_in(choice))
+
+
+def _mode(value: object) -> Mode:
+    match value:
+        case "auto" | "none" | "required":
+            return value
+    raise GatewayError(
+        f"Invalid value for 'tool_choice.mode': '{value}'. Supported values: 'none', 'auto', 'required'.",
+        code="invalid_value",
+        param="tool_choice.mode",
+    )
+
+
+def _name_in(choice: JsonObject) -> str:
+    inner = choice.get("function")
+    return str(inner.get("name") if isinstance(inner, dict) else choice.get("name"))

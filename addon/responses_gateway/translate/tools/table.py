@@ -1,0 +1,383 @@
+"""Tools: what the client declared becomes chat functions, and calls of those become what the client declared.
+
+One ToolTable is made from one request. It alone knows which wire name stands for which declaration; nothing is
+guessed from names.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from responses_gateway.catalogue.providers.profile import ToolsProfile
+from responses_gateway.protocol.chat import ChatTool
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.schema import dialect
+from responses_gateway.translate.tools.web_search import (
+    WEB_SEARCH_TYPES,
+    SearchSettings,
+    hosted_functions,
+    search_settings,
+)
+
+type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "web_search"]
+
+NAME_LIMIT = 64
+"""Characters of a function name that chat upstreams take."""
+
+ABOUT_LIMIT = 4000
+"""Characters of a namespace's description that are sent with every request: an MCP server may have written a book."""
+
+INPUT_FIELD = "input"
+"""The one string field of the function that stands for a custom tool."""
+
+_DEFAULT_NAMESPACE = "functions"
+"""Codex takes calls of plain functions with this namespace, and calls of this namespace without it."""
+
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+
+_COMMAND_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "command": {"type": "array", "items": {"type": "string"}, "description": "The program and its arguments."},
+        "working_directory": {"type": "string"},
+        "timeout_ms": {"type": "integer"},
+    },
+    "required": ["command"],
+    "additionalProperties": False,
+}
+_COMMANDS_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "commands": {"type": "array", "items": {"type": "string"}, "description": "Shell commands to run."},
+        "timeout_ms": {"type": "integer"},
+        "max_output_length": {"type": "integer"},
+    },
+    "required": ["commands"],
+    "additionalProperties": False,
+}
+_PATCH_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "enum": ["create_file", "update_file", "delete_file"]},
+        "path": {"type": "string"},
+        "diff": {"type": "string", "description": "A V4A diff; absent for delete_file."},
+    },
+    "required": ["type", "path"],
+    "additionalProperties": False,
+}
+_SEARCH_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"query": {"type": "string"}},
+    "required": ["query"],
+}
+_ANY_OBJECT: JsonObject = {"type": "object", "properties": {}}
+
+_FUNCTION_FIELDS: Mapping[str, tuple[type, str]] = {
+    "description": (str, "a valid string"),
+    "parameters": (dict, "an object"),
+    "strict": (bool, "a valid boolean"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One declared tool. `schema` is that of the chat function's arguments."""
+
+    kind: Kind
+    namespace: str | None
+    name: str
+    wire: str
+    schema: JsonObject
+    description: str = ""
+    strict: bool | None = None
+    about: str = ""
+    """What is said of the whole namespace; its first function carries it."""
+
+    @property
+    def identity(self) -> tuple[str, str | None, str]:
+        return (self.kind, self.namespace, self.name)
+
+
+@dataclass(slots=True)
+class ToolTable:
+    """The tools of one request, in the order in which the upstream gets them."""
+
+    ledger: Ledger
+    _by_wire: dict[str, Tool] = field(default_factory=dict)
+    _by_identity: dict[tuple[str, str | None, str], Tool] = field(default_factory=dict)
+    _loose: dict[str, Tool | None] | None = None
+    _about: dict[str, str] = field(default_factory=dict)
+    """What was said of namespaces, by name."""
+
+    _untold: dict[str, str] = field(default_factory=dict)
+    """What was said of namespaces and is carried by no function yet."""
+
+    web_search: bool = False
+    """Whether the gateway can search the web itself."""
+
+    search: SearchSettings | None = None
+    """What the client's web_search asks for, once it was declared and can be served."""
+
+    declared: int = 0
+    """How many tools the client declared, those inside namespaces counted one by one."""
+
+    def declare(self, tools: Iterable[JsonObject], path: str) -> None:
+        """Add declarations found at `path` of the request. Raises GatewayError for a tool without a usable name."""
+        for position, tool in enumerate(tools):
+            self._declare_one(tool, f"{path}[{position}]", None)
+
+    def _declare_one(self, raw: JsonObject, path: str, namespace: JsonObject | None) -> None:
+        kind = raw.get("type", "function" if "name" in raw else None)
+        if kind == "namespace" and namespace is None:
+            children = raw.get("tools")
+            name = _name(raw, path)
+            self._describe(name, _text(raw.get("description")).strip())
+            for position, child in enumerate(children if isinstance(children, list) else []):
+                if isinstance(child, dict):
+                    self._declare_one(child, f"{path}.tools[{position}]", {**raw, "name": name})
+            if self._untold.pop(name, ""):
+                self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
+            return
+        self.declared += 1
+        inside = namespace["name"] if namespace else None
+        match kind:
+            case "function":
+                flat = raw["function"] if isinstance(raw.get("function"), dict) else raw
+                _check(flat, path, _FUNCTION_FIELDS)
+                self._add(
+                    "function",
+                    inside,
+                    _name(flat, path),
+                    _object_schema(flat.get("parameters")),
+                    _text(flat.get("description")),
+                    flat.get("strict"),
+                )
+            case "custom":
+                self._add("custom", inside, _name(raw, path), _input_schema(raw), _custom_description(raw))
+            case "tool_search":
+                if raw.get("execution", "client") == "server":
+                    self.ledger.add("dropped", f"tools.{kind}", "searching tools at the server is not possible here")
+                    return
+                schema = raw.get("parameters")
+                self._add(
+                    "tool_search",
+                    None,
+                    "tool_search",
+                    _object_schema(schema) if schema else _SEARCH_SCHEMA,
+                    _text(raw.get("description")) or "Search for further tools. Those found can be called afterwards.",
+                )
+            case "local_shell":
+                self._add("local_shell", None, "local_shell", _COMMAND_SCHEMA, "Run a program on the user's machine.")
+            case "shell":
+                self._add("shell", None, "shell", _COMMANDS_SCHEMA, "Run shell commands on the user's machine.")
+            case "apply_patch":
+                self._add("apply_patch", None, "apply_patch", _PATCH_SCHEMA, "Create, update or delete one file.")
+            case str() if kind in WEB_SEARCH_TYPES and self.web_search:
+                self.search = self.search or search_settings(raw, self.ledger)
+                for function in hosted_functions(self.search):
+                    self._add("web_search", None, function.name, function.schema, function.description)
+            case _:
+                if not isinstance(kind, str):
+                    raise missing(f"{path}.type")
+                self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
+
+    def _describe(self, namespace: str, about: str) -> None:
+        """Let the next new function of a namespace carry what is said of all of it, once."""
+        if not about or self._about.get(namespace) == about:
+            return
+        self._about[namespace] = about
+        if len(about) > ABOUT_LIMIT:
+            about = f"{about[:ABOUT_LIMIT]}…"
+            self.ledger.add("changed", f"tools.{namespace}.description", f"cut to {ABOUT_LIMIT} characters")
+        self._untold[namespace] = about
+
+    def _add(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        schema: JsonObject,
+        description: str,
+        strict: bool | None = None,
+    ) -> None:
+        identity = (kind, namespace, name)
+        if known := self._by_identity.get(identity):
+            if (known.schema, known.description) != (schema, description):
+                self.ledger.add(
+                    "dropped", f"tools.{known.wire}", "declared again with another content; the first stays"
+                )
+            else:
+                self.ledger.add("dropped", f"tools.{known.wire}", "declared twice")
+            return
+        wire = wanted = flat_name(namespace, name)
+        salt = "\0".join((kind, namespace or "", name))
+        while wire in self._by_wire:
+            wire, salt = _hashed(wanted, salt), f"{salt}\0"
+        if wire != (f"{namespace}__{name}" if namespace else name):
+            self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
+        about = self._untold.pop(namespace, "") if namespace else ""
+        tool = Tool(kind, namespace, name, wire, schema, description, strict, about)
+        self._by_wire[wire] = self._by_identity[identity] = tool
+        self._loose = None
+
+    def __len__(self) -> int:
+        return len(self._by_wire)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._by_wire.values())
+
+    @property
+    def wire_names(self) -> frozenset[str]:
+        return frozenset(self._by_wire)
+
+    def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
+        """The wire name of a call in history; one that is not declared (any more) gets the name it would have."""
+        tool = self._by_identity.get((kind, namespace, name))
+        if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
+            other = _DEFAULT_NAMESPACE if namespace is None else None
+            tool = self._by_identity.get((kind, other, name))
+        return tool.wire if tool else flat_name(namespace, name)
+
+    def find(self, kind: Kind | None, namespace: str | None, name: str) -> Tool | None:
+        """A declaration by the client's own words, as in tool_choice; `kind` None takes any."""
+        if kind is not None:
+            return self._by_identity.get((kind, namespace, name))
+        return next((tool for tool in self if (tool.namespace, tool.name) == (namespace, name)), None)
+
+    def called(self, wire: str) -> Tool:
+        """The declaration that a model meant by `wire`.
+
+        Models answer with the bare name, with a dot or with another separator; that is taken when it is unambiguous.
+        A name that nothing stands for is passed on as a plain function: the client answers the model itself.
+        """
+        if tool := self._by_wire.get(wire):
+            return tool
+        if tool := self._loosely(wire):
+            self.ledger.add("repaired", f"output.{wire}", f"the model meant {tool.wire}")
+            return tool
+        if self._by_wire:
+            self.ledger.add("repaired", f"output.{wire}", "no tool of this name was offered; passed on as it is")
+        return Tool("function", None, wire, wire, {})
+
+    def _loosely(self, wire: str) -> Tool | None:
+        if self._loose is None:
+            self._loose = {}
+            for tool in self:
+                whole = f"{tool.namespace or ''} {tool.name}"
+                for key in {_key(tool.name), _key(whole), _key(f"functions {whole}")}:
+                    self._loose[key] = None if key in self._loose else tool
+        return self._loose.get(_key(wire))
+
+    def render(self, profile: ToolsProfile, allowed: Collection[str] | None = None) -> list[ChatTool]:
+        """The `tools` of the chat request; those with an `allowed` wire name, if such are given.
+
+        What is said of a namespace stands before the description of its first function, and so goes wherever the tools
+        go, in the same place each time, and is paid for once.
+        """
+        rendered, untold = [], dict[str | None, str]()
+        for tool in self:
+            if tool.about:
+                untold[tool.namespace] = tool.about
+            if allowed is None or tool.wire in allowed:
+                rendered.append(self._render_one(tool, profile, untold.pop(tool.namespace, "")))
+        return rendered
+
+    def _render_one(self, tool: Tool, profile: ToolsProfile, about: str) -> ChatTool:
+        parameters = dialect(tool.schema, profile)
+        if parameters != tool.schema:
+            self.ledger.add("changed", f"tools.{tool.wire}.parameters", "in the schema dialect of the upstream")
+        rendered: ChatTool = {"type": "function", "function": {"name": tool.wire, "parameters": parameters}}
+        if about:
+            about = f"About all functions of {tool.namespace}: {about}"
+        if description := "\n\n".join(filter(None, (about, tool.description))):
+            rendered["function"]["description"] = description
+        if tool.strict is not None:
+            if profile.strict == "keep":
+                rendered["function"]["strict"] = tool.strict
+            elif tool.strict:
+                self.ledger.add("dropped", f"tools.{tool.wire}.strict", "the upstream does not take it")
+        return rendered
+
+
+def flat_name(namespace: str | None, name: str) -> str:
+    """`namespace__name` in the characters and the length that chat upstreams take; the same names give the same."""
+    whole = f"{namespace}__{name}" if namespace else name
+    legal = _ILLEGAL.sub("_", whole)
+    if legal == whole and len(legal) <= NAME_LIMIT:
+        return legal
+    return _hashed(legal, whole)
+
+
+def _hashed(legal: str, identity: str) -> str:
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{legal[: NAME_LIMIT - 9]}_{digest}"
+
+
+def _key(name: str) -> str:
+    return _SEPARATORS.sub("", name.lower())
+
+
+def _name(raw: JsonObject, path: str) -> str:
+    name = raw.get("name")
+    if not isinstance(name, str) or not name:
+        raise missing(f"{path}.name")
+    return name
+
+
+def missing(param: str) -> GatewayError:
+    """The error for a request without `param`."""
+    return GatewayError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+
+
+def _check(raw: JsonObject, path: str, fields: Mapping[str, tuple[type, str]]) -> None:
+    """Raises GatewayError for a field of the wrong type; the upstream's error would name another place."""
+    for name, (kind, words) in fields.items():
+        value = raw.get(name)
+        if value is not None and not isinstance(value, kind):
+            param = f"{path}.{name}"
+            message = f"Invalid value for '{param}': Input should be {words}."
+            raise GatewayError(message, code="invalid_value", param=param)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _object_schema(value: object) -> JsonObject:
+    """Parameters as an object schema: chat upstreams refuse a function without one."""
+    if not isinstance(value, dict) or not value:
+        return _ANY_OBJECT
+    if "type" in value or "$ref" in value or "anyOf" in value or "oneOf" in value or "allOf" in value:
+        return value
+    return {"type": "object", **value}
+
+
+def _input_schema(raw: JsonObject) -> JsonObject:
+    what = "The tool's whole input, as plain text."
+    if isinstance(raw.get("format"), dict) and raw["format"].get("type") == "grammar":
+        what = "The tool's whole input, as plain text that matches the grammar."
+    return {
+        "type": "object",
+        "properties": {INPUT_FIELD: {"type": "string", "description": what}},
+        "required": [INPUT_FIELD],
+        "additionalProperties": False,
+    }
+
+
+def _custom_description(raw: JsonObject) -> str:
+    """The tool's description, its grammar in full, and how to answer."""
+    blocks = [_text(raw.get("description"))]
+    rule = raw.get("format")
+    if isinstance(rule, dict) and isinstance(rule.get("grammar"), dict):
+        rule = {"type": rule.get("type"), **rule["grammar"]}
+    if isinstance(rule, dict) and isinstance(rule.get("definition"), str):
+        blocks.append(f"The input must match this {rule.get('syntax', '')} grammar:\n{rule['definition']}")
+    blocks.append(
+        f'How to call it here: put the complete input, unescaped and unfenced, into the string field "{INPUT_FIELD}".'
+    )
+    return "\n\n".join(block for block in blocks if block)

@@ -1,0 +1,211 @@
+"""An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
+
+from collections.abc import Mapping, Sequence
+
+from mitmproxy import http
+
+from responses_gateway.inspection.recording.timed_bytes import Tape
+from responses_gateway.protocol import encoding
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import dumps
+from responses_gateway.protocol.sse import FrameTooLong
+from responses_gateway.proxy import messages
+from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
+from responses_gateway.proxy.guard import MESSAGE
+from responses_gateway.security.header_fields import is_safe
+from responses_gateway.security.redaction import ErrorRedactor, Redactor
+from responses_gateway.settings.settings import Settings
+from responses_gateway.translate.answer.chunk_reader import pieces_of
+from responses_gateway.translate.answer.payload_reader import AnswerReader
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.served_turn import error_response, limits_of
+
+_NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
+"""Headers of the upstream's connection, and its cookies."""
+
+_MISSING = {
+    "connect_timeout": "no connection",
+    "first_byte_timeout": "no beginning",
+    "idle_timeout": "no piece of an answer",
+    "queue_timeout": "nothing but keep-alives",
+    "turn_timeout": "no end",
+}
+"""What did not come in time."""
+
+
+class RelayTurn:
+    """`contract.Turn` for a request that is not translated: one round, no heartbeats.
+
+    What passes is read all the same, to tell an upstream that answers from one that only keeps the connection busy.
+    """
+
+    def __init__(
+        self,
+        flow: http.HTTPFlow,
+        client_headers: Mapping[str, str],
+        request: http.Request,
+        secrets: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
+        self.is_storing = False
+        self.limits = limits_of(settings)._replace(heartbeat=0)
+        self.streams = False
+        self.ended = False
+        self.content = 0
+        self._reader = AnswerReader("", Ledger())
+        self._is_readable = True
+        """Whether the answer is in an encoding that is known here."""
+
+        self._flow = flow
+        self.request = request
+        self._status = 502
+        self._headers = messages.headers(())
+        self._body = b""
+        self._decoder: encoding.Decoder | None = None
+        self._error: GatewayError | None = None
+        self._own = Redactor()
+        self._own.conceal(secrets)
+        self._errors = ErrorRedactor(self._own)
+        self._redactor = Redactor()
+        self._redactor.conceal(secrets)
+        self._redactor.conceal_headers(client_headers)
+        self._redactor.conceal_headers(messages.read(request.headers))
+        self._passed = Tape(clean=self._redactor.clean)
+        self._line_open = False
+
+    def begin(self, status: int, headers: http.Headers) -> bool:
+        self._status = status
+        self._headers = messages.headers(
+            (name, self._own.clean_text(value))
+            for name, value in headers.items(multi=True)
+            if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
+        )
+        # Nobody asked for an encoding, and nothing encoded can be kept: whoever looks at it would unpack all of it.
+        try:
+            self._decoder = encoding.decoder(headers.get("content-encoding", ""))
+        except ValueError:
+            self._is_readable = False
+        if self._decoder is not None:
+            del self._headers["content-encoding"]
+        self.streams = headers.get("content-type", "").startswith("text/event-stream")
+        return self.streams
+
+    @property
+    def settled(self) -> bool:
+        return self._reader.done
+
+    @property
+    def round_over(self) -> bool:
+        return self._error is not None
+
+    @property
+    def flows(self) -> bool:
+        return not (self.settled or self.round_over)
+
+    @property
+    def keep_alives(self) -> int:
+        return self._reader.keep_alives
+
+    def feed(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            data = self._decoded(self._decoder, data, encoding.MAX_PIECE)
+        try:
+            self._read(data)
+        except FrameTooLong as error:
+            self._error = self._no_answer(502, str(error))
+            return b""
+        return self._pass(self._errors.feed(data))
+
+    def _pass(self, data: bytes) -> bytes:
+        """What the client gets of a stream."""
+        if data:
+            self._passed.add(0, data)
+            self._line_open = not data.endswith(b"\n")
+        return data
+
+    def _read(self, data: bytes) -> None:
+        if not self._is_readable:
+            self.content += 1
+            return
+        for chunk in self._reader.feed(data):
+            if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
+                self.content += 1
+
+    def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:
+        """b"" for what cannot be decoded, which ends the answer."""
+        try:
+            return decoder.decode(data, limit)
+        except encoding.ERRORS as error:
+            self._error = self._no_answer(502, f"it cannot be decoded: {error}")
+            return b""
+
+    def finish(self) -> bytes:
+        rest = self._pass(self._errors.finish())
+        self._end()
+        return rest
+
+    def take(self, body: bytes) -> None:
+        decoder = self._decoder
+        decoded = body if decoder is None else self._decoded(decoder, body, MAX_WHOLE_ANSWER)
+        self._body = self._errors.whole(self._status, decoded)
+
+    def fail(self, failure: Failure) -> None:
+        status = 504 if failure.cause.endswith("timeout") else 502
+        if failure.cause.endswith("timeout"):
+            why = f"{_MISSING[failure.cause]} within {failure.seconds:g} s (gateway_{failure.cause})"
+        else:
+            why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
+        self._error = self._no_answer(status, why)
+
+    def _no_answer(self, status: int, why: str) -> GatewayError:
+        return GatewayError(f"No answer from {self.request.url}: {why}.", status, "server_error", type="server_error")
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def told(self) -> bytes:
+        return b""
+
+    def head(self) -> http.Response:
+        response = self._response()
+        response.headers["transfer-encoding"] = "chunked"
+        response.stream = True
+        return response
+
+    def end(self) -> bytes:
+        """What clients of chat/completions take for an error in a stream."""
+        self._errors.finish()
+        self._end()
+        return self._event(self._error) if self._error else b""
+
+    def last_words(self) -> bytes:
+        return self._event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
+
+    def _event(self, error: GatewayError) -> bytes:
+        """An error behind what has passed, which may have stopped within a line."""
+        before = b"\n\n" if self._line_open else b""
+        return before + b"data: " + dumps(error.body()) + b"\n\n"
+
+    def answer(self) -> http.Response:
+        if self._error is not None:
+            return error_response(self._error)
+        response = self._response()
+        response.raw_content = self._body
+        response.headers["content-length"] = str(len(self._body))
+        return response
+
+    def presentable(self, body: bytes) -> bytes:
+        return self._redactor.clean(body)
+
+    def _end(self) -> None:
+        """Keep what passed, to be looked at."""
+        self.ended = True
+        if self._flow.response is not None:
+            self._passed.flush(is_end=True)
+            self._flow.response.data.content = self._passed.content()
+
+    def _response(self) -> http.Response:
+        response = messages.response(self._status)
+        response.headers = self._headers.copy()
+        return response

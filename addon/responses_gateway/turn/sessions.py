@@ -1,0 +1,66 @@
+"""What the gateway remembers of running sessions, in memory and bounded. Nothing breaks when it is forgotten."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from responses_gateway.inspection.recording.prefix import Fingerprint
+from responses_gateway.protocol.chat import ChatTool
+from responses_gateway.protocol.responses import ResponsesRequest
+
+SESSION_LIMIT = 256
+"""Sessions that are remembered; the one not used for longest goes first."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One conversation thread of a client."""
+
+    id: str
+    tools: list[ChatTool] = field(default_factory=list)
+    """What was last offered to the upstream."""
+
+    turns: int = 0
+    """Requests so far."""
+
+    sent: Fingerprint | None = None
+    """The latest request to the upstream."""
+
+
+class Sessions:
+    """The sessions by owner and id, least recently used first."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, owner: str, session_id: str) -> Session:
+        """The session, new or known. An id is the client's word: that of another owner is another session."""
+        key = owner, session_id
+        # Large requests ask from threads of their own.
+        with self._lock:
+            session = self._sessions.get(key) or Session(session_id)
+            self._sessions[key] = session
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > SESSION_LIMIT:
+                self._sessions.popitem(last=False)
+            return session
+
+
+def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | None:
+    """Which thread a request belongs to, by what clients send: Codex's thread id first.
+
+    Codex's sub-agents share session id and prompt_cache_key with their parent; only the thread id tells them apart.
+    """
+    metadata = request.client_metadata or {}
+    candidates = (
+        headers.get("thread-id"),
+        headers.get("thread_id"),
+        metadata.get("thread_id"),
+        headers.get("conversation_id"),
+        headers.get("session-id"),
+        headers.get("session_id"),
+        request.prompt_cache_key,
+    )
+    return next((value for value in candidates if isinstance(value, str) and value), None)

@@ -1,0 +1,118 @@
+"""The upstreams' own model lists: asked for when they are needed, remembered for a while, never waited for long."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from weakref import WeakKeyDictionary
+
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject, loads
+from responses_gateway.security.terminal import get_logger
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.upstreams import Upstream, request_headers
+
+logger = get_logger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that a client waits for lists: Codex gives up after five."""
+
+TIMEOUT = 5.0
+"""Seconds until a slow upstream is given up; what comes after PATIENCE is there for the next client."""
+
+MAX_AGE = 300.0
+"""Seconds until a list is asked for again."""
+
+RETRY_AGE = 30.0
+"""Seconds until an upstream that gave no list is asked again."""
+
+MAX_LIST = 16 << 20
+"""Bytes."""
+
+type Key = tuple[str, str]
+"""Provider and base URL."""
+
+
+@dataclass(slots=True)
+class ListCache:
+    """The lists as they came, of everybody; outlives a change of the settings."""
+
+    entries: dict[Key, list[JsonObject]] = field(default_factory=dict)
+
+
+class UpstreamLists:
+    """Teaches one router, and those of single owners, what their upstreams have."""
+
+    def __init__(
+        self, router: Router, cache: ListCache, http: HttpClient, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._router = router
+        self._cache = cache
+        self._http = http
+        self._clock = clock
+        self._due: WeakKeyDictionary[Router, dict[Key, float]] = WeakKeyDictionary()
+        self._asking: dict[tuple[Router, Key], asyncio.Task[None]] = {}
+        for upstream in router.upstreams():
+            if (entries := cache.entries.get(_key(upstream))) is not None:
+                router.learn(upstream.provider, entries)
+
+    async def refresh(self, owner: str, client_headers: Mapping[str, str], patience: float = PATIENCE) -> None:
+        """Ask the upstreams whose list is missing or old, all at once; returns after `patience` seconds at the latest.
+
+        `client_headers` (by lower-case name) may hold the client's own key, for upstreams that get it; what they answer
+        is taught to the owner's router only.
+        """
+        router = self._router.of(owner)
+        due = self._due.setdefault(router, {})
+        for upstream in router.upstreams():
+            key = _key(upstream)
+            if (router, key) not in self._asking and self._clock() >= due.get(key, 0.0):
+                task = asyncio.create_task(self._ask(router, upstream, client_headers))
+                self._asking[router, key] = task
+                task.add_done_callback(lambda _, asked=(router, key): self._asking.pop(asked, None))  # type: ignore[misc]
+        if asking := [task for (whose, _), task in self._asking.items() if whose is router]:
+            await asyncio.wait(asking, timeout=patience)
+
+    async def ensure(self, model: str | None, owner: str, client_headers: Mapping[str, str]) -> None:
+        """Ask the upstreams only if the router does not know where `model` goes."""
+        try:
+            if model:
+                self._router.of(owner).resolve(model)
+        except GatewayError:
+            await self.refresh(owner, client_headers)
+
+    async def _ask(self, router: Router, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
+        key = _key(upstream)
+        headers = request_headers(upstream, client_headers, None, "application/json")
+        entries = await fetch_models(self._http, upstream, headers)
+        self._due[router][key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
+        if entries is not None:
+            router.learn(upstream.provider, entries)
+            if router is self._router:
+                self._cache.entries[key] = entries
+
+
+async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
+    """The entries of an upstream's /models, asked with these request headers; None when it does not tell."""
+    kept = {name: value for name, value in headers.items() if name != "content-type"}
+    kept["accept"] = "application/json"
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            http.request("GET", f"{upstream.base_url}/models", kept) as response,
+        ):
+            body, whole = await response.read(MAX_LIST)
+        if response.status != HTTPStatus.OK or not whole:
+            raise ValueError(f"status {response.status}, {len(body)} bytes")
+        listed = loads(body)
+    except (OSError, ValueError, RecursionError) as error:
+        logger.debug("%s has no model list: %s", upstream.base_url, error)
+        return None
+    entries = listed.get("data", listed.get("models")) if isinstance(listed, dict) else listed
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else None
+
+
+def _key(upstream: Upstream) -> Key:
+    return upstream.provider, upstream.base_url

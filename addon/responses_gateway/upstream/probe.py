@@ -1,0 +1,122 @@
+"""Finds out whether a provider really works: one short turn that streams and calls a tool."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from responses_gateway.protocol import sse
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject, dumps, loads
+from responses_gateway.protocol.responses import parse_request
+from responses_gateway.security.redaction import Redactor
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.repair.upstream_errors import error_in, upstream_error
+from responses_gateway.translate.request.chat_request import translate_request
+from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.routing import Route
+from responses_gateway.upstream.upstreams import request_headers
+
+PATIENCE = 60.0
+"""Seconds for the whole turn; models may think before they call."""
+
+_MAX_ANSWER = 4 << 20
+_REQUEST: JsonObject = {
+    "input": "Call the function `ping` with the word hello. Do nothing else.",
+    "stream": True,
+    "tools": [
+        {
+            "type": "function",
+            "name": "ping",
+            "description": "Checks that function calls work.",
+            "parameters": {
+                "type": "object",
+                "properties": {"word": {"type": "string", "description": "Any word."}},
+                "required": ["word"],
+                "additionalProperties": False,
+            },
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known about one provider. None: could not be found out, because of what failed before it."""
+
+    model: str
+    reachable: bool = False
+    key_accepted: bool | None = None
+    model_exists: bool | None = None
+    streams: bool | None = None
+    calls_tool: bool | None = None
+    problem: str = ""
+    """What failed first, in words; empty when everything works."""
+
+    @property
+    def works(self) -> bool:
+        return not self.problem
+
+
+async def probe(route: Route) -> Finding:
+    """Run the turn. Never raises: what fails is in the finding, without the key that some upstreams repeat."""
+    redactor = Redactor()
+    redactor.conceal(route.secrets)
+    finding = await _turn(route)
+    return replace(finding, problem=redactor.clean_text(finding.problem))
+
+
+async def _turn(route: Route) -> Finding:
+    request = parse_request(dumps({"model": route.model, **_REQUEST}))
+    body = translate_request(request, model=route.model, profile=route.profile, card=route.card, ledger=Ledger()).body
+    headers = request_headers(route, {}, None, "text/event-stream")
+    url = f"{route.base_url}/chat/completions"
+    try:
+        async with (
+            asyncio.timeout(PATIENCE),
+            HttpClient() as http,
+            http.request("POST", url, headers, dumps(body)) as response,
+        ):
+            answer, _ = await response.read(_MAX_ANSWER)
+    except TimeoutError as error:
+        return Finding(route.model, problem=str(error) or f"did not answer within {PATIENCE:g} seconds")
+    except OSError as error:
+        return Finding(route.model, problem=f"cannot be reached: {error or type(error).__name__}")
+    if response.status != 200:
+        refusal = upstream_error(
+            response.status, response.headers, answer, upstream=route.provider, credential=route.credential
+        )
+        return _refused(route.model, response.status, refusal)
+    return _answered(route.model, answer)
+
+
+def _refused(model: str, status: int, error: GatewayError) -> Finding:
+    if error.code == "model_not_found":
+        return Finding(model, True, True, False, problem=error.message)
+    if status in (401, 403) or error.code == "invalid_api_key":
+        return Finding(model, True, False, problem=error.message)
+    return Finding(model, True, problem=error.message)
+
+
+def _answered(model: str, answer: bytes) -> Finding:
+    decoder = sse.SseDecoder()
+    chunks = []
+    for payload in (*decoder.feed(answer), *decoder.finish()):
+        try:
+            chunks.append(loads(payload))
+        except ValueError:
+            continue
+    for chunk in chunks:
+        if (error := error_in(chunk)) is not None:
+            return Finding(model, True, True, problem=error.message)
+    if not chunks:
+        return Finding(model, True, True, True, False, problem="does not stream: the answer has no events")
+    if not any(_has_call(chunk) for chunk in chunks):
+        return Finding(model, True, True, True, True, False, problem="did not call the tool that it was told to call")
+    return Finding(model, True, True, True, True, True)
+
+
+def _has_call(chunk: object) -> bool:
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    return any(
+        isinstance(choice, dict) and (choice.get("delta") or choice.get("message") or {}).get("tool_calls")
+        for choice in choices or ()
+    )

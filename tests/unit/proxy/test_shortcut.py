@@ -1,0 +1,196 @@
+"""The way past the layers: whatever takes it or does not, the client gets everything, once and in order."""
+
+import asyncio
+import itertools
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Server
+from mitmproxy.proxy import events
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import ConnectionIO, SimpleConnectionHandler
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.test import taddons, tflow
+
+from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
+from unit.proxy_layers import HEAD, Turn, Wire, chunked
+
+
+class Echo(Turn):
+    """Settled after `!`."""
+
+    def feed(self, data: bytes) -> bytes:
+        self.settled = self.settled or b"!" in data
+        return data
+
+    def finish(self) -> bytes:
+        self.ended = True
+        return b""
+
+
+class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
+    """Both transports, and the task between an upstream connection and the layers, which may fall behind."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        super().__init__(asyncio.StreamReader(loop=self.loop), loop=self.loop)
+        self.wire = Wire(Echo())
+        self.client_is_slow = False
+        self.waiting: deque[bytes] = deque()
+        self.took_shortcut = 0
+        self.timeout_watchdog = self
+        self.far_end, self._near_end = socket.socketpair()
+        self.shortcut = Shortcut(self, self, self, self._near_end)  # type: ignore[arg-type]
+        self.wire.way = self.shortcut
+        self.wire.connect()
+
+    def close(self) -> None:
+        self.loop.close()
+        self.far_end.close()
+        self._near_end.close()
+
+    def register_activity(self) -> None:
+        self.took_shortcut += 1
+
+    def get_write_buffer_size(self) -> int:
+        return 1 if self.client_is_slow else 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.wire.sent.append(bytes(data))
+
+    def data_received(self, data: bytes) -> None:
+        self.waiting.append(data)
+
+    async def server_event(self, event: events.Event) -> None:
+        self.wire.handle(event)
+
+    def read(self, data: bytes) -> None:
+        async def run() -> None:
+            self.shortcut.data_received(data)
+            await asyncio.sleep(0)
+
+        self.loop.run_until_complete(run())
+
+    def catch_up(self) -> None:
+        """The task reads: all that is there, as StreamReader.read does."""
+        data = b"".join(self.waiting)
+        self.waiting.clear()
+        if data:
+            self.wire.upstream(data)
+
+
+def body(sent: list[bytes]) -> bytes:
+    chunks, payload = b"".join(sent).partition(b"\r\n\r\n")[2], b""
+    while chunks:
+        size, _, rest = chunks.partition(b"\r\n")
+        payload += rest[: int(size, 16)]
+        chunks = rest[int(size, 16) + 2 :]
+    return payload
+
+
+@given(
+    st.lists(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)),
+    st.lists(st.integers(0, 999)),
+    st.data(),
+)
+def test_everything_arrives_once_and_in_order(writes: list[list[bytes]], cuts: list[int], data: st.DataObject) -> None:
+    sockets = Sockets()
+    whole = [HEAD, *(chunked(*pieces) for pieces in writes), b"0\r\n\r\n"]
+    wire = b"".join(whole)
+    edges = sorted({0, *(sum(map(len, whole[: n + 1])) for n in range(len(whole))), *(cut % len(wire) for cut in cuts)})
+    for begin, end in itertools.pairwise(edges):
+        sockets.client_is_slow = data.draw(st.booleans())
+        sockets.read(wire[begin:end])
+        if data.draw(st.booleans()):
+            sockets.catch_up()
+    sockets.catch_up()
+    sockets.close()
+    assert body(sockets.wire.sent) == b"".join(piece for pieces in writes for piece in pieces)
+    assert sockets.wire.served.ended
+
+
+def test_whole_chunks_take_the_shortcut_and_leave_as_one() -> None:
+    sockets = Sockets()
+    sockets.read(HEAD)
+    sockets.catch_up()
+    sockets.wire.sent.clear()
+    sockets.read(chunked(b"a", b"b"))
+    sockets.close()
+    assert sockets.took_shortcut == 1
+    assert not sockets.waiting
+    assert sockets.wire.sent == [chunked(b"ab")]
+
+
+def test_the_layers_are_told_when_the_answer_is_settled() -> None:
+    sockets = Sockets()
+    sockets.read(HEAD)
+    sockets.catch_up()
+    alarms = sockets.wire.alarms
+    sockets.read(chunked(b"!"))
+    sockets.close()
+    assert sockets.took_shortcut == 1
+    assert sockets.wire.alarms == alarms + 1
+
+
+@pytest.mark.parametrize("stage", ["in the socket", "before the layers", "end", "nothing"])
+def test_what_came_between_two_requests_is_seen_before_the_second(stage: str) -> None:
+    sockets = Sockets()
+    sockets.read(HEAD + chunked(b"a") + b"0\r\n\r\n")
+    sockets.catch_up()
+    sockets.wire.served.ended = False
+    match stage:
+        case "in the socket":
+            sockets.far_end.send(b"!")
+        case "before the layers":
+            sockets.read(b"!")
+        case "end":
+            sockets.shortcut.eof_received()
+    sockets.wire.ask()
+    sockets.close()
+    assert len(sockets.wire.opened) == (1 if stage == "nothing" else 2)
+
+
+def test_a_closed_connection_is_forgotten() -> None:
+    asyncio.run(_open_and_close())
+
+
+async def _open_and_close() -> None:
+    async with upstream_connection() as (shortcuts, server, close):
+        assert shortcuts.of(server) is not None
+        await close()
+        assert shortcuts.of(server) is None
+
+
+@asynccontextmanager
+async def upstream_connection() -> AsyncIterator[tuple[Shortcuts, Server, Callable[[], Awaitable[None]]]]:
+    """An upstream's connection that mitmproxy has told the addon of, and what closes it."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+
+    async def close() -> None:
+        theirs.close()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    with taddons.context(Proxyserver()) as addons:
+        client = tflow.tclient_conn()
+        client.proxy_mode = ProxyMode.parse("reverse:http://upstream")
+        handler = SimpleConnectionHandler(reader, writer, addons.options, client.proxy_mode, {})
+        server = Server(address=("upstream", 80))
+        handler.transports[server] = ConnectionIO(reader=reader, writer=writer)
+        addons.master.addons.get("proxyserver").connections[client.id] = handler
+        shortcuts = Shortcuts()
+        shortcuts.server_connected(ServerConnectionHookData(server, client))
+        yield shortcuts, server, close
+    if not writer.is_closing():
+        await close()

@@ -1,0 +1,213 @@
+"""The store behind its threads: it is opened once, keeps the order of changes, and nobody waits for ever."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from responses_gateway.settings.settings import Settings
+from responses_gateway.state import storage as storage_module
+from responses_gateway.state.packing import pack
+from responses_gateway.state.recorder import Recorder
+from responses_gateway.state.sqlite import SqliteStore
+from responses_gateway.state.state import State
+from responses_gateway.state.storage import Storage
+from responses_gateway.state.store import Limits, Record, Store, StoreError
+from responses_gateway.translate.ledger import Ledger
+
+LIMITS = Limits(1000, 1 << 30, 1000.0)
+
+
+def record(name: str, status: str = "completed") -> Record:
+    return Record("me", {"id": name, "status": status, "output": []}, pack([]))
+
+
+class Opening:
+    """Opens a store in memory, when it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.times = 0
+
+    def __call__(self) -> Store:
+        self.times += 1
+        self.may.wait(20)
+        return SqliteStore(None, LIMITS)
+
+
+@pytest.fixture
+def opening() -> Iterator[Opening]:
+    made = Opening()
+    yield made
+    made.may.set()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "PATIENCE", 0.05)
+
+
+def test_all_that_come_together_wait_for_one_opening(opening: Opening) -> None:
+    storage = Storage(opening)
+
+    async def come_together() -> list[object]:
+        asked = [asyncio.create_task(storage.read(lambda store: store.get("me", "nobody"))) for _ in range(10)]
+        await asyncio.sleep(0)
+        opening.may.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(come_together()) == [None] * 10
+    assert opening.times == 1
+
+
+def test_changes_are_made_in_their_order(opening: Opening) -> None:
+    storage = Storage(opening)
+    done: list[int] = []
+    handed_in = [storage.keep(lambda store, number=number: done.append(number)) for number in range(100)]  # type: ignore[misc]
+    opening.may.set()
+    for one in handed_in:
+        one.result(20)
+    assert done == list(range(100))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_hangs_is_given_up(opening: Opening) -> None:
+    storage = Storage(opening)
+
+    async def ask() -> None:
+        with pytest.raises(StoreError, match="did not answer within"):
+            await storage.read(lambda store: store.get("me", "a"))
+        with pytest.raises(StoreError, match="did not answer within"):
+            await storage.write(lambda store: store.put(record("a")))
+        await storage.close()
+        with pytest.raises(StoreError, match="closed"):
+            await storage.read(lambda store: store.get("me", "a"))
+
+    asyncio.run(ask())
+
+
+def test_what_waits_is_bounded(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "_MOST_WAITING", 3)
+    storage = Storage(opening)
+    handed_in = [storage.keep(lambda store: store.put(record("a"))) for _ in range(4)]
+    assert isinstance(handed_in[-1].exception(0), StoreError)
+    opening.may.set()
+    assert handed_in[2].exception(20) is None
+
+
+def test_losses_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    storage = Storage(lambda: SqliteStore(None, LIMITS))
+
+    def fail(store: Store) -> None:
+        raise StoreError("the disk is full")
+
+    for _ in range(3):
+        assert isinstance(storage.keep(fail).exception(20), StoreError)
+    storage.keep(lambda store: store.put(record("a"))).result(20)
+    assert [message for message in caplog.messages if "stored" in message] == [
+        "Responses cannot be stored at the moment: the disk is full",
+        "Responses are stored again. 3 could not be stored.",
+    ]
+
+
+def test_what_nobody_knows_any_more_is_closed_behind_what_waits(opening: Opening) -> None:
+    storage = Storage(opening)
+    handed_in = storage.keep(lambda store: store.put(record("a")))
+    closed = threading.Event()
+    storage.keep(lambda store: _close_notes(store, closed))
+    del storage
+    gc.collect()
+    opening.may.set()
+    assert handed_in.exception(20) is None
+    assert closed.wait(20)
+
+
+def _close_notes(store: Store, closed: threading.Event) -> None:
+    close = store.close
+
+    def closing() -> None:
+        close()
+        closed.set()
+
+    store.close = closing  # type: ignore[method-assign]
+
+
+def test_an_answer_is_stored_before_its_end_is_known() -> None:
+    state = State(Settings(store="memory"))
+    told: list[str] = []
+    recorder = Recorder(
+        state,
+        "me",
+        Ledger(),
+        state.storage,
+        input=pack([]),
+        follow=lambda events: told.extend(e["type"] for e in events),
+    )
+    created = {"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}}
+    completed = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}}
+
+    async def answer() -> object:
+        assert state.storage is not None
+        recorder.take([created], b"")
+        assert told == ["response.created"]
+        recorder.take([completed], b"")
+        assert recorder.is_storing
+        assert told == ["response.created"]
+        await recorder.stored()
+        assert told == ["response.created", "response.completed"]
+        return await state.storage.read(lambda store: store.get("me", "r"))
+
+    assert asyncio.run(answer()) is not None
+    assert recorder.ledger.entries == []
+
+
+def test_an_answer_that_cannot_be_stored_is_on_the_ledger() -> None:
+    state = State(Settings(store="memory", store_max_bytes=1))
+    recorder = Recorder(state, "me", Ledger(), state.storage, input=pack([]))
+    recorder.take([{"type": "response.completed", "response": record("r").response}], b"")
+    asyncio.run(recorder.stored())
+    [entry] = recorder.ledger.entries
+    assert (entry.action, entry.field) == ("dropped", "store")
+
+
+def test_without_a_store_nothing_is_opened() -> None:
+    state = State(Settings(store="none"))
+    recorder = Recorder(state, "me", Ledger())
+    recorder.take([{"type": "response.completed", "response": record("r").response}], b"")
+    assert not recorder.is_storing
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, recorder.stored()).result(20)
+
+
+def test_who_leaves_does_not_take_back_what_was_handed_in(opening: Opening) -> None:
+    storage = Storage(opening)
+    handed_in = storage.keep(lambda store: store.put(record("a")))
+    waiting = storage.keep(lambda store: store.put(record("b")))
+
+    async def leave() -> None:
+        task = asyncio.create_task(storage.kept(waiting))
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        opening.may.set()
+        assert await storage.read(lambda store: (handed_in.result(20), waiting.result(20), store.get("me", "b")))
+
+    asyncio.run(leave())
+
+
+def test_a_fault_of_our_own_is_on_the_ledger_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(store: SqliteStore, record: Record) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(SqliteStore, "put", fail)
+    state = State(Settings(store="memory"))
+    recorder = Recorder(state, "me", Ledger(), state.storage, pack([]))
+    recorder.take([{"type": "response.completed", "response": record("r").response}], b"")
+    asyncio.run(recorder.stored())
+    assert not recorder.is_storing
+    assert [entry.field for entry in recorder.ledger.entries] == ["store"]
