@@ -18,6 +18,7 @@ from responses_gateway.inspection.pages import routes
 from upstream import Gate, Script, call, done, finish, reasoning, stream, text, usage
 
 SIZES = ((1280, 900), (390, 844))
+TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
 AGENT = {"x-codex-parent-thread-id": "main", "x-openai-subagent": "review", "thread-id": "reviewer"}
 ATTACK = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>\"'></svg>"
 
@@ -69,7 +70,6 @@ def asked(words: str) -> dict[str, Any]:
 
 def converse(web: MitmwebProcess, script: Script) -> None:
     """Three turns: one that calls, one of a sub-agent, and the rest of the first."""
-    tool = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
     script.answer(
         stream(
             reasoning("I should", " look."),
@@ -82,11 +82,11 @@ def converse(web: MitmwebProcess, script: Script) -> None:
         stream(text("All", " done."), finish(), usage(prompt=9500, completion=30, cached=8192), done()),
     )
     question = asked("Why does the build fail?")
-    ask(web, {"model": script.model, "tools": [tool], "input": [question]})
+    ask(web, {"model": script.model, "tools": [TOOL], "input": [question]})
     ask(web, {"model": script.model, "input": [asked("Review the change")]}, AGENT)
     called = {"type": "function_call", "name": "shell", "call_id": "call_1", "arguments": '{"cmd": "ls"}'}
     result = {"type": "function_call_output", "call_id": "call_1", "output": "README.md"}
-    ask(web, {"model": script.model, "tools": [tool], "input": [question, called, result]})
+    ask(web, {"model": script.model, "tools": [TOOL], "input": [question, called, result]})
 
 
 def test_from_the_list_to_a_turn(
@@ -179,14 +179,14 @@ def test_hostile_text_stays_text(
         stream(
             reasoning(ATTACK),
             text(ATTACK),
-            call(ATTACK, {"cmd": ATTACK}).chunks(0),
+            call("shell", {"cmd": ATTACK}).chunks(0),
             finish("tool_calls"),
             usage(prompt=9000, completion=80),
             done(),
         )
     )
     headers = dict.fromkeys(("user-agent", "session-id", "thread-id", "x-openai-subagent"), ATTACK)
-    ask(mitmweb, {"model": ATTACK, "input": [asked(ATTACK)]}, headers)
+    ask(mitmweb, {"model": ATTACK, "tools": [{**TOOL, "description": ATTACK}], "input": [asked(ATTACK)]}, headers)
     [turn] = turns(tmp_path / "mitmweb", 1)
     assert turn.session == turn.model == ATTACK
     for path in (
