@@ -332,7 +332,8 @@ class Gateway:
             message = "The WebSocket handshake needs Sec-WebSocket-Version 13 and a Sec-WebSocket-Key."
             raise GatewayError(message, 426, "upgrade_required")
         host, port = flow.client_conn.sockname[:2]
-        flow.request.url = f"http://127.0.0.1:{sockets.port}/"
+        # Its path stays: it is what people know the connection by.
+        flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", sockets.port
         admitted = sockets.admit((host, port), headers)
         flow.request.headers = messages.headers(admitted.items())
 

@@ -16,6 +16,10 @@ STEP = 1.0
 """Seconds after which a page with something that runs is made anew."""
 
 
+class NotThereError(Exception):
+    """There is no such session or turn."""
+
+
 class Reading(NamedTuple):
     """What a page is made from."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from responses_gateway.inspection.archive.rows import Turn
 from responses_gateway.inspection.pages.handler import Page
-from responses_gateway.inspection.pages.source import Reading
+from responses_gateway.inspection.pages.source import NotThereError, Reading
 
 
 class TurnPage(Page):
@@ -15,7 +15,7 @@ class TurnPage(Page):
         def view(reading: Reading) -> dict[str, Any]:
             whole = reading.archive.turn(turn)
             if whole is None or whole.turn.session != session:
-                raise LookupError(turn)
+                raise NotThereError
             return {"turn": whole.turn, "facts": facts_of(whole.turn)}
 
         await self.show("turn.html", view)
