@@ -2,8 +2,8 @@
 // What the server sends as HTML is escaped there; this script writes text only.
 "use strict";
 
-const INTERVAL = 1000;
 const LONGEST = 15000;
+let interval = 1000;
 
 const live = document.getElementById("live");
 const state = document.getElementById("state");
@@ -27,6 +27,7 @@ async function update() {
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const html = await answer.text();
   live.dataset.version = answer.headers.get("X-Version") || "";
+  interval = Number(answer.headers.get("X-Pause")) || interval;
   replace(html);
 }
 
@@ -52,13 +53,13 @@ function replace(html) {
 }
 
 async function follow() {
-  let wait = INTERVAL;
+  let wait = interval;
   for (;;) {
     await new Promise((done) => setTimeout(done, wait));
     if (document.hidden) continue;
     try {
       await update();
-      wait = INTERVAL;
+      wait = interval;
       state.textContent = "";
     } catch {
       wait = Math.min(LONGEST, wait * 2);
@@ -70,7 +71,7 @@ async function follow() {
 // What a mark stands for: shown for the mouse and for the keyboard.
 
 function showTip(mark) {
-  tip.textContent = mark.dataset.tip;
+  tip.textContent = mark.dataset.tip || mark.getAttribute("aria-label");
   tip.hidden = false;
   const at = mark.getBoundingClientRect();
   const size = tip.getBoundingClientRect();
