@@ -9,6 +9,7 @@ from mitmproxy.tools.web.master import WebMaster
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.pages import routes
 from responses_gateway.inspection.pages.actions import Export, OpenInMitmweb
+from responses_gateway.inspection.pages.compare_page import CompareSessions, CompareTurns
 from responses_gateway.inspection.pages.handler import Asset
 from responses_gateway.inspection.pages.session_page import SessionPage
 from responses_gateway.inspection.pages.sessions_page import SessionsPage
@@ -25,8 +26,10 @@ _PAGES: list[tuple[str, type]] = [
     (routes.SESSIONS, SessionsPage),
     (_SESSION, SessionPage),
     (f"{_SESSION}/share", ShareSession),
+    (f"{_SESSION}/compare", CompareSessions),
     (_TURN, TurnPage),
     (f"{_TURN}/share", ShareTurn),
+    (f"{_TURN}/compare", CompareTurns),
     (f"{_TURN}/export/([a-z-]+)", Export),
 ]
 """Pattern of an address, and what answers there; ids in the address are given to its `get`."""

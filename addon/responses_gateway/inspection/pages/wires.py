@@ -89,24 +89,25 @@ def rows_of(record: Record) -> list[Row]:
     changes = changes_of(record)
     told: set[str] = set()
     rows = []
-    for name, value in _fields(client):
+    for name, value in fields_of(client):
         targets = [one for one in _TRANSLATED.get(name, (name,)) if one in chat]
         about = [change for change in changes if _is_about(change.field, name)]
         told.update(change.field for change in about)
         sent = {one: chat[one] for one in targets}
-        rows.append(Row(name, _brief(value), ", ".join(targets), _sent(sent), _state(name, value, sent, about), about))
+        rows.append(Row(name, brief(value), ", ".join(targets), _sent(sent), _state(name, value, sent, about), about))
     known = {one for row in rows for one in row.upstream.split(", ")}
     for name, value in chat.items():
         if name not in known:
             about = [change for change in changes if _is_about(change.field, name) and change.field not in told]
             told.update(change.field for change in about)
-            rows.append(Row("", "", name, _brief(value), "added", about))
+            rows.append(Row("", "", name, brief(value), "added", about))
     if rest := [change for change in changes if change.field not in told]:
         rows.append(Row(", ".join(dict.fromkeys(change.field for change in rest)), "", "", "", "changed", rest))
     return sorted(rows, key=lambda row: (not row.changes, _ORDER.index(row.state)))
 
 
-def _fields(request: JsonObject) -> Iterator[tuple[str, Any]]:
+def fields_of(request: JsonObject) -> Iterator[tuple[str, Any]]:
+    """The fields of a Responses request that say something, by their paths."""
     for name, value in request.items():
         if name in _NESTED and isinstance(value, dict):
             yield from ((f"{name}.{inner}", one) for inner, one in value.items())
@@ -127,12 +128,10 @@ def _state(name: str, value: Any, sent: Mapping[str, Any], about: Sequence[Chang
 
 
 def _sent(values: Mapping[str, Any]) -> str:
-    return (
-        _brief(next(iter(values.values()))) if len(values) == 1 else ", ".join(_brief(one) for one in values.values())
-    )
+    return brief(next(iter(values.values()))) if len(values) == 1 else ", ".join(brief(one) for one in values.values())
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """A value on one line; long lists as their length."""
     if isinstance(value, list) and value and not all(isinstance(one, str) for one in value):
         return f"{counted(len(value), 'entry').replace('entrys', 'entries')}, {size(len(dumps(value)))}"
