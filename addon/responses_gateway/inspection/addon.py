@@ -10,6 +10,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.archive.flows import document_of
+from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
@@ -43,7 +44,8 @@ class Inspector:
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self.archiving = Archiving()
-        pages = Pages(Source(lambda: self.archiving.path, self._running, self._record), self.archiving)
+        source = Source(lambda: self.archiving.path, self._running, self._record)
+        pages = Pages(source, self.archiving, Asking(runtime, self._lend_secrets))
         self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving, pages]
         contentviews.register()
 
@@ -65,6 +67,12 @@ class Inspector:
         turn.note()
         document = document_of(found)
         return document.record if document is not None and not document.is_over else None
+
+    def _lend_secrets(self, origin: str, flow: http.HTTPFlow) -> None:
+        """A flow that asks what another one asked gets the key that the other one came with."""
+        known = self._flows.get(origin)
+        if known is not None and known in self._secrets:
+            self._secrets[flow] = self._secrets[known]
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 

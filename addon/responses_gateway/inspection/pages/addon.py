@@ -7,8 +7,10 @@ from mitmproxy import ctx
 from mitmproxy.tools.web.master import WebMaster
 
 from responses_gateway.inspection.archive.archiving import Archiving
+from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.pages import routes
 from responses_gateway.inspection.pages.actions import Export, OpenInMitmweb
+from responses_gateway.inspection.pages.ask_page import AskPage
 from responses_gateway.inspection.pages.compare_page import CompareSessions, CompareTurns
 from responses_gateway.inspection.pages.handler import Asset
 from responses_gateway.inspection.pages.session_page import SessionPage
@@ -27,7 +29,6 @@ _PAGES: list[tuple[str, type]] = [
     (_SESSION, SessionPage),
     (f"{_SESSION}/share", ShareSession),
     (f"{_SESSION}/compare", CompareSessions),
-    (_TURN, TurnPage),
     (f"{_TURN}/share", ShareTurn),
     (f"{_TURN}/compare", CompareTurns),
     (f"{_TURN}/export/([a-z-]+)", Export),
@@ -38,9 +39,10 @@ _PAGES: list[tuple[str, type]] = [
 class Pages:
     """The pages about sessions."""
 
-    def __init__(self, source: Source, archiving: Archiving) -> None:
+    def __init__(self, source: Source, archiving: Archiving, asking: Asking) -> None:
         self._source = source
         self._archiving = archiving
+        self._asking = asking
 
     def running(self) -> None:
         """mitmproxy calls this when the server is up."""
@@ -49,7 +51,9 @@ class Pages:
         means = {"source": self._source}
         pages = [(rf"{pattern}/?", page, means) for pattern, page in _PAGES]
         opens = (f"{_TURN}/open", OpenInMitmweb, {**means, "bring_back": self._archiving.bring_back})
-        ctx.master.app.add_handlers(r".*", [(rf"{routes.STATIC}/([\w.-]+)", Asset), *pages, opens])
+        asking = {**means, "asking": self._asking}
+        turns = [(rf"{_TURN}/?", TurnPage, asking), (f"{_TURN}/ask", AskPage, asking)]
+        ctx.master.app.add_handlers(r".*", [(rf"{routes.STATIC}/([\w.-]+)", Asset), *pages, *turns, opens])
         logger.info("Sessions are shown at %s", sessions_link(ctx.master))
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from responses_gateway.inspection.archive.rows import WholeTurn
+from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.pages.handler import Page
-from responses_gateway.inspection.pages.source import NotThereError, Reading
+from responses_gateway.inspection.pages.source import NotThereError, Reading, Source
 from responses_gateway.inspection.pages.streams import streams_of
 from responses_gateway.inspection.pages.turn_view import MORE, conversation_of, turn_view, with_record
 from responses_gateway.inspection.pages.wires import body_text, client_body, rows_of
@@ -19,6 +20,10 @@ OVER = "over"
 class TurnPage(Page):
     """`/sessions/ID/turns/TURN`."""
 
+    def initialize(self, source: Source, asking: Asking) -> None:  # type: ignore[override]
+        super().initialize(source)
+        self._asking = asking
+
     async def get(self, session: str, turn: str) -> None:
         if self.get_query_argument("fragment", None) == OVER:
             self.set_status(204)
@@ -27,8 +32,11 @@ class TurnPage(Page):
         start = self.get_query_argument("from", "")
         shown_from = int(start) if start.isdecimal() and len(start) < 10 else None
 
+        models = self._asking.models()
+
         def view(reading: Reading) -> dict[str, Any]:
-            return turn_values(reading, whole_turn(reading, session, turn), part, shown_from)
+            values = turn_values(reading, whole_turn(reading, session, turn), part, shown_from)
+            return {**values, "models": models}
 
         await self.show("turn.html", view)
 

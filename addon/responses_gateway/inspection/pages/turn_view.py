@@ -169,7 +169,7 @@ def conversation_of(whole: WholeTurn, shown_from: int | None = None) -> Conversa
         entry.is_new = entry.index in new
         if entry.kind == "result":
             _name_result(entry, items)
-    answer, refusal = _answer_of(whole)
+    answer, refusal = answer_entries(whole)
     instructions = request.get("instructions")
     text = instructions if isinstance(instructions, str) else ""
     return Conversation(
@@ -196,7 +196,7 @@ def _name_result(entry: Entry, items: Sequence[Any]) -> None:
             return
 
 
-def _answer_of(whole: WholeTurn) -> tuple[list[Entry], str]:
+def answer_entries(whole: WholeTurn) -> tuple[list[Entry], str]:
     """Entries of the answer, and what the client got in its place."""
     record = whole.record
     if record.events is None:
