@@ -9,11 +9,14 @@ from mitmproxy.hooks import UpdateHook
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.inspection.archive.archiving import Archiving
+from responses_gateway.inspection.archive.flows import document_of
+from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
 from responses_gateway.inspection.recording import observer, summary
 from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.record import Record
 from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log.log import UpstreamLog
@@ -41,7 +44,8 @@ class Inspector:
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self.archiving = Archiving()
-        pages = Pages(Source(lambda: self.archiving.path, self._running))
+        source = Source(lambda: self.archiving.path, self._running, self._record)
+        pages = Pages(source, self.archiving, Asking(runtime, self._lend_secrets))
         self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving, pages]
         contentviews.register()
 
@@ -53,6 +57,22 @@ class Inspector:
     def _running(self) -> dict[str, JsonObject]:
         """What is known of each turn that runs, by the id of its flow."""
         return {flow.id: dict(turn.facts) for flow, turn in self._turns.items() if turn.facts["ended"] < 0}
+
+    def _record(self, flow: str) -> Record | None:
+        """All that is known of the turn that runs in a flow, copied."""
+        found = self._flows.get(flow)
+        turn = self._turns.get(found) if found is not None else None
+        if found is None or turn is None:
+            return None
+        turn.note()
+        document = document_of(found)
+        return document.record if document is not None and not document.is_over else None
+
+    def _lend_secrets(self, origin: str, flow: http.HTTPFlow) -> None:
+        """A flow that asks what another one asked gets the key that the other one came with."""
+        known = self._flows.get(origin)
+        if known is not None and known in self._secrets:
+            self._secrets[flow] = self._secrets[known]
 
     # What the gateway tells -------------------------------------------------------------------------------------------
 

@@ -151,6 +151,17 @@ class Archive:
             )
             return turn_of(rows[0]) if rows else None
 
+    def turn_after(self, turn: Turn) -> Turn | None:
+        """The turn after it in the same thread."""
+        with self._reading() as read:
+            rows = read(
+                f"SELECT {COLUMNS} FROM turns"  # noqa: S608
+                " WHERE session = :session AND thread = :thread AND opened > :opened"
+                " ORDER BY opened LIMIT 1",
+                {"session": turn.session, "thread": turn.thread, "opened": turn.opened},
+            )
+            return turn_of(rows[0]) if rows else None
+
     # Names ------------------------------------------------------------------------------------------------------------
 
     def session_names(self, start: str) -> list[str]:

@@ -61,7 +61,8 @@ class Page(Guarded):
     async def show(self, template: str, view: Callable[[Reading], dict[str, Any]]) -> None:
         """Answer with a page, or with its block `live` when the script asks what is new.
 
-        `view` gives the values for the template; it is called in a thread. It raises NotThereError.
+        `view` gives the values for the template; it is called in a thread. It raises NotThereError. A value `version`
+        stands for the state that it shows, instead of the archive's.
         """
         known = self.get_query_argument("fragment", None)
         version = self.source.version()
@@ -71,16 +72,16 @@ class Page(Guarded):
         packs = "gzip" in self.request.headers.get("Accept-Encoding", "")
         values = {"form_key": self._form_key(), "version": version}
 
-        def make(reading: Reading) -> tuple[bytes, int]:
+        def make(reading: Reading) -> tuple[bytes, int, str]:
             began = time.thread_time()
             given = {**values, **view(reading), "now": reading.now}
             html = render(template, **given) if known is None else render_part(template, **given)
             body = html.encode("utf-8", "replace")
             took = 1000 * (time.thread_time() - began)
-            return gzip.compress(body, _LEVEL) if packs else body, round(took / _SHARE)
+            return gzip.compress(body, _LEVEL) if packs else body, round(took / _SHARE), given["version"]
 
         try:
-            body, pause = await self.source.read(make)
+            body, pause, version = await self.source.read(make)
         except NotThereError:
             raise HTTPError(404) from None
         except ArchiveError as error:

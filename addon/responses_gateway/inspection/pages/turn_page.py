@@ -1,26 +1,68 @@
 """Serves one turn."""
 
-from dataclasses import fields
 from typing import Any
 
-from responses_gateway.inspection.archive.rows import Turn
+from responses_gateway.inspection.archive.rows import WholeTurn
+from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.pages.handler import Page
-from responses_gateway.inspection.pages.source import NotThereError, Reading
+from responses_gateway.inspection.pages.source import NotThereError, Reading, Source
+from responses_gateway.inspection.pages.streams import streams_of
+from responses_gateway.inspection.pages.turn_view import MORE, conversation_of, turn_view, with_record
+from responses_gateway.inspection.pages.wires import body_text, client_body, rows_of
+
+PARTS = {"": "Conversation", "requests": "Requests", "streams": "Streams"}
+"""The parts of the page, by what the address says."""
+
+OVER = "over"
+"""Version of a turn that is over: nothing of it changes any more."""
 
 
 class TurnPage(Page):
     """`/sessions/ID/turns/TURN`."""
 
+    def initialize(self, source: Source, asking: Asking) -> None:  # type: ignore[override]
+        super().initialize(source)
+        self._asking = asking
+
     async def get(self, session: str, turn: str) -> None:
+        if self.get_query_argument("fragment", None) == OVER:
+            self.set_status(204)
+            return
+        part = self.get_query_argument("part", "")
+        start = self.get_query_argument("from", "")
+        shown_from = int(start) if start.isdecimal() and len(start) < 10 else None
+
+        models = self._asking.models()
+
         def view(reading: Reading) -> dict[str, Any]:
-            whole = reading.archive.turn(turn)
-            if whole is None or whole.turn.session != session:
-                raise NotThereError
-            return {"turn": whole.turn, "facts": facts_of(whole.turn)}
+            values = turn_values(reading, whole_turn(reading, session, turn), part, shown_from)
+            return {**values, "models": models}
 
         await self.show("turn.html", view)
 
 
-def facts_of(turn: Turn) -> list[tuple[str, Any]]:
-    """Everything that the archive's columns tell of a turn, by name."""
-    return [(field.name.replace("_", " "), getattr(turn, field.name)) for field in fields(turn)]
+def whole_turn(reading: Reading, session: str, turn: str) -> WholeTurn:
+    """A turn of a session, as it is at this moment. Raises NotThereError and ArchiveError."""
+    whole = reading.archive.turn(turn)
+    if whole is None or whole.turn.session != session:
+        raise NotThereError(turn)
+    record = reading.record(whole.turn.flow)
+    if whole.turn.status == "in_progress" and record is not None and record.facts["opened"] == whole.turn.opened:
+        return with_record(whole, record)
+    return whole
+
+
+def turn_values(reading: Reading, whole: WholeTurn, part: str, shown_from: int | None) -> dict[str, Any]:
+    """What the template of a turn shows."""
+    view = turn_view(reading.archive, whole, reading.now)
+    record = whole.record
+    values: dict[str, Any] = {"view": view, "parts": PARTS, "part": part if part in PARTS else "", "more": MORE}
+    if values["part"] == "requests":
+        values["rows"] = rows_of(record)
+        values["bodies"] = [("The client's request", client_body(record))]
+        values["bodies"] += [(f"Chat request {one['number']}", body_text(one["body"])) for one in record.rounds]
+    elif values["part"] == "streams":
+        values["streams"] = streams_of(record, round(view.took * 1000))
+    else:
+        values["talk"] = conversation_of(whole, shown_from)
+    return values | ({"version": OVER} if view.is_over else {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from responses_gateway.inspection.recording.record import Frame
 from responses_gateway.inspection.text import compact, offset, shortened, size
@@ -31,24 +31,46 @@ class _Run:
         self.size += frame.size
         self.texts.append(text)
 
-    def line(self) -> str:
-        when = offset(self.first) if self.count == 1 else f"{offset(self.first)} … {offset(self.last)}"
+    def line(self) -> "Line":
+        until = f" … {offset(self.last)}" if self.count > 1 else ""
         times = f" ×{self.count}" if self.count > 1 else ""
         text = compact(shortened("".join(self.texts), RUN_LIMIT))
-        return f"{when}  {self.kind}{times} ({size(self.size)})  {text}"
+        return Line(self.first, f"{until}  {self.kind}{times} ({size(self.size)})  {text}")
+
+
+class Line(NamedTuple):
+    """What passed at a time."""
+
+    at: int
+    """Milliseconds since the turn was opened."""
+
+    text: str
+    """What comes behind the time."""
+
+    def __str__(self) -> str:
+        return f"{offset(self.at)}{self.text}"
 
 
 def response_events(frames: Iterable[Frame]) -> Iterator[str]:
     """Lines for the events that the client was sent."""
-    return _lines(frames, _event_delta, _event)
+    return map(str, timed_events(frames))
 
 
 def chat_chunks(frames: Iterable[Frame]) -> Iterator[str]:
     """Lines for the chunks that the upstream sent."""
+    return map(str, timed_chunks(frames))
+
+
+def timed_events(frames: Iterable[Frame]) -> Iterator[Line]:
+    """The same with their times, as are `timed_chunks`."""
+    return _lines(frames, _event_delta, _event)
+
+
+def timed_chunks(frames: Iterable[Frame]) -> Iterator[Line]:
     return _lines(frames, _chunk_delta, _chunk)
 
 
-def _lines(frames: Iterable[Frame], delta_of: Any, describe: Any) -> Iterator[str]:
+def _lines(frames: Iterable[Frame], delta_of: Any, describe: Any) -> Iterator[Line]:
     run: _Run | None = None
     for frame in frames:
         delta = delta_of(frame.value)
@@ -56,9 +78,9 @@ def _lines(frames: Iterable[Frame], delta_of: Any, describe: Any) -> Iterator[st
             yield run.line()
             run = None
         if frame.missing:
-            yield f"{offset(frame.at)}  … {size(frame.missing)} were not kept …"
+            yield Line(frame.at, f"  … {size(frame.missing)} were not kept …")
         elif delta is None:
-            yield f"{offset(frame.at)}  {describe(frame.value)}"
+            yield Line(frame.at, f"  {describe(frame.value)}")
         else:
             run = run or _Run(delta[0], frame.at, frame.at)
             run.add(frame, delta[1])
