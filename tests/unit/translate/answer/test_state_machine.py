@@ -439,12 +439,3 @@ def test_calls_may_take_turns_in_any_order(order: list[int], named_first: bool) 
     items = output(run([*chunks, CALLS], RUN))
     assert sorted(item["call_id"] for item in items) == ["c0", "c1", "c2"]
     assert {item["arguments"] for item in items} == {'{"cmd":"é😀"}'}
-
-
-@pytest.mark.parametrize("name", [None, ""])
-def test_a_call_is_forbidden_when_it_has_a_name(name: str | None) -> None:
-    translator = machine(uncallable=frozenset())
-    translator.chunk(call(0, name, ""))
-    assert translator.forbidden_call is None
-    translator.chunk(call(0, "run", "{}"))
-    assert translator.forbidden_call is not None
