@@ -42,7 +42,7 @@ def mitmdump(upstream: ScriptedUpstream, home: Path, *arguments: str) -> Iterato
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def connected(host: str, port: int) -> socket.socket:
@@ -57,7 +57,7 @@ def connected(host: str, port: int) -> socket.socket:
 
 def health(port: int) -> int:
     """The status of an answer on the very first connection."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.sock = connected("127.0.0.1", port)
     with closing(connection):
         connection.request("GET", "/healthz")
