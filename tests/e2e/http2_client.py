@@ -13,7 +13,7 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 from e2e.environment import API_KEY
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 class Http2Client:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from e2e.responses import events, outcome_of
 from upstream.wire import Question
 
-TIMEOUT = 20
+TIMEOUT = 60
 NEVER_ENDED = "the connection ended before the answer was complete"
 
 

@@ -52,7 +52,7 @@ class MitmwebProcess(GatewayProcess):
         flows: list[dict[str, Any]] = json.loads(self.web("GET", "/flows"))
         return flows
 
-    def wait_flow(self, condition: Any, timeout: float = 20) -> dict[str, Any]:
+    def wait_flow(self, condition: Any, timeout: float = 60) -> dict[str, Any]:
         """The latest flow, as soon as it meets `condition`. Raises TimeoutError."""
         deadline = time.monotonic() + timeout
         flows: list[dict[str, Any]] = []
@@ -80,7 +80,7 @@ class MitmwebProcess(GatewayProcess):
 
     def web(self, method: str, path: str, body: Any = None) -> bytes:
         """One request of mitmweb's own API."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=60)
         headers = {"Authorization": f"Bearer {PASSWORD}"}
         if method != "GET":
             # The protection against forgery wants the same value twice, whichever it is.

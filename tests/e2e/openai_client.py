@@ -9,7 +9,7 @@ from openai.types.responses import ParsedResponse, Response, ResponseStreamEvent
 
 from e2e.environment import API_KEY
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 class ResponsesClient(Protocol):

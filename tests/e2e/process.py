@@ -43,7 +43,7 @@ class LoggedProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_log(self, pattern: str, timeout: float = 20) -> re.Match[str]:
+    def wait_log(self, pattern: str, timeout: float = 60) -> re.Match[str]:
         """Wait for a log line that matches. Raises TimeoutError with the log so far, at once when the process ended."""
         with self._news:
             self._news.wait_for(lambda: self._ended or self._search(pattern), timeout)

@@ -12,7 +12,7 @@ from openai import APIError, APIStatusError, DefaultHttpxClient, OpenAI
 from e2e.environment import API_KEY
 from e2e.gateway import GatewayProcess
 
-TIMEOUT = 20
+TIMEOUT = 60
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 

@@ -9,7 +9,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from e2e.environment import API_KEY
 
-TIMEOUT = 20
+TIMEOUT = 60
 TERMINAL = {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"}
 
 

@@ -25,7 +25,7 @@ class Answered(NamedTuple):
 
 def ask(gateway: GatewayProcess, method: str, path: str, body: object = None, **headers: str) -> Answered:
     """One request; underscores in header names are hyphens."""
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, None if body is None else json.dumps(body), fields)
@@ -61,7 +61,7 @@ def test_access_keys(locked: GatewayProcess, script: Script) -> None:
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/models"])
 def test_a_key_that_is_no_text_lets_nobody_in(locked: GatewayProcess, script: Script, path: str) -> None:
     for value in (b"Bearer \xff", b"\xff", b"Bearer \xed\xa0\x80"):
-        connection = HTTPConnection("127.0.0.1", locked.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", locked.port, timeout=60)
         connection.request("POST", path, json.dumps({"model": script.model}), {"authorization": value})
         assert connection.getresponse().status == 401
         connection.close()

@@ -48,7 +48,7 @@ def start(upstream: ScriptedUpstream, home: Path) -> Callable[..., MitmwebProces
     return make
 
 
-def turns(home: Path, count: int, timeout: float = 20) -> list[Turn]:
+def turns(home: Path, count: int, timeout: float = 60) -> list[Turn]:
     """That many turns that are over, oldest first, as soon as they are in the archive."""
     deadline = time.monotonic() + timeout
     while True:
@@ -63,7 +63,7 @@ def turns(home: Path, count: int, timeout: float = 20) -> list[Turn]:
         time.sleep(0.05)
 
 
-def wait(condition: Callable[[], Any], timeout: float = 20) -> Any:
+def wait(condition: Callable[[], Any], timeout: float = 60) -> Any:
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not become true"

@@ -63,7 +63,7 @@ def test_configure_models_check_and_start(tmp_path: Path, provider: ScriptedUpst
     with StartedGateway(tmp_path, "--raw") as gateway:
         body = json.dumps({"input": "hi", "stream": True}).encode()
         asked = urllib.request.Request(f"{gateway.url}/v1/responses", body, {"content-type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             assert b"response.completed" in answer.read()
         gateway.wait_log("Let me think.")
         gateway.wait_log("It works.")

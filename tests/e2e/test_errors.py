@@ -17,7 +17,7 @@ def send(
     gateway: GatewayProcess, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], Any]:
     """One request; status, headers (lower case) and the parsed JSON body. Fails when the answer is not JSON."""
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request(method, path, body, headers or JSON)
         response = connection.getresponse()

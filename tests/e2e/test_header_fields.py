@@ -26,7 +26,7 @@ def go(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def post(gateway: GatewayProcess, path: str, body: Any, headers: dict[str, Any] | None = None) -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request("POST", path, json.dumps(body), headers or {})
         response = connection.getresponse()

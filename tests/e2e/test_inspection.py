@@ -39,7 +39,7 @@ TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "p
 
 def ask(gateway: GatewayProcess, body: dict[str, Any], read: bool = True) -> tuple[HTTPConnection, int, bytes]:
     """One request as a client with a key sends it; the connection is closed when the answer is read."""
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     headers = {"content-type": "application/json", "authorization": f"Bearer {API_KEY}"}
     connection.request("POST", "/v1/responses", json.dumps({"stream": True, **body}), headers)
     response = connection.getresponse()
@@ -187,7 +187,7 @@ def test_a_key_in_an_answer_reaches_the_client_only(
     options, environment = {"gateway_api_key_env": "KEY"}, {"KEY": UPSTREAM_KEY}
     gateway = start_gateway(options, ["-w", str(capture)], environment)
     script.answer(reply(f"Your keys: {API_KEY}, {UPSTREAM_KEY}"))
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     asked = {"input": "hi"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "hi"}]}
     body = json.dumps({"model": script.model, "stream": streaming, **asked})
     connection.request("POST", path, body, {"authorization": f"Bearer {API_KEY}"})
@@ -202,7 +202,7 @@ def test_a_key_in_an_answer_reaches_the_client_only(
 
 def test_keys_of_requests_that_are_no_turns_are_hidden_too(mitmweb: MitmwebProcess) -> None:
     for method, path in (("GET", "/v1/models"), ("POST", "/v1/nowhere"), ("PUT", "/v1/responses")):
-        connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=60)
         connection.request(method, path, "{}", {"authorization": f"Bearer {API_KEY}", "x-api-key": API_KEY})
         connection.getresponse().read()
         connection.close()
@@ -304,7 +304,7 @@ def response(flow):
 def test_nothing_shows_the_key_before_the_upstream_answers(mitmweb: MitmwebProcess, script: Script) -> None:
     gate = Gate()
     script.answer(stream(gate, text("Hi."), finish(), usage(), done()))
-    connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=60)
     body = json.dumps({"model": script.model, "input": "hi", "stream": True})
     connection.request("POST", "/v1/responses", body, {"authorization": f"Bearer {API_KEY}"})
     gate.wait_reached()

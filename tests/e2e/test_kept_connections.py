@@ -136,7 +136,7 @@ def test_all_that_a_client_asked_before_it_sends_no_more_is_answered(client: Kep
 def test_an_old_client_that_sends_no_more_gets_its_answer(shared: GatewayProcess) -> None:
     question = Question(next(_numbers), pause=True)
     body = question.body(stream=True)
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=60) as client:
         client.sendall(b"POST /v1/responses HTTP/1.0\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         client.shutdown(socket.SHUT_WR)
         content = b"".join(iter(lambda: client.recv(65536), b""))

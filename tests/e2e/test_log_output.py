@@ -53,12 +53,12 @@ def running(command: list[str | Path], home: Path) -> Iterator[subprocess.Popen[
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def ask(port: int) -> None:
     for _ in range(REQUESTS):
-        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
         connection.sock = connected("127.0.0.1", port)
         with closing(connection):
             connection.request("GET", "/healthz", headers={"x-long": HEADER})
@@ -75,4 +75,4 @@ def test_a_log_that_nobody_reads(upstream: ScriptedUpstream, tmp_path: Path, pro
         ask(port)
         assert process.poll() is None
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

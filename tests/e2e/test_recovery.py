@@ -124,10 +124,10 @@ def test_healing_is_learnt_and_kept(start_gateway: StartGateway, script: Script,
     gateway = start_gateway(environment=state)
     body = {"model": script.model, "input": "hi", "stream": True, "tools": [TOOL], **parameters}
     script.answer(error(400, refusal), FINE, FINE, FINE)
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         assert said(turn(connection, body))
         assert said(turn(connection, body))
-    with closing(HTTPConnection("127.0.0.1", start_gateway(environment=state).port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", start_gateway(environment=state).port, timeout=60)) as connection:
         assert said(turn(connection, body))
     assert [field in request.body for request in script.requests] == [True, False, False, False]
     assert len({request.raw for request in script.requests[1:]}) == 1
@@ -138,7 +138,7 @@ def test_healing_gives_up(gateway: GatewayProcess, script: Script) -> None:
     refusals = [error(400, f"Unsupported parameter: '{name}'") for name in ("temperature", "top_p", "seed", "user")]
     script.answer(*refusals)
     body = {"model": script.model, "input": "hi", "stream": True, "temperature": 1, "top_p": 1, "user": "u"}
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         outcome = turn(connection, {**body, "seed": 1})
     assert (outcome.end, outcome.status) == ("refused", 400)
     assert "user" in outcome.message
@@ -207,7 +207,7 @@ def test_connect_limit(start_gateway: StartGateway) -> None:
 
 def test_the_answer_ends_although_the_upstream_does_not(gateway: GatewayProcess, script: Script) -> None:
     script.answer(stream(text("Fine."), finish(), done(), Gate()), stream(text("Fine."), finish(), Gate()), FINE)
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         for _ in range(3):
             assert said(turn(connection, {"model": script.model, "input": "hi", "stream": True}))
     for request in script.requests[:2]:
@@ -221,7 +221,7 @@ def test_the_answer_ends_although_the_upstream_does_not(gateway: GatewayProcess,
 def test_client_that_leaves(gateway: GatewayProcess, script: Script, where: str) -> None:
     gate = Gate()
     script.answer(Answer([gate], 0))
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     body = {"model": script.model, "input": "hi", "stream": where == "before the answer"}
     connection.request("POST", "/v1/responses", json.dumps(body), {"content-type": "application/json"})
     gate.wait_reached()
@@ -243,7 +243,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_http(gateway: GatewayProcess, name: str) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(MALFORMED[name])
         content = b""
         while piece := client.recv(65536):
@@ -258,7 +258,7 @@ def test_malformed_http(gateway: GatewayProcess, name: str) -> None:
 def test_too_large_a_body(start_gateway: StartGateway, script: Script, chunked: bool) -> None:
     gateway = start_gateway({"gateway_body_limit": "100kB"})
     large = json.dumps({"model": script.model, "input": "x" * 200_000}).encode()
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         connection.request("POST", "/v1/responses", iter([large]) if chunked else large, encode_chunked=chunked)
         response = connection.getresponse()
         error = json.loads(response.read())["error"]
@@ -271,7 +271,7 @@ def test_too_large_a_body(start_gateway: StartGateway, script: Script, chunked: 
 def test_too_large_when_decoded(start_gateway: StartGateway) -> None:
     gateway = start_gateway({"gateway_body_limit": "100kB"})
     small = gzip.compress(b'{"model": "m", "input": "' + b"x" * 1_000_000 + b'"}')
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         connection.request("POST", "/v1/responses", small, {"content-encoding": "gzip"})
         response = connection.getresponse()
         assert response.status == 413
@@ -281,7 +281,7 @@ def test_too_large_when_decoded(start_gateway: StartGateway) -> None:
 def test_http_1_0(gateway: GatewayProcess, script: Script) -> None:
     script.answer(FINE)
     body = json.dumps({"model": script.model, "input": "hi", "stream": True}).encode()
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(b"POST /v1/responses HTTP/1.0\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         content = b""
         while piece := client.recv(65536):
@@ -296,7 +296,7 @@ def test_http_1_0(gateway: GatewayProcess, script: Script) -> None:
 @contextmanager
 def running(gateway: GatewayProcess, model: str, count: int) -> Iterator[list[Iterator[dict[str, Any]]]]:
     """That many streams of which each has shown something."""
-    connections = [HTTPConnection("127.0.0.1", gateway.port, timeout=20) for _ in range(count)]
+    connections = [HTTPConnection("127.0.0.1", gateway.port, timeout=60) for _ in range(count)]
     try:
         streams = []
         for connection in connections:

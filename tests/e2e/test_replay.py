@@ -208,7 +208,7 @@ def test_other_requests_are_replayed_too(mitmweb: MitmwebProcess, script: Script
     script.answer(reply("First."), reply("Again."))
     body = json.dumps({"model": script.model, "messages": [{"role": "user", "content": "hi"}]})
     for method, path, content in (("POST", "/v1/chat/completions", body), ("GET", "/v1/models", "")):
-        connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", mitmweb.port, timeout=60)
         connection.request(method, path, content, {"authorization": f"Bearer {API_KEY}"})
         connection.getresponse().read()
         connection.close()

@@ -26,7 +26,7 @@ def locked(start_gateway: StartGateway) -> GatewayProcess:
 
 
 def connect(gateway: GatewayProcess) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", gateway.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
 
 
 def answer(connection: socket.socket) -> HTTPResponse:
@@ -59,7 +59,7 @@ def test_a_stranger_is_refused_by_the_head_alone(locked: GatewayProcess, head: b
 
 
 def test_a_stranger_that_sends_all_the_same_can_read_why_not(locked: GatewayProcess) -> None:
-    connection = HTTPConnection("127.0.0.1", locked.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", locked.port, timeout=60)
     with closing(connection):
         connection.request("POST", "/v1/responses", b"x" * (8 * MIB))
         assert connection.getresponse().status == 401

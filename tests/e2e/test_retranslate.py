@@ -60,7 +60,7 @@ class Client:
         """A turn for which the upstream gives `answers`; returns the response's id."""
         self.script.answer(*answers)
         request = {"model": self.script.model, "input": "Go on.", "prompt_cache_key": "thread", "stream": True, **body}
-        connection = HTTPConnection("127.0.0.1", self.gateway.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         connection.request("POST", path, json.dumps(request), {"content-type": "application/json"})
         content = b""
         if leaves is not None:

@@ -50,7 +50,7 @@ class Guarded:
         self.process = GatewayProcess(upstream, home, options, arguments=["-w", str(self.capture)])
 
     def post(self, path: str, **body: Any) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.process.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.process.port, timeout=60)
         try:
             connection.request("POST", path, json.dumps(body), CLIENTS)
             response = connection.getresponse()
@@ -59,7 +59,7 @@ class Guarded:
             connection.close()
 
     def get(self, path: str) -> str:
-        connection = HTTPConnection("127.0.0.1", self.process.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.process.port, timeout=60)
         try:
             connection.request("GET", path, headers=CLIENTS)
             return connection.getresponse().read().decode()

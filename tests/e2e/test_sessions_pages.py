@@ -20,7 +20,7 @@ def get(
     web: MitmwebProcess, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, str]:
     """Status, headers and body of an answer of mitmweb's server."""
-    connection = http.client.HTTPConnection("127.0.0.1", web.web_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", web.web_port, timeout=60)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()

@@ -14,7 +14,7 @@ from responses_gateway.websocket.server import SocketLimits, SocketServer
 type Listener = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def event(kind: str, **fields: Any) -> bytes:

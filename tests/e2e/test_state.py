@@ -22,7 +22,7 @@ WEATHER: dict[str, Any] = {
 
 def connect(gateway: GatewayProcess, key: str = "sk-one") -> OpenAI:
     http = DefaultHttpxClient(trust_env=False)
-    return OpenAI(api_key=key, base_url=f"{gateway.url}/v1", timeout=20, max_retries=0, http_client=http)
+    return OpenAI(api_key=key, base_url=f"{gateway.url}/v1", timeout=60, max_retries=0, http_client=http)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def client(gateway: GatewayProcess) -> Iterator[OpenAI]:
 
 
 def wait_status(client: OpenAI, response_id: str, *statuses: str) -> Response:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (response := client.responses.retrieve(response_id)).status not in statuses:
         assert time.monotonic() < deadline, f"{response_id} is {response.status}"
         time.sleep(0.05)

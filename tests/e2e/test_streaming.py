@@ -18,7 +18,7 @@ Event = dict[str, Any]
 @contextmanager
 def open_stream(gateway: GatewayProcess, model: str, **parameters: Any) -> Iterator[HTTPResponse]:
     """A streaming request; leaving the block closes the connection."""
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     body = json.dumps({"model": model, "input": "hi", "stream": True, **parameters})
     try:
         connection.request("POST", "/v1/responses", body, {"content-type": "application/json"})

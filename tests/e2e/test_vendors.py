@@ -54,7 +54,7 @@ def strictly(vendor: Vendor) -> Responder:
 
 def respond(gateway: GatewayProcess, request: dict[str, Any]) -> list[dict[str, Any]]:
     """The output items of one response."""
-    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         headers = {"content-type": "application/json", "authorization": "Bearer sk-client", **HEADERS}
         connection.request("POST", "/v1/responses", json.dumps(request), headers)

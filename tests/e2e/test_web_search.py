@@ -159,7 +159,7 @@ def test_heartbeats_while_searching(web: ScriptedWeb, start_gateway: StartGatewa
     released = threading.Event()
 
     def slow(handler: Any) -> None:
-        released.wait(20)
+        released.wait(60)
         answer(200, b'{"web": {"results": []}}', "application/json")(handler)
 
     web.search = slow
@@ -199,7 +199,7 @@ def test_engine_that_fails(
 
 def test_engine_that_is_down_or_slow(web: ScriptedWeb, start_gateway: StartGateway, script: Script) -> None:
     waiting = threading.Event()
-    web.search = lambda handler: waiting.wait(20) and None
+    web.search = lambda handler: waiting.wait(60) and None
     gateway = start_with(start_gateway, web, search_timeout="0.3")
     script.answer(reply(calls=[searching()]), reply(text="Without it."))
     assert SyncClient(gateway.url).create(model=script.model, input="Go.", tools=[SEARCH]).output_text == "Without it."

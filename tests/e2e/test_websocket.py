@@ -171,7 +171,7 @@ def test_messages_are_not_compressed_whatever_the_client_offers(gateway: Gateway
         assert "permessage-deflate" in socket.connection.request.headers["sec-websocket-extensions"]
         # A few hundred kilobytes of it can stand for gigabytes, and mitmproxy unpacks them before anybody can count.
         assert "sec-websocket-extensions" not in socket.connection.response.headers
-        assert socket.connection.ping().wait(20)
+        assert socket.connection.ping().wait(60)
         assert said(socket.turn(model=script.model, input="hi", store=False)).startswith("word word")
 
 

@@ -27,7 +27,7 @@ class Gate:
     def reach(self) -> None:
         self._reached.set_result(None)
 
-    def wait_reached(self, timeout: float = 20) -> None:
+    def wait_reached(self, timeout: float = 60) -> None:
         """Wait until everything before the gate was sent. Raises TimeoutError after `timeout` seconds."""
         try:
             self._reached.result(timeout)

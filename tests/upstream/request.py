@@ -29,7 +29,7 @@ class Request:
     body: JsonObject
     _ending: Future[Ending] = field(default_factory=Future, repr=False)
 
-    def wait_ending(self, timeout: float = 20) -> Ending:
+    def wait_ending(self, timeout: float = 60) -> Ending:
         """Wait until the exchange is over. Raises TimeoutError when it is not within `timeout` seconds."""
         try:
             return self._ending.result(timeout)

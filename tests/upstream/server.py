@@ -42,7 +42,7 @@ class Script:
         assert len(self.requests) == 1, f"{self.model} got {len(self.requests)} requests, not one"
         return self.requests[0]
 
-    def wait_requests(self, count: int, timeout: float = 20) -> list[Request]:
+    def wait_requests(self, count: int, timeout: float = 60) -> list[Request]:
         """Wait until that many requests arrived. Raises TimeoutError after `timeout` seconds."""
         with self._arrival:
             if not self._arrival.wait_for(lambda: len(self.requests) >= count, timeout):

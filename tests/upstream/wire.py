@@ -21,7 +21,7 @@ type After = Literal["", "announced close", "close", "close soon", "reset", "byt
 MODEL = "wire"
 STRAY = "This answers nobody."
 DELTAS = 6
-PATIENCE = 20
+PATIENCE = 60
 """Seconds."""
 
 SOON = 0.002

@@ -35,7 +35,7 @@ class Opening:
 
     def __call__(self) -> Store:
         self.times += 1
-        self.may.wait(20)
+        self.may.wait(60)
         return SqliteStore(None, LIMITS)
 
 
@@ -123,7 +123,7 @@ def test_what_nobody_knows_any_more_is_closed_behind_what_waits(opening: Opening
     gc.collect()
     opening.may.set()
     assert handed_in.exception(20) is None
-    assert closed.wait(20)
+    assert closed.wait(60)
 
 
 def _close_notes(store: Store, closed: threading.Event) -> None:

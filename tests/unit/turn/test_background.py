@@ -139,6 +139,6 @@ async def _end_late(monkeypatch: pytest.MonkeyPatch) -> None:
     completed = Record("me", {**job.response, "status": "completed"}, job.input)
     await world.storage.write(lambda store: store.put(completed))
     for _ in range(2):
-        assert await asyncio.to_thread(looks.acquire, timeout=20)
+        assert await asyncio.to_thread(looks.acquire, timeout=60)
     assert not world.stopped.is_set()
     await world.close()

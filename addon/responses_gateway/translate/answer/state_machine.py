@@ -267,10 +267,11 @@ class ChatToResponses:
             case "finish":
                 self._finish_reason = piece.text
             case "call":
-                if self._options.uncallable is None:
-                    self._stage.take_call(piece.objects[0])
+                name = name_in(piece.objects[0])
+                if name and self._options.uncallable is not None:
+                    self._refuse_call(name)
                 else:
-                    self._refuse_call(name_in(piece.objects[0]))
+                    self._stage.take_call(piece.objects[0])
             case "details":
                 self._stage.add_details(piece.objects)
             case "reasoning":
@@ -284,7 +285,7 @@ class ChatToResponses:
 
     def _refuse_call(self, name: str) -> None:
         self._stage.comment()
-        self.forbidden_call = ForbiddenCall(name or "a tool")
+        self.forbidden_call = ForbiddenCall(name)
 
     def _show(self, heard: Iterator[Piece | TextCall]) -> None:
         for piece in heard:

@@ -130,3 +130,12 @@ def test_upstreams_are_told_none_where_they_take_it(tools: ToolsProfile, choice:
     assert [tool["function"]["name"] for tool in body["tools"]] == ["run"]
     assert body.get("tool_choice") == choice
     assert json.dumps(body)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_an_entry_without_a_name_is_no_call_yet(name: str | None) -> None:
+    one = asked()
+    one.feed(frame(call(0, name, "")))
+    assert one.fault is None
+    one.feed(frame(call(0, "run", "{}")))
+    assert isinstance(one.fault, ForbiddenCall)
