@@ -1,7 +1,7 @@
 """The addon that shows turns: it records them, keeps the flow list up to date, and secrets out of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from mitmproxy import ctx, http
@@ -14,6 +14,8 @@ from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
 from responses_gateway.inspection.recording import observer, summary
 from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
+from responses_gateway.inspection.recording.session_memory import SessionMemory
 from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log.log import UpstreamLog
@@ -23,15 +25,16 @@ from responses_gateway.proxy import messages
 from responses_gateway.security.redaction import is_secret
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.background import FLOW_HEADER
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
-        """`runtime` gives what a listener's exchanges are made with today, `learnt` is what upstreams taught."""
+    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learned: LearnedRepairs) -> None:
+        """`runtime` gives what a listener's exchanges are opened with; `learned` has the repairs for its upstreams."""
+        self._sessions = SessionMemory()
         self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
         self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
@@ -42,7 +45,7 @@ class Inspector:
         self._origins: WeakKeyDictionary[http.HTTPFlow, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self.archiving = Archiving()
         pages = Pages(Source(lambda: self.archiving.path, self._running))
-        self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving, pages]
+        self.addons = [Commands(self._statistics, runtime, learned, self.archiving), self.archiving, pages]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:
@@ -68,6 +71,7 @@ class Inspector:
         made = Observer(
             flow.metadata,
             clock=time.time,
+            sessions=self._sessions,
             keep=_is_watched() or self.archiving.path is not None,
             on_round=self._log.write if self._log else None,
         )
@@ -86,6 +90,16 @@ class Inspector:
         if flow.marked in summary.MARKERS:
             flow.marked = ""
         return made
+
+    def begin_relay(
+        self,
+        flow: http.HTTPFlow,
+        client_headers: Mapping[str, str],
+        upstream_headers: Mapping[str, str],
+        secrets: Sequence[str],
+    ) -> RelayRecorder:
+        """An answer will be passed on as it is. Headers come by lower-case name; `secrets` are not shown."""
+        return RelayRecorder(flow, client_headers, upstream_headers, secrets)
 
     def _show_in_origin(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
         """The flow in which a client asked for a background response shows its rounds, too."""

@@ -16,8 +16,8 @@ from responses_gateway.inspection.recording.record import Record
 from responses_gateway.inspection.recording.timed_bytes import body_of
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.security.terminal import one_line
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")
@@ -30,13 +30,13 @@ class Commands:
         self,
         statistics: Statistics,
         runtime: Callable[[ReverseMode], Runtime],
-        learnt: Learnt,
+        learned: LearnedRepairs,
         archiving: Archiving,
     ) -> None:
         self._statistics = statistics
         self._archiving = archiving
         self._runtime = runtime
-        self._learnt = learnt
+        self._learned = learned
 
     @command.command("gateway.export.formats")
     def formats(self) -> Sequence[str]:
@@ -79,7 +79,7 @@ class Commands:
         turns = sorted(_turns(_all(flows)), key=lambda turn: turn.metadata[TURN]["opened"])
         wanted = [at for at, turn in enumerate(turns) if turn in chosen]
         turns = turns[: wanted[-1] + 1]
-        told = retranslate.report(_records(turns), self._runtime(mode), self._learnt, wanted)
+        told = retranslate.report(_records(turns), self._runtime(mode), self._learned, wanted)
         # In a thread of its own, because this one's event loop runs already.
         with ThreadPoolExecutor(1) as pool:
             return [one_line(line) for line in pool.submit(asyncio.run, told).result()]

@@ -23,11 +23,13 @@ from responses_gateway.translate.reasoning import Seal
 from responses_gateway.translate.repair.request_repairs import Repair, describe
 from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
 from responses_gateway.turn.background import JOB_HEADER, Jobs
-from responses_gateway.turn.exchange import Exchange, Runtime
-from responses_gateway.turn.served_turn import Means, ServedTurn
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.turn.upstream_request import COMPACTION
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Router
 
 if TYPE_CHECKING:
@@ -59,11 +61,11 @@ class Rerun:
 class Rerunner:
     """Serves turns in their order, so that what sessions, the store and upstreams taught grows as it did then."""
 
-    def __init__(self, runtime: Runtime, learnt: Learnt) -> None:
+    def __init__(self, runtime: Runtime, learned: LearnedRepairs) -> None:
         settings = runtime.settings.model_copy(update={"store": "memory"})
         self._response_id = ""
         self._fresh_id = runtime.new_id
-        self._learnt = _Relearnt(learnt, runtime.clock)
+        self._learned = _RecordedRepairs(learned, runtime.clock)
         self._runtime = replace(
             runtime,
             settings=settings,
@@ -90,7 +92,7 @@ class Rerunner:
         headers = dict(facts["headers"])
         runtime = replace(self._for_upstream_of(record), searches=_searched(record))
         self._response_id = str(answer_of(record).response.get("id") or "")
-        self._learnt.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
+        self._learned.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
         try:
             outcome = await serve(Call.parse(facts["method"], facts["path"], headers, record.request, ""), runtime)
         except GatewayError as error:
@@ -101,17 +103,17 @@ class Rerunner:
             raise NotComparable("today's code answers it without an upstream")
         notes = Observer(clock=runtime.clock, keep=True)
         outcome.observe(notes)
-        turn = ServedTurn(outcome, headers, self._means(runtime, record))
+        turn = ServedTurn(outcome, headers, self._services(runtime, record))
         requests = await _serve(turn, record, notes)
         notes.ended()
-        route, state = outcome.route, runtime.state
+        route, state = outcome.upstream_request.route, runtime.state
         return Rerun(requests, notes.events.data, (state.seal(route.provider, route.model), state.seal(COMPACTION)))
 
-    def _means(self, runtime: Runtime, record: Record) -> Means:
-        return Means(
+    def _services(self, runtime: Runtime, record: Record) -> TurnServices:
+        return TurnServices(
             runtime.settings,
             runtime.router,
-            self._learnt,
+            self._learned,
             _no_models,
             search=_RecordedSearches.of(record),
             sleep=_no_wait,
@@ -131,7 +133,7 @@ class Rerunner:
 
 async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[JsonObject]:
     """Let the recorded rounds pass as the proxy layer would; returns the chat requests."""
-    requests = [turn.exchange.chat_body]
+    requests = [turn.exchange.upstream_request.body]
     began = False
     for at, one in enumerate(record.rounds):
         is_cut = record.facts["status"] == "cut" and at == len(record.rounds) - 1
@@ -141,7 +143,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
         if not await turn.next_round():
             break
         began = bool(turn.told()) or began
-        requests.append(turn.exchange.chat_body)
+        requests.append(turn.exchange.upstream_request.body)
     if len(requests) > len(record.rounds):
         # Today's code wants to ask again, and nobody knows the answer.
         return requests
@@ -221,10 +223,10 @@ class _RecordedSearches:
         return Finding(text, sources)
 
 
-class _Relearnt(Learnt):
+class _RecordedRepairs(LearnedRepairs):
     """What upstreams taught, as far as the turn at hand knew it."""
 
-    def __init__(self, today: Learnt, clock: Callable[[], float]) -> None:
+    def __init__(self, today: LearnedRepairs, clock: Callable[[], float]) -> None:
         super().__init__(None, clock)
         self._today = today
         self.wanted: set[str] = set()

@@ -13,8 +13,8 @@ from responses_gateway.inspection.recording.record import Record, frames, parsed
 from responses_gateway.inspection.rerun import NotComparable, Rerunner
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.reasoning import Seal
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 _ID = re.compile(r"\b([a-z]{2,8}_)[0-9a-f]{24,64}\b")
 _VOLATILE = ("created_at", "completed_at")
@@ -108,14 +108,14 @@ def diff(then: str, now: str) -> list[str]:
 
 
 async def report(
-    records: Sequence[Record], runtime: Runtime, learnt: Learnt, wanted: Collection[int] | None = None
+    records: Sequence[Record], runtime: Runtime, learned: LearnedRepairs, wanted: Collection[int] | None = None
 ) -> list[str]:
     """Lines for people: what is different in each turn, and a summary.
 
     `records` are in the order of their turns. `wanted` are the indexes of those to report, None for all; the others
     are their history.
     """
-    rerunner = Rerunner(runtime, learnt)
+    rerunner = Rerunner(runtime, learned)
     lines: list[str] = []
     reported = changed = skipped = 0
     for index, record in enumerate(records):

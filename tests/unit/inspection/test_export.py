@@ -11,7 +11,7 @@ from responses_gateway.inspection.recording import timed_bytes as tape
 from responses_gateway.inspection.recording.record import Record
 from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.inspection.retranslate import report
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.inspection.turns import ANSWER, DONE, SECRET, Gateway, call, chunk
 
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
@@ -38,7 +38,7 @@ def session():
 
 
 def retranslated(records, wanted=None):
-    return asyncio.run(report(records, Gateway().runtime, Learnt(None, lambda: 0.0), wanted))
+    return asyncio.run(report(records, Gateway().runtime, LearnedRepairs(None, lambda: 0.0), wanted))
 
 
 def test_a_fixture_holds_both_sides(session):

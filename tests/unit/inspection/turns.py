@@ -54,7 +54,8 @@ class Gateway:
         made.requested("POST", "/v1/responses", headers or {"authorization": f"Bearer {SECRET}"}, raw)
         exchange = open_exchange(loads(raw), headers or {}, self.runtime)
         exchange.observe(made)
-        made.round_began(exchange.url, {"authorization": f"Bearer {SECRET}"}, dumps(exchange.chat_body))
+        chat = exchange.upstream_request
+        made.round_began(chat.url, {"authorization": f"Bearer {SECRET}"}, dumps(chat.body))
         exchange.begin({"content-type": "text/event-stream"})
         for chunk in chunks:
             self.clock.now += 0.1

@@ -8,6 +8,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.protocol import encoding
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.relay_turn import RelayTurn
@@ -17,7 +18,8 @@ EVENT = b'data: {"choices": []}\n\n'
 
 def relay(content_type: str = "text/event-stream", encoding: str = "") -> tuple[http.HTTPFlow, RelayTurn]:
     flow = tflow.tflow()
-    turn = RelayTurn(flow, {}, http.Request.make("POST", "http://upstream/v1/chat/completions"), (), Settings())
+    request = http.Request.make("POST", "http://upstream/v1/chat/completions")
+    turn = RelayTurn(request, (), Settings(), RelayRecorder(flow, {}, {}, ()))
     headers = {"content-type": content_type} | ({"content-encoding": encoding} if encoding else {})
     turn.begin(200, http.Headers(**{name.replace("-", "_"): value for name, value in headers.items()}))
     flow.response = turn.head()

@@ -16,19 +16,16 @@ All times but `opened` are milliseconds since the turn was opened; -1 stands for
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from responses_gateway.inspection.recording import prefix
+from responses_gateway.inspection.recording.session_memory import RememberedSession, SessionMemory
 from responses_gateway.inspection.recording.summary import cost
 from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.translate.ledger import Ledger
-
-if TYPE_CHECKING:
-    from responses_gateway.catalogue.models.card import Price
-    from responses_gateway.turn.sessions import Session
-    from responses_gateway.upstream.routing import Route
+from responses_gateway.upstream.routing import Route
 
 REQUEST, TURN, ROUNDS, EVENTS = "gateway.request", "gateway.turn", "gateway.rounds", "gateway.events"
 KEYS = (REQUEST, TURN, ROUNDS, EVENTS)
@@ -57,12 +54,14 @@ class Observer:
         *,
         clock: Callable[[], float],
         keep: bool = False,
+        sessions: SessionMemory | None = None,
         on_round: Callable[[JsonObject, JsonObject, bytes], None] | None = None,
     ) -> None:
-        """`keep`: keep bodies and chunks for views. `on_round` is called at the end of every upstream request, with the
-        facts, the round and the request's body."""
+        """`keep`: keep bodies and chunks for views. `sessions` remembers the turns before this one. `on_round` is
+        called at the end of every upstream request, with the facts, the round and the request's body."""
         self._metadata = {} if metadata is None else metadata
         self._clock = clock
+        self._sessions = sessions if sessions is not None else SessionMemory()
         self._opened = clock()
         self.keep = keep
         self.on_change: Callable[[], None] | None = None
@@ -72,10 +71,10 @@ class Observer:
         self._body = b""
         self.redactor = Redactor()
         self._ledger = Ledger()
-        self._price: Price | None = None
+        self._route: Route | None = None
         self._notable = _OUTCOMES | _DELTAS
         """Types of events that tell something new; those of deltas are all the same after the first."""
-        self._uncompared: tuple[Session, JsonObject] | None = None
+        self._uncompared: tuple[RememberedSession, JsonObject] | None = None
         self.events = self._tape()
         self._rounds: list[JsonObject] = []
         self._chunks = self._tape()
@@ -127,17 +126,19 @@ class Observer:
         return cleaned
 
     def translated(
-        self, model: str | None, route: "Route", session: "Session | None", body: JsonObject, ledger: Ledger
+        self, model: str | None, route: Route, owner: str, session: str | None, body: JsonObject, ledger: Ledger
     ) -> None:
-        """The request for `model` became the chat request `body`; `ledger` goes on being filled."""
+        """The request for `model` became the chat request `body`; `ledger` goes on being filled. `session` is the id of
+        the owner's session."""
         self._ledger = ledger
-        self._price = route.card.price
+        self._route = route
         self.facts.update(model=model or route.model, upstream_model=route.model, provider=route.profile.name)
         if session is None:
             return
-        session.turns += 1
-        self.facts.update(session=session.id, number=session.turns)
-        self._uncompared = session, body
+        remembered = self._sessions.get(owner, session)
+        remembered.turns += 1
+        self.facts.update(session=session, number=remembered.turns)
+        self._uncompared = remembered, body
 
     def _compare_prefix(self) -> None:
         """Compare the request with the one before it: not before it is on its way, because that takes its time."""
@@ -270,7 +271,8 @@ class Observer:
         self._chunks.flush()
         self.events.flush()
         self._is_noted = True
-        self.facts["cost"] = cost(self.facts["usage"], self._price)
+        price = self._route.card.price if self._route is not None else None
+        self.facts["cost"] = cost(self.facts["usage"], price)
         self.facts["ledger"] = [[entry.action, entry.field, entry.why, entry.count] for entry in self._ledger.entries]
 
     def ended(self, error: str = "") -> None:
@@ -282,6 +284,10 @@ class Observer:
         self.round_ended(error)
         self.events.flush(is_end=True)
         self.note()
+
+    def clean(self, body: bytes) -> bytes:
+        """`body` without the turn's secrets."""
+        return self.redactor.clean(body)
 
     def _tape(self) -> Tape:
         return Tape(self._opened, self.redactor.clean)
