@@ -12,10 +12,10 @@ from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
-from responses_gateway.inspection.recording import observer, summary
-from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording import summary, turn_recorder
 from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.inspection.recording.session_memory import SessionMemory
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log.log import UpstreamLog
@@ -35,7 +35,7 @@ class Inspector:
     def __init__(self, runtime: Callable[[ReverseMode], Runtime], learned: LearnedRepairs) -> None:
         """`runtime` gives what a listener's exchanges are opened with; `learned` has the repairs for its upstreams."""
         self._sessions = SessionMemory()
-        self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, TurnRecorder] = WeakKeyDictionary()
         self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
@@ -63,12 +63,12 @@ class Inspector:
         """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
         return messages.read(flow.request.headers) | self._secrets.get(flow, {})
 
-    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
+    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> TurnRecorder:
         """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
 
         From here on, the flow holds no secret of theirs.
         """
-        made = Observer(
+        made = TurnRecorder(
             flow.metadata,
             clock=time.time,
             sessions=self._sessions,
@@ -106,7 +106,7 @@ class Inspector:
         origin = self._flows.get(headers.get(FLOW_HEADER, ""))
         if origin is not None:
             self._origins[flow] = ref(origin)
-            origin.metadata[observer.ROUNDS] = flow.metadata[observer.ROUNDS]
+            origin.metadata[turn_recorder.ROUNDS] = flow.metadata[turn_recorder.ROUNDS]
 
     def _origin(self, flow: http.HTTPFlow) -> list[http.HTTPFlow]:
         """That flow, if there is one."""
@@ -157,7 +157,7 @@ class Inspector:
         self._count(flow, passed=turn is not None, streamed=streamed)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
-        """What an observer calls when there is something new to show. It does not keep the flow alive."""
+        """What a recorder calls when there is something new to show. It does not keep the flow alive."""
         known = ref(flow)
 
         def changed() -> None:
@@ -179,7 +179,7 @@ class Inspector:
 
     def _count(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool) -> None:
         """Count and archive a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
-        facts = flow.metadata.get(observer.TURN)
+        facts = flow.metadata.get(turn_recorder.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)

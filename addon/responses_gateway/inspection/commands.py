@@ -11,9 +11,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.inspection import export, retranslate
 from responses_gateway.inspection.archive.archiving import Archiving
-from responses_gateway.inspection.recording.observer import TURN
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import body_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import body_of
+from responses_gateway.inspection.recording.turn_recorder import TURN
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.security.terminal import one_line
 from responses_gateway.turn.runtime import Runtime
@@ -101,7 +101,7 @@ class Commands:
         return [
             one
             for one in _all(flows)
-            if (record := Record.of(one.metadata)) is not None and record.facts["session"] in names
+            if (record := RecordedTurn.of(one.metadata)) is not None and record.facts["session"] in names
         ]
 
 
@@ -112,18 +112,18 @@ def _all(flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
 
 
 def _turns(flows: Sequence[flow.Flow]) -> list[http.HTTPFlow]:
-    return [one for one in flows if isinstance(one, http.HTTPFlow) and Record.of(one.metadata) is not None]
+    return [one for one in flows if isinstance(one, http.HTTPFlow) and RecordedTurn.of(one.metadata) is not None]
 
 
-def _records(flows: Sequence[flow.Flow]) -> list[Record]:
+def _records(flows: Sequence[flow.Flow]) -> list[RecordedTurn]:
     """The turns among `flows`. Raises CommandError when there are none."""
-    records = [record for one in _turns(flows) if (record := Record.of(one.metadata)) is not None]
+    records = [record for one in _turns(flows) if (record := RecordedTurn.of(one.metadata)) is not None]
     if not records:
         raise exceptions.CommandError("none of these flows is a turn of the gateway")
     return records
 
 
-def _bodies(record: Record, side: str) -> list[bytes]:
+def _bodies(record: RecordedTurn, side: str) -> list[bytes]:
     match side:
         case "request":
             return [record.request or b""]

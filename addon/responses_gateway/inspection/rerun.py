@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from responses_gateway.endpoints.dispatch import serve
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.observer import Observer
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
@@ -51,7 +51,7 @@ class Rerun:
     requests: list[JsonObject]
     """The chat requests, round by round."""
 
-    events: tape.TapeData
+    events: stream_capture.CapturedStream
     """What the client is sent."""
 
     seals: Sequence[Seal]
@@ -84,7 +84,7 @@ class Rerunner:
     async def close(self) -> None:
         await self._runtime.state.close()
 
-    async def run(self, record: Record) -> Rerun:
+    async def run(self, record: RecordedTurn) -> Rerun:
         """Raises NotComparable, and GatewayError when today's code refuses the request."""
         if record.request is None or not record.rounds:
             raise NotComparable("nothing was recorded, or nothing went to the upstream")
@@ -101,7 +101,7 @@ class Rerunner:
             raise
         if not isinstance(outcome, Exchange):
             raise NotComparable("today's code answers it without an upstream")
-        notes = Observer(clock=runtime.clock, keep=True)
+        notes = TurnRecorder(clock=runtime.clock, keep=True)
         outcome.observe(notes)
         turn = ServedTurn(outcome, headers, self._services(runtime, record))
         requests = await _serve(turn, record, notes)
@@ -109,7 +109,7 @@ class Rerunner:
         route, state = outcome.upstream_request.route, runtime.state
         return Rerun(requests, notes.events.data, (state.seal(route.provider, route.model), state.seal(COMPACTION)))
 
-    def _services(self, runtime: Runtime, record: Record) -> TurnServices:
+    def _services(self, runtime: Runtime, record: RecordedTurn) -> TurnServices:
         return TurnServices(
             runtime.settings,
             runtime.router,
@@ -120,7 +120,7 @@ class Rerunner:
             jitter=lambda: 0.0,
         )
 
-    def _for_upstream_of(self, record: Record) -> Runtime:
+    def _for_upstream_of(self, record: RecordedTurn) -> Runtime:
         """Today's settings; where they name no upstream, the recorded one, with its profile."""
         settings = self._runtime.settings
         if settings.upstream or settings.provider:
@@ -131,7 +131,7 @@ class Rerunner:
         return replace(self._runtime, router=router)
 
 
-async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[JsonObject]:
+async def _serve(turn: ServedTurn, record: RecordedTurn, notes: TurnRecorder) -> list[JsonObject]:
     """Let the recorded rounds pass as the proxy layer would; returns the chat requests."""
     requests = [turn.exchange.upstream_request.body]
     began = False
@@ -148,7 +148,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
         # Today's code wants to ask again, and nobody knows the answer.
         return requests
     began = bool(turn.told()) or began
-    if began or (turn.streams and tape.body_of(record.events).startswith(b"event:")):
+    if began or (turn.streams and stream_capture.body_of(record.events).startswith(b"event:")):
         turn.end()
     else:
         notes.answered(turn.answer().raw_content or b"")
@@ -157,7 +157,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
 
 def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
     """Let the recorded answer to one round pass; whether the client got a stream for it."""
-    pieces = [piece.data for piece in tape.pieces(one["chunks"])]
+    pieces = [piece.data for piece in stream_capture.pieces(one["chunks"])]
     failure = Failure(*one["failure"]) if one.get("failure") else None
     began = False
     if one["status"]:
@@ -178,7 +178,7 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
     return began
 
 
-def _searched(record: Record) -> bool:
+def _searched(record: RecordedTurn) -> bool:
     """Whether the gateway carried out web searches for the turn."""
     request, chat = record.request_json, parsed(record.rounds[0]["body"])
     declared = {tool.get("type") for tool in _tools(request)}
@@ -201,7 +201,7 @@ class _RecordedSearches:
         self._titles: dict[str, str] = {}
 
     @classmethod
-    def of(cls, record: Record) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
+    def of(cls, record: RecordedTurn) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
         first, last = (parsed(record.rounds[at]["body"]) or {} for at in (0, -1))
         added = last.get("messages", [])[len(first.get("messages", [])) :]
         texts = [message.get("content") or "" for message in added if message.get("role") == "tool"]

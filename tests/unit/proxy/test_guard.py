@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
-from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.proxy.guard import GuardedTurn
 from responses_gateway.settings.settings import Settings
@@ -102,7 +102,7 @@ def served_turn(**fields: Any) -> ServedTurn:
         return None
 
     one = exchange(**fields)
-    one.observe(Observer(clock=float))
+    one.observe(TurnRecorder(clock=float))
     services = TurnServices(SETTINGS, Router(SETTINGS), LearnedRepairs(None, float), no_models)
     return ServedTurn(one, {}, services)
 
@@ -115,8 +115,8 @@ BUGS = [
     "translate.answer.state_machine.pieces_of",
     "translate.answer.state_machine.ChatToResponses.chunk",
     "state.recorder.Recorder.take",
-    "inspection.recording.observer.Observer.received",
-    "inspection.recording.observer.Observer.sent",
+    "inspection.recording.turn_recorder.TurnRecorder.received",
+    "inspection.recording.turn_recorder.TurnRecorder.sent",
     "turn.exchange.Exchange.feed",
     "turn.exchange.Exchange._safely",
     "turn.served_turn.ServedTurn._checked",

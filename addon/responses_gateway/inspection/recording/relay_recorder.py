@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from mitmproxy import http
 
-from responses_gateway.inspection.recording.timed_bytes import Tape
+from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.security.redaction import Redactor
 
 
@@ -24,7 +24,7 @@ class RelayRecorder:
         self._redactor.conceal(secrets)
         self._redactor.conceal_headers(client_headers)
         self._redactor.conceal_headers(upstream_headers)
-        self._passed = Tape(clean=self._redactor.clean)
+        self._passed = StreamCapture(clean=self._redactor.clean)
 
     def relayed(self, data: bytes) -> None:
         """Bytes of a streamed answer go to the client."""

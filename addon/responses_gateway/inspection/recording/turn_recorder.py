@@ -4,14 +4,16 @@ The metadata holds nothing but str, bytes, int, float, bool, None, list and dict
 flows. Its keys:
 
 - `gateway.request` (bytes): the client's body as received, decoded.
-- `gateway.turn` (dict): what is known of the turn; see `Observer.facts`.
+- `gateway.turn` (dict): what is known of the turn; see `TurnRecorder.facts`.
 - `gateway.rounds` (list of dict): the upstream requests of the turn, each with `number` (from 1), `url`, `headers`
   (list of [name, value]), `body` (bytes), `began`, `status` (0: no answer yet), `answered`, `answer_headers`, `ended`,
-  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a tape).
-- `gateway.events` (a tape): what the client was sent.
+  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a captured
+  stream).
+- `gateway.events` (a captured stream): what the client was sent.
 
-All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". A tape is described in
-`tape.TapeData`. The bytes are kept only when something can show or save them; the facts always are.
+All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". Captured streams are
+described in `stream_capture.CapturedStream`. The bytes are kept only when something can show or save them; the facts
+always are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +22,8 @@ from typing import Any
 
 from responses_gateway.inspection.recording import prefix
 from responses_gateway.inspection.recording.session_memory import RememberedSession, SessionMemory
+from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.inspection.recording.summary import cost
-from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.translate.ledger import Ledger
@@ -45,7 +47,7 @@ _ITEM_DONE = "response.output_item.done"
 _OUTCOMES = frozenset({_ITEM_DONE, "response.completed", "response.incomplete", "response.failed"})
 
 
-class Observer:
+class TurnRecorder:
     """One turn. Takes notes of what the exchange does; never raises for what passes through it."""
 
     def __init__(
@@ -75,9 +77,9 @@ class Observer:
         self._notable = _OUTCOMES | _DELTAS
         """Types of events that tell something new; those of deltas are all the same after the first."""
         self._uncompared: tuple[RememberedSession, JsonObject] | None = None
-        self.events = self._tape()
+        self.events = self._capture()
         self._rounds: list[JsonObject] = []
-        self._chunks = self._tape()
+        self._chunks = self._capture()
         self.facts: JsonObject = {
             "opened": self._opened,
             "method": "",
@@ -161,7 +163,7 @@ class Observer:
         self.redactor.conceal_headers(headers)
         self.round_ended("another request followed")
         body = self.redactor.clean(body)
-        self._chunks = self._tape()
+        self._chunks = self._capture()
         self.facts["chat_size"] = len(body)
         self._body = body if self._on_round else b""
         self._rounds.append(
@@ -289,8 +291,8 @@ class Observer:
         """`body` without the turn's secrets."""
         return self.redactor.clean(body)
 
-    def _tape(self) -> Tape:
-        return Tape(self._opened, self.redactor.clean)
+    def _capture(self) -> StreamCapture:
+        return StreamCapture(self._opened, self.redactor.clean)
 
     def _changed(self) -> None:
         if self._is_noted:
