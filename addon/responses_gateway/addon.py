@@ -1,11 +1,9 @@
-"""The mitmproxy addon: hooks only. What is done is in `exchange.py`, how it is answered in `endpoints/`."""
+"""The mitmproxy addon: hooks only. `endpoints/` says what answers a call, `turn/` serves it, `inspection/` shows it."""
 
 import gc
 import os
 import time
-from collections.abc import Iterable, Mapping
-from functools import partial
-from uuid import uuid4
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, exceptions, http, version
@@ -19,13 +17,11 @@ from responses_gateway.access.access_control import AccessControl
 from responses_gateway.access.rules import Access
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
-from responses_gateway.hosted.web_search import SearchMeans, WebSearch, search_means
+from responses_gateway.endpoints.incoming_call import call_of
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.inspection.recording.socket_messages import SocketMessages
-from responses_gateway.protocol import encoding
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
-from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.connection_limit import ConnectionLimit
@@ -50,27 +46,19 @@ from responses_gateway.settings.settings import (
     unknown_options,
 )
 from responses_gateway.state.secret import SecretError
-from responses_gateway.state.state import State
-from responses_gateway.turn.background import Jobs
-from responses_gateway.turn.exchange import Exchange, Runtime, Watch
+from responses_gateway.turn.error_response import error_response
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.listeners import Listener, Listeners
 from responses_gateway.turn.relay_turn import RelayTurn
-from responses_gateway.turn.served_turn import Means, ServedTurn, error_response
-from responses_gateway.turn.sessions import Sessions
-from responses_gateway.upstream.http_client import HttpClient
-from responses_gateway.upstream.learned_repairs import Learnt, default_path
-from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
-from responses_gateway.upstream.routing import Router
+from responses_gateway.turn.runtime import Runtime, Watch
+from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.websocket.server import SocketLimits, SocketServer
+from responses_gateway.websocket.upgrade import asks_for_socket, redirect_upgrade
 
 logger = get_logger(__name__)
 
 TURNS = (("POST", "/responses"), ("POST", "/responses/compact"))
 """Method and path of what is recorded as a turn."""
-
-
-def new_id(prefix: str) -> str:
-    """An id in the form that OpenAI's API uses."""
-    return f"{prefix}_{uuid4().hex}"
 
 
 class Gateway:
@@ -81,27 +69,17 @@ class Gateway:
     """
 
     def __init__(self, *, target_is_fallback: bool = False, watch: Watch | None = None) -> None:
-        self._target_is_fallback = target_is_fallback
-        self._watch = watch
-        self._sessions = Sessions()
+        self._listeners = Listeners(target_is_fallback=target_is_fallback, watch=watch)
         self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
         self._forwarded: WeakSet[http.HTTPFlow] = WeakSet()
         self._settings: Settings | None = None
         self._access = Access((), (), ())
         self._config_watch = ConfigWatch(None)
-        self._lists = ListCache()
-        self._http = HttpClient()
-        self._state: State | None = None
-        self._jobs = Jobs(new_id, time.time)
-        self._runtimes: dict[str, Runtime] = {}
-        self._means: dict[str, Means] = {}
-        self._learnt = Learnt(default_path(os.environ), time.time)
-        self._search: SearchMeans | None = None
         self._sockets: SocketServer | None = None
         self._is_running = False
         self._ending = False
-        self._inspector = Inspector(self._runtime, self._learnt)
+        self._inspector = Inspector(self._runtime, self._listeners.learned_repairs)
         self._socket_fast_paths = SocketFastPaths()
         self._body_memory = RequestBodyMemory()
         self._replays = Replays(self, self._listener)
@@ -168,14 +146,8 @@ class Gateway:
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
         watch = ConfigWatch(config_location(options, os.environ))
         settings = load_settings(options, os.environ)
-        search = search_means(settings, self._http)
-        if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
-            # Turns that still run keep the state from before, and close it as they end.
-            self._state = State(settings)
+        self._listeners.use(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
-        self._search = search
-        self._runtimes.clear()
-        self._means.clear()
         self._inspector.use(settings)
         for warning in settings.warnings:
             logger.warning(warning)
@@ -195,33 +167,7 @@ class Gateway:
             logger.info("%s was read again.", path)
 
     def _runtime(self, mode: ReverseMode) -> Runtime:
-        """The runtime for one listener; each has its own default upstream."""
-        runtime = self._runtimes.get(mode.full_spec)
-        if runtime is None:
-            assert self._settings is not None  # noqa: S101 (configure ran before any flow)
-            assert self._state is not None  # noqa: S101
-            host, port = mode.address
-            needs_target = not (self._target_is_fallback and self._settings.names_upstream)
-            router = Router(self._settings, f"{mode.scheme}://{host}:{port}" if needs_target else None)
-            runtime = Runtime(
-                self._settings,
-                router,
-                self._sessions,
-                self._state,
-                self._jobs,
-                UpstreamLists(router, self._lists, self._http),
-                self._http,
-                new_id,
-                time.time,
-                self._watch,
-                searches=self._search is not None,
-            )
-            self._runtimes[mode.full_spec] = runtime
-            search = partial(WebSearch, self._search) if self._search is not None else None
-            self._means[mode.full_spec] = Means(
-                self._settings, router, self._learnt, partial(fetch_models, self._http), search
-            )
-        return runtime
+        return self._listeners.of(mode).runtime
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
 
@@ -256,7 +202,6 @@ class Gateway:
     async def gateway_round(self, data: RoundEnd) -> None:
         turn = self._turns.get(data.flow)
         if turn is not None and await turn.next_round():
-            turn.request = _turn_request(turn.exchange, turn.client_headers)
             data.again = True
 
     async def done(self) -> None:
@@ -266,10 +211,7 @@ class Gateway:
         await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])
         if self._sockets is not None:
             await self._sockets.shut_down()
-        await self._jobs.close()
-        await self._http.close()
-        if self._state is not None:
-            await self._state.close()
+        await self._listeners.close()
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 
@@ -298,18 +240,19 @@ class Gateway:
     async def _serve(self, flow: http.HTTPFlow, mode: ReverseMode) -> None:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
-        runtime = self._runtime(mode)
-        call = _call(flow, self._inspector.headers(flow), self._access_control.owner(flow), runtime.settings.body_limit)
-        if (call.method, call.path, call.headers.get("upgrade", "").lower()) == ("GET", "/responses", "websocket"):
-            self._open_socket(flow, call.headers)
+        listener = self._listeners.of(mode)
+        headers, owner = self._inspector.headers(flow), self._access_control.owner(flow)
+        call = call_of(flow, headers, owner, listener.runtime.settings.body_limit)
+        if asks_for_socket(call):
+            redirect_upgrade(flow, call.headers, self._sockets)
             return
         observer = self._inspector.begin(flow, call.headers, call.body) if (call.method, call.path) in TURNS else None
-        outcome = await serve(call, runtime)
+        outcome = await serve(call, listener.runtime)
         if observer is not None and isinstance(outcome, Exchange):
             outcome.observe(observer)
-        self._take(flow, call, outcome, mode)
+        self._take(flow, call, outcome, listener)
 
-    def _take(self, flow: http.HTTPFlow, call: Call, outcome: Outcome, mode: ReverseMode) -> None:
+    def _take(self, flow: http.HTTPFlow, call: Call, outcome: Outcome, listener: Listener) -> None:
         match outcome:
             case Answer(body, status, headers):
                 flow.response = messages.response(status, body, headers)
@@ -318,24 +261,10 @@ class Gateway:
                 self._forwarded.add(flow)
             case Relay(url, headers, body, secrets):
                 request = messages.request("POST", url, headers, body)
-                self._relays[flow] = RelayTurn(flow, call.headers, request, secrets, self._runtime(mode).settings)
+                watcher = self._inspector.begin_relay(flow, call.headers, headers, secrets)
+                self._relays[flow] = RelayTurn(request, secrets, listener.runtime.settings, watcher)
             case exchange:
-                self._turns[flow] = turn = ServedTurn(exchange, call.headers, self._means[mode.full_spec])
-                turn.request = _turn_request(exchange, call.headers)
-
-    def _open_socket(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
-        """Send an upgrade request to the WebSocket server. Raises GatewayError 426, on which clients use POST."""
-        sockets = self._sockets
-        if sockets is None:
-            raise GatewayError("WebSocket is not served here; use HTTP POST.", 426, "upgrade_required")
-        if headers.get("sec-websocket-version") != "13" or not headers.get("sec-websocket-key"):
-            message = "The WebSocket handshake needs Sec-WebSocket-Version 13 and a Sec-WebSocket-Key."
-            raise GatewayError(message, 426, "upgrade_required")
-        host, port = flow.client_conn.sockname[:2]
-        # Its path stays: it is what people know the connection by.
-        flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", sockets.port
-        admitted = sockets.admit((host, port), headers)
-        flow.request.headers = messages.headers(admitted.items())
+                self._turns[flow] = ServedTurn(exchange, call.headers, listener.services)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:
@@ -353,37 +282,3 @@ class Gateway:
         if (turn := self._turns.pop(flow, None)) is not None:
             for entry in turn.exchange.ledger.entries:
                 logger.info("%s: %s", turn.exchange.request.model, entry)
-
-
-def _call(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limit: int) -> Call:
-    """`headers` are the client's, by lower-case name; `owner` says who that is.
-
-    Raises GatewayError for a body that cannot be decoded.
-    """
-    request = flow.request
-    host, port = flow.client_conn.sockname[:2]
-    scheme = "https" if flow.client_conn.tls else "http"
-    base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    body = _decoded(request, body_limit)
-    return Call.parse(request.method, request.path, headers, body, base_url, flow.id, owner)
-
-
-def _turn_request(exchange: Exchange, client_headers: Mapping[str, str]) -> http.Request:
-    headers, body = exchange.upstream_headers(client_headers), dumps(exchange.chat_body)
-    route = exchange.route
-    exchange.observer.round_began(exchange.url, headers, body, route.secrets, [*map(str.lower, route.own_headers)])
-    return messages.request("POST", exchange.url, headers, body)
-
-
-def _decoded(request: http.Request, limit: int) -> bytes:
-    """The request's body without its content-encoding. Raises GatewayError."""
-    raw = request.raw_content or b""
-    try:
-        return encoding.decode(raw, request.headers.get("content-encoding", ""), limit)
-    except encoding.TooLarge:
-        # The body stays in the flow, and whoever looked at it would unpack all of it.
-        del request.headers["content-encoding"]
-        message = f"The decoded request body is larger than {limit} bytes (gateway_body_limit)."
-        raise GatewayError(message, 413, "request_too_large") from None
-    except (ValueError, *encoding.ERRORS) as error:
-        raise GatewayError(f"The request body cannot be decoded: {error}", code="invalid_encoding") from None

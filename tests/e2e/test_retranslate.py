@@ -81,7 +81,7 @@ def plain(client: Client) -> None:
 
 def healed(client: Client) -> None:
     client.ask(error(400, "Unsupported parameter: 'stream_options'"), reply("Healed."))
-    client.ask(reply("Learnt."))
+    client.ask(reply("LearnedRepairs."))
     client.ask(error(503, "later"), error(503, "later"), reply("Retried."), stream=False)
     client.ask(stream(finish(), done()), reply("Not empty."))
 

@@ -89,7 +89,7 @@ def _answer_is_valid(raw: bytes) -> None:
     except GatewayError as refused:
         error = refused
     else:
-        json.dumps(one.chat_body)
+        json.dumps(one.upstream_request.body)
         one.begin({})
         received = events(one.feed(b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n') + one.cut(_cut()))
         assert [event["sequence_number"] for event in received] == list(range(len(received)))

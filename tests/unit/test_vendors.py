@@ -51,13 +51,13 @@ def test_the_address_chooses_the_profile(vendor: Vendor, model: str) -> None:
 def test_three_turns_are_accepted_and_understood(vendor: Vendor, model: str, stream: bool) -> None:
     thoughts: list[str] = []
     for number, (step, exchange, output) in enumerate(converse(vendor, model, stream=stream)):
-        body = exchange.chat_body
+        body = exchange.upstream_request.body
         assert vendor.complaints(body) == [], f"in step {number}"
         assert_given_back(thoughts, vendor.replay, body)
         speaks = step.says.reasoning if vendor.speech.reasoning else ""
         assert shown(output) == expected(step.says.text, speaks, step.says.calls)
         thoughts += [speaks] if speaks else []
-        headers = exchange.upstream_headers(HEADERS)
+        headers = exchange.upstream_request.headers(HEADERS)
         assert {name: headers.get(name) for name in vendor.headers} == vendor.headers
     assert number == len(STEPS) - 1
 
@@ -96,7 +96,7 @@ def test_what_is_not_sent_as_it_was_asked_for_is_in_the_ledger(vendor: Vendor, m
     plain = {name: value for name, value in everything.items() if name not in ("reasoning", "text", "store")}
     wanted = {**plain, "text.verbosity": "low"}
     exchange = next(exchange for step, exchange, _ in converse(vendor, model, stream=True) if step.wants is everything)
-    sent = exchange.chat_body
+    sent = exchange.upstream_request.body
     if sent.get("tool_choice") == "any":
         sent["tool_choice"] = "required"
     told = {entry.field for entry in exchange.ledger.entries}
@@ -109,7 +109,7 @@ def test_each_request_begins_with_the_one_before(vendor: Vendor, model: str) -> 
     before: list[Json] = []
     tools: list[Json] = []
     for step, exchange, _ in converse(vendor, model, stream=True):
-        body = exchange.chat_body
+        body = exchange.upstream_request.body
         assert body["messages"][: len(before)] == before
         before = body["messages"]
         if "format" in step.wants.get("text", {}) and "Answer with one JSON object" in before[-1]["content"]:
@@ -124,13 +124,13 @@ def test_each_request_begins_with_the_one_before(vendor: Vendor, model: str) -> 
 )
 def test_headers_about_the_session_need_one(vendor: Vendor) -> None:
     exchange = open_exchange({"model": vendor.models[0], "input": "hi"}, {}, runtime(vendor))
-    assert not vendor.headers.keys() & exchange.upstream_headers({}).keys()
+    assert not vendor.headers.keys() & exchange.upstream_request.headers({}).keys()
 
 
 @pytest.mark.parametrize("vendor", [vendor for vendor in VENDORS if vendor.replay == "reasoning_details"])
 def test_reasoning_details_come_back_as_one_list_unmodified(vendor: Vendor) -> None:
     *_, (_, exchange, _) = converse(vendor, vendor.models[0], stream=True)
-    first = next(m for m in exchange.chat_body["messages"] if m["role"] == "assistant")
+    first = next(m for m in exchange.upstream_request.body["messages"] if m["role"] == "assistant")
     detail = {"type": "reasoning.text", "id": "rs-1", "format": "vendor-v1", "index": 0, "text": "I should look first."}
     signed = {"signature": "sig I should look first."} if vendor.speech.reasoning == "details" else {}
     assert first["reasoning_details"] == [{**detail, **signed}]
@@ -139,7 +139,7 @@ def test_reasoning_details_come_back_as_one_list_unmodified(vendor: Vendor) -> N
 def test_a_signature_comes_back_on_the_call_that_it_came_with() -> None:
     vendor = next(vendor for vendor in VENDORS if vendor.speech.signatures == "on the call")
     *_, (_, exchange, _) = converse(vendor, vendor.models[0], stream=True)
-    batches = [m["tool_calls"] for m in exchange.chat_body["messages"] if "tool_calls" in m]
+    batches = [m["tool_calls"] for m in exchange.upstream_request.body["messages"] if "tool_calls" in m]
     assert [[call.get("extra_content") for call in batch] for batch in batches] == [
         [{"google": {"thought_signature": f"sig-{number}"}}, *([None] * (len(step.says.calls) - 1))]
         for number, step in enumerate(STEPS)
@@ -157,7 +157,7 @@ def test_the_effort_is_said_in_the_vendors_words(vendor: Vendor, model: str, eff
     request: Json = {"model": model, "input": "hi"}
     if effort != "-":
         request["reasoning"] = {"effort": effort}
-    body = open_exchange(request, {}, runtime(vendor)).chat_body
+    body = open_exchange(request, {}, runtime(vendor)).upstream_request.body
     assert {name: body[name] for name in ABOUT_EFFORT if name in body} == said
 
 
@@ -165,7 +165,7 @@ def test_the_effort_is_said_in_the_vendors_words(vendor: Vendor, model: str, eff
 @pytest.mark.parametrize(("vendor", "model"), ROWS)
 def test_every_effort_is_accepted(vendor: Vendor, model: str, effort: str) -> None:
     request = {"model": model, "input": "hi", "prompt_cache_key": "k", "reasoning": {"effort": effort}}
-    assert vendor.complaints(open_exchange(request, {}, runtime(vendor)).chat_body) == []
+    assert vendor.complaints(open_exchange(request, {}, runtime(vendor)).upstream_request.body) == []
 
 
 def told(vendor: Vendor, status: int, body: object) -> GatewayError:

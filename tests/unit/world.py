@@ -9,8 +9,10 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn import opening
 from responses_gateway.turn.background import Jobs
-from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
@@ -36,4 +38,4 @@ def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world
     """The exchange of a request, given as a body or as what is in one. Raises GatewayError."""
     body = request if isinstance(request, bytes) else dumps(request)
     recorder = Recorder(world.state, "", Ledger())
-    return Exchange.open(parse_request(body), headers, world, recorder)
+    return opening.open_exchange(parse_request(body), headers, world, recorder)

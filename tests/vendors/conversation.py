@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from responses_gateway.settings.settings import Settings
-from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
 from unit import world
 from vendors.rules import Json
 from vendors.speech import Says
@@ -235,7 +236,7 @@ def converse(vendor: Vendor, model: str, *, stream: bool) -> Iterator[tuple[Step
     around = runtime(vendor)
     for number, (request, step, items) in enumerate(requests(model, stream=stream)):
         exchange = world.open_exchange(request, HEADERS, around)
-        output = answered(exchange, vendor, in_wire_names(step.says, exchange.chat_body), number)
+        output = answered(exchange, vendor, in_wire_names(step.says, exchange.upstream_request.body), number)
         yield step, exchange, output
         items += history(output, step)
 

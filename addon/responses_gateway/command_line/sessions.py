@@ -20,7 +20,7 @@ from responses_gateway.inspection.archive.flows import write_flows
 from responses_gateway.inspection.archive.location import archive_path
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.rows import Filter, Hit, Session, Turn, WholeTurn
-from responses_gateway.inspection.archive.whole import lines_of
+from responses_gateway.inspection.archive.turn_text import lines_of
 from responses_gateway.inspection.text import percent, shortened, tokens
 from responses_gateway.protocol.json import loads
 from responses_gateway.security.terminal import ask, one_line, say

@@ -7,7 +7,7 @@ from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import dumps
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 from responses_gateway.upstream.upstreams import request_headers
 
 

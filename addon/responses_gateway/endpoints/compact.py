@@ -1,6 +1,7 @@
 """`POST /v1/responses/compact`: a conversation as one item that stands for it."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.protocol.errors import GatewayError
@@ -11,7 +12,9 @@ from responses_gateway.state import history
 from responses_gateway.state.items import parsed_items
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.opening import open_exchange
+from responses_gateway.turn.runtime import Runtime
 
 
 class CompactionExchange(Exchange):
@@ -37,7 +40,7 @@ _NO_USAGE: JsonObject = {
 }
 
 
-async def compact(call: Call, runtime: Runtime) -> CompactionExchange:
+async def compact(call: Call, runtime: Runtime) -> Exchange:
     size = len(call.body)
     body = await off_loop(size, call.json)
     if not isinstance(body.get("model"), str):
@@ -49,4 +52,4 @@ async def compact(call: Call, runtime: Runtime) -> CompactionExchange:
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
     recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
-    return await off_loop(size, CompactionExchange.open, whole, call.headers, runtime, recorder)
+    return await off_loop(size, partial(open_exchange, kind=CompactionExchange), whole, call.headers, runtime, recorder)

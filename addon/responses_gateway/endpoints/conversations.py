@@ -12,7 +12,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.state.history import conversation_not_found
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.storage import Storage
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 
 _METADATA = TypeAdapter(dict[str, str])
 _MOST_ITEMS = 20

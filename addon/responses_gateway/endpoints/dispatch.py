@@ -9,7 +9,8 @@ from responses_gateway.endpoints.chat import Relay
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
-from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
 
 type Outcome = Answer | Forward | Relay | Exchange
 """What becomes of a call: an answer of our own, a stream from elsewhere, an upstream's answer as it is, or a turn."""

@@ -4,7 +4,7 @@ import asyncio
 
 from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import dumps
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 from responses_gateway.upstream.http_client import HttpClient
 
 PATIENCE = 2.0

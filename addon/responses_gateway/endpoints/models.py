@@ -7,7 +7,7 @@ from responses_gateway.catalogue.models import codex_catalogue
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 from responses_gateway.upstream.routing import Listed
 
 

@@ -15,7 +15,9 @@ from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.store import Record, StoreError
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn import background
-from responses_gateway.turn.exchange import Exchange, Runtime
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.opening import open_exchange
+from responses_gateway.turn.runtime import Runtime
 
 
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
@@ -42,12 +44,12 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
     if job is not None:
         recorder.follow = job.take
-        return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder, job.id)
+        return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder, job.id)
     if request.background:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
-    return await off_loop(size, Exchange.open, turn.request, call.headers, runtime, recorder)
+    return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder)
 
 
 async def _replayed(recorder: Recorder) -> Record | None:

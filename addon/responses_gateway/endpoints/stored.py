@@ -5,7 +5,7 @@ from collections.abc import Callable
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Store, StoreError
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 
 
 async def read[Result](storage: Storage, question: Callable[[Store], Result]) -> Result:

@@ -11,7 +11,7 @@ from responses_gateway.state import history
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.chat_request import translate_request
 from responses_gateway.translate.token_estimate import PICTURE_TOKENS, estimated_tokens, prompt_text
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 
 
 async def count(call: Call, runtime: Runtime) -> Answer:

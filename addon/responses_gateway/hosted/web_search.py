@@ -27,7 +27,7 @@ _LEDGER_FIELD = "output.web_search_call"
 
 
 @dataclass(frozen=True)
-class SearchMeans:
+class SearchServices:
     """What the gateway has for searching. `results` is for a medium context; `timeout` in seconds."""
 
     engine: SearchEngine
@@ -37,13 +37,13 @@ class SearchMeans:
     timeout: float
 
 
-def search_means(settings: Settings, http: HttpClient) -> SearchMeans | None:
+def search_services(settings: Settings, http: HttpClient) -> SearchServices | None:
     """What the settings give for searching; None without a search engine. Raises SettingsError."""
     engine = search_engine(settings, http)
     if engine is None:
         return None
     pages = PageFetcher(settings.search_private_hosts, timeout=settings.search_timeout)
-    return SearchMeans(engine, pages, settings.search_results, settings.search_rounds, settings.search_timeout)
+    return SearchServices(engine, pages, settings.search_results, settings.search_rounds, settings.search_timeout)
 
 
 class Searches(Protocol):
@@ -64,10 +64,10 @@ class WebSearch:
     """The searches of one response: what they found so far, and how many more there may be."""
 
     def __init__(
-        self, means: SearchMeans, settings: SearchSettings, ledger: Ledger, max_calls: int | None = None
+        self, services: SearchServices, settings: SearchSettings, ledger: Ledger, max_calls: int | None = None
     ) -> None:
         self._settings = settings
-        self._means = means
+        self._services = services
         self._ledger = ledger
         self._calls_left = max_calls
         self._rounds = 0
@@ -81,11 +81,11 @@ class WebSearch:
     @property
     def exhausted(self) -> bool:
         """Whether the model goes on calling although it was told to answer."""
-        return self._rounds > self._means.rounds + _EXTRA_ROUNDS
+        return self._rounds > self._services.rounds + _EXTRA_ROUNDS
 
     async def run(self, call: SearchCall) -> Finding:
         """Carry out one call. What fails is told to the model and to the Ledger."""
-        if self._rounds > self._means.rounds or self._calls_left == 0:
+        if self._rounds > self._services.rounds or self._calls_left == 0:
             self._ledger.add("capped", _LEDGER_FIELD, "the limit of searches is reached; the model was told to answer")
             return Finding("The limit of searches is reached. Answer with what you have.", failed=True)
         if self._calls_left is not None:
@@ -95,9 +95,9 @@ class WebSearch:
         except SearchError as error:
             fault = str(error)
         except TimeoutError as error:
-            fault = str(error) or f"no answer within {self._means.timeout:g} seconds"
+            fault = str(error) or f"no answer within {self._services.timeout:g} seconds"
         except OSError as error:
-            fault = f"{self._means.engine.name} cannot be reached: {error}"
+            fault = f"{self._services.engine.name} cannot be reached: {error}"
         self._ledger.add("dropped", _LEDGER_FIELD, f"{call.name} failed: {fault}")
         return Finding(f"{call.name} failed: {fault}. Go on without it, or try something else.", failed=True)
 
@@ -119,14 +119,14 @@ class WebSearch:
         settings, size = self._settings, self._settings.context_size
         wanted = SearchQuery(
             query,
-            max(1, round(self._means.results * _RESULTS_FACTOR[size])),
+            max(1, round(self._services.results * _RESULTS_FACTOR[size])),
             settings.allowed_domains,
             settings.blocked_domains,
             settings.location,
             thorough=size == "high",
         )
-        async with asyncio.timeout(self._means.timeout):
-            results = await self._means.engine.search(wanted)
+        async with asyncio.timeout(self._services.timeout):
+            results = await self._services.engine.search(wanted)
         if not results:
             return Finding("Nothing was found.")
         sources = [Source(result.url, result.title) for result in results]
@@ -161,7 +161,7 @@ class WebSearch:
             raise SearchError("the client does not allow pages to be opened")
         if url not in self._pages:
             settings = self._settings
-            self._pages[url] = await self._means.pages.fetch(url, settings.allowed_domains, settings.blocked_domains)
+            self._pages[url] = await self._services.pages.fetch(url, settings.allowed_domains, settings.blocked_domains)
         return self._pages[url]
 
     def _source(self, url: str) -> Source:

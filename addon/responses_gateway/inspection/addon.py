@@ -1,7 +1,7 @@
 """The addon that shows turns: it records them, keeps the flow list up to date, and secrets out of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from mitmproxy import ctx, http
@@ -14,9 +14,11 @@ from responses_gateway.inspection.asking import Asking
 from responses_gateway.inspection.commands import Commands
 from responses_gateway.inspection.pages.addon import Pages
 from responses_gateway.inspection.pages.source import Source
-from responses_gateway.inspection.recording import observer, summary
-from responses_gateway.inspection.recording.observer import Observer
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording import summary, turn_recorder
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
+from responses_gateway.inspection.recording.session_memory import SessionMemory
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.recording.updates import Updates
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.inspection.upstream_log.log import UpstreamLog
@@ -26,16 +28,17 @@ from responses_gateway.proxy import messages
 from responses_gateway.security.redaction import is_secret
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.background import FLOW_HEADER
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learnt: Learnt) -> None:
-        """`runtime` gives what a listener's exchanges are made with today, `learnt` is what upstreams taught."""
-        self._turns: WeakKeyDictionary[http.HTTPFlow, Observer] = WeakKeyDictionary()
+    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learned: LearnedRepairs) -> None:
+        """`runtime` gives what a listener's exchanges are opened with; `learned` has the repairs for its upstreams."""
+        self._sessions = SessionMemory()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, TurnRecorder] = WeakKeyDictionary()
         self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
         self._log: UpstreamLog | None = None
         self._statistics = Statistics()
@@ -46,7 +49,7 @@ class Inspector:
         self.archiving = Archiving()
         source = Source(lambda: self.archiving.path, self._running, self._record)
         pages = Pages(source, self.archiving, Asking(runtime, self._lend_secrets))
-        self.addons = [Commands(self._statistics, runtime, learnt, self.archiving), self.archiving, pages]
+        self.addons = [Commands(self._statistics, runtime, learned, self.archiving), self.archiving, pages]
         contentviews.register()
 
     def use(self, settings: Settings) -> None:
@@ -58,7 +61,7 @@ class Inspector:
         """What is known of each turn that runs, by the id of its flow."""
         return {flow.id: dict(turn.facts) for flow, turn in self._turns.items() if turn.facts["ended"] < 0}
 
-    def _record(self, flow: str) -> Record | None:
+    def _record(self, flow: str) -> RecordedTurn | None:
         """All that is known of the turn that runs in a flow, copied."""
         found = self._flows.get(flow)
         turn = self._turns.get(found) if found is not None else None
@@ -80,14 +83,15 @@ class Inspector:
         """The client's headers by lower-case name, with the secrets that the flow no longer shows."""
         return messages.read(flow.request.headers) | self._secrets.get(flow, {})
 
-    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> Observer:
+    def begin(self, flow: http.HTTPFlow, headers: Mapping[str, str], body: bytes) -> TurnRecorder:
         """A turn begins. `headers` (by lower-case name) and the decoded `body` are the client's.
 
         From here on, the flow holds no secret of theirs.
         """
-        made = Observer(
+        made = TurnRecorder(
             flow.metadata,
             clock=time.time,
+            sessions=self._sessions,
             keep=_is_watched() or self.archiving.path is not None,
             on_round=self._log.write if self._log else None,
         )
@@ -107,12 +111,22 @@ class Inspector:
             flow.marked = ""
         return made
 
+    def begin_relay(
+        self,
+        flow: http.HTTPFlow,
+        client_headers: Mapping[str, str],
+        upstream_headers: Mapping[str, str],
+        secrets: Sequence[str],
+    ) -> RelayRecorder:
+        """An answer will be passed on as it is. Headers come by lower-case name; `secrets` are not shown."""
+        return RelayRecorder(flow, client_headers, upstream_headers, secrets)
+
     def _show_in_origin(self, flow: http.HTTPFlow, headers: Mapping[str, str]) -> None:
         """The flow in which a client asked for a background response shows its rounds, too."""
         origin = self._flows.get(headers.get(FLOW_HEADER, ""))
         if origin is not None:
             self._origins[flow] = ref(origin)
-            origin.metadata[observer.ROUNDS] = flow.metadata[observer.ROUNDS]
+            origin.metadata[turn_recorder.ROUNDS] = flow.metadata[turn_recorder.ROUNDS]
 
     def _origin(self, flow: http.HTTPFlow) -> list[http.HTTPFlow]:
         """That flow, if there is one."""
@@ -163,7 +177,7 @@ class Inspector:
         self._count(flow, passed=turn is not None, streamed=streamed)
 
     def _notifier(self, flow: http.HTTPFlow) -> Callable[[], None]:
-        """What an observer calls when there is something new to show. It does not keep the flow alive."""
+        """What a recorder calls when there is something new to show. It does not keep the flow alive."""
         known = ref(flow)
 
         def changed() -> None:
@@ -185,7 +199,7 @@ class Inspector:
 
     def _count(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool) -> None:
         """Count and archive a turn, live or loaded, once, whichever hooks mitmproxy runs for its end."""
-        facts = flow.metadata.get(observer.TURN)
+        facts = flow.metadata.get(turn_recorder.TURN)
         if isinstance(facts, dict) and self._counted.get(flow) != facts["opened"]:
             self._counted[flow] = facts["opened"]
             self._statistics.add(facts)

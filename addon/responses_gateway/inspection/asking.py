@@ -14,11 +14,11 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from responses_gateway.inspection.archive.flows import flow_of
 from responses_gateway.inspection.archive.rows import WholeTurn
-from responses_gateway.inspection.recording.observer import KEYS
+from responses_gateway.inspection.recording.turn_recorder import KEYS
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
-from responses_gateway.turn.exchange import Runtime
+from responses_gateway.turn.runtime import Runtime
 
 logger = get_logger(__name__)
 

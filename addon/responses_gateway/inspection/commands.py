@@ -11,13 +11,13 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.inspection import export, retranslate
 from responses_gateway.inspection.archive.archiving import Archiving
-from responses_gateway.inspection.recording.observer import TURN
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import body_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import body_of
+from responses_gateway.inspection.recording.turn_recorder import TURN
 from responses_gateway.inspection.stats import Statistics
 from responses_gateway.security.terminal import one_line
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 _RAW = ("request", "chat", "chunks", "events")
 _SCOPES = ("flows", "session")
@@ -30,13 +30,13 @@ class Commands:
         self,
         statistics: Statistics,
         runtime: Callable[[ReverseMode], Runtime],
-        learnt: Learnt,
+        learned: LearnedRepairs,
         archiving: Archiving,
     ) -> None:
         self._statistics = statistics
         self._archiving = archiving
         self._runtime = runtime
-        self._learnt = learnt
+        self._learned = learned
 
     @command.command("gateway.export.formats")
     def formats(self) -> Sequence[str]:
@@ -79,7 +79,7 @@ class Commands:
         turns = sorted(_turns(_all(flows)), key=lambda turn: turn.metadata[TURN]["opened"])
         wanted = [at for at, turn in enumerate(turns) if turn in chosen]
         turns = turns[: wanted[-1] + 1]
-        told = retranslate.report(_records(turns), self._runtime(mode), self._learnt, wanted)
+        told = retranslate.report(_records(turns), self._runtime(mode), self._learned, wanted)
         # In a thread of its own, because this one's event loop runs already.
         with ThreadPoolExecutor(1) as pool:
             return [one_line(line) for line in pool.submit(asyncio.run, told).result()]
@@ -101,7 +101,7 @@ class Commands:
         return [
             one
             for one in _all(flows)
-            if (record := Record.of(one.metadata)) is not None and record.facts["session"] in names
+            if (record := RecordedTurn.of(one.metadata)) is not None and record.facts["session"] in names
         ]
 
 
@@ -112,18 +112,18 @@ def _all(flows: Sequence[flow.Flow]) -> Sequence[flow.Flow]:
 
 
 def _turns(flows: Sequence[flow.Flow]) -> list[http.HTTPFlow]:
-    return [one for one in flows if isinstance(one, http.HTTPFlow) and Record.of(one.metadata) is not None]
+    return [one for one in flows if isinstance(one, http.HTTPFlow) and RecordedTurn.of(one.metadata) is not None]
 
 
-def _records(flows: Sequence[flow.Flow]) -> list[Record]:
+def _records(flows: Sequence[flow.Flow]) -> list[RecordedTurn]:
     """The turns among `flows`. Raises CommandError when there are none."""
-    records = [record for one in _turns(flows) if (record := Record.of(one.metadata)) is not None]
+    records = [record for one in _turns(flows) if (record := RecordedTurn.of(one.metadata)) is not None]
     if not records:
         raise exceptions.CommandError("none of these flows is a turn of the gateway")
     return records
 
 
-def _bodies(record: Record, side: str) -> list[bytes]:
+def _bodies(record: RecordedTurn, side: str) -> list[bytes]:
     match side:
         case "request":
             return [record.request or b""]

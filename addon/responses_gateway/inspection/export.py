@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
 from responses_gateway.inspection.request_items import essence, input_items, new_items
 from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.json import JsonObject, dumps_text
@@ -17,7 +17,7 @@ _OWN_HEADERS = frozenset(
 """Headers that curl makes itself, or that would not fit the body as it is printed."""
 
 
-def fixture(records: Sequence[Record]) -> str:
+def fixture(records: Sequence[RecordedTurn]) -> str:
     """Both sides of the turns as one JSON document.
 
     `turns`: list of `{request, headers, rounds: [{url, request, status, headers, chunks}], events, outcome}`, where
@@ -46,8 +46,9 @@ def _round(one: JsonObject) -> JsonObject:
     }
 
 
-def _pieces(data: tape.TapeData | None) -> list[list[Any]]:
-    return [[piece.at, piece.data.decode("utf-8", "backslashreplace")] for piece in tape.pieces(data)] if data else []
+def _pieces(data: stream_capture.CapturedStream | None) -> list[list[Any]]:
+    pieces = stream_capture.pieces(data) if data else ()
+    return [[piece.at, piece.data.decode("utf-8", "backslashreplace")] for piece in pieces]
 
 
 def _json_or_text(body: bytes) -> Any:
@@ -55,7 +56,7 @@ def _json_or_text(body: bytes) -> Any:
     return body.decode("utf-8", "backslashreplace") if value is None else value
 
 
-def client_curl(records: Sequence[Record]) -> str:
+def client_curl(records: Sequence[RecordedTurn]) -> str:
     """What the client sent, as curl commands for the gateway."""
     commands = []
     for record in records:
@@ -65,7 +66,7 @@ def client_curl(records: Sequence[Record]) -> str:
     return "\n".join(commands)
 
 
-def upstream_curl(records: Sequence[Record]) -> str:
+def upstream_curl(records: Sequence[RecordedTurn]) -> str:
     """What the upstream was asked, as curl commands; the key comes from the variable UPSTREAM_KEY."""
     commands = []
     for record in records:
@@ -96,7 +97,7 @@ def _curl(url: str, key: str, headers: Sequence[tuple[str, str]], body: bytes) -
     )
 
 
-def transcript(records: Sequence[Record]) -> str:
+def transcript(records: Sequence[RecordedTurn]) -> str:
     """One JSON line per item of the conversation, in order; what a request repeats of earlier turns comes once."""
     lines: list[str] = []
     known: dict[str, list[str]] = {}

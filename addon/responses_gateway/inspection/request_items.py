@@ -3,11 +3,11 @@
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.protocol.json import dumps_text
 
 
-def input_items(record: Record) -> list[Any]:
+def input_items(record: RecordedTurn) -> list[Any]:
     """The input of the client's request, as a list."""
     request = record.request_json
     items = request.get("input") if isinstance(request, dict) else None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from responses_gateway.endpoints.dispatch import serve
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.observer import Observer
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
@@ -23,11 +23,13 @@ from responses_gateway.translate.reasoning import Seal
 from responses_gateway.translate.repair.request_repairs import Repair, describe
 from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
 from responses_gateway.turn.background import JOB_HEADER, Jobs
-from responses_gateway.turn.exchange import Exchange, Runtime
-from responses_gateway.turn.served_turn import Means, ServedTurn
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.turn.upstream_request import COMPACTION
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Router
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Rerun:
     requests: list[JsonObject]
     """The chat requests, round by round."""
 
-    events: tape.TapeData
+    events: stream_capture.CapturedStream
     """What the client is sent."""
 
     seals: Sequence[Seal]
@@ -59,11 +61,11 @@ class Rerun:
 class Rerunner:
     """Serves turns in their order, so that what sessions, the store and upstreams taught grows as it did then."""
 
-    def __init__(self, runtime: Runtime, learnt: Learnt) -> None:
+    def __init__(self, runtime: Runtime, learned: LearnedRepairs) -> None:
         settings = runtime.settings.model_copy(update={"store": "memory"})
         self._response_id = ""
         self._fresh_id = runtime.new_id
-        self._learnt = _Relearnt(learnt, runtime.clock)
+        self._learned = _RecordedRepairs(learned, runtime.clock)
         self._runtime = replace(
             runtime,
             settings=settings,
@@ -82,7 +84,7 @@ class Rerunner:
     async def close(self) -> None:
         await self._runtime.state.close()
 
-    async def run(self, record: Record) -> Rerun:
+    async def run(self, record: RecordedTurn) -> Rerun:
         """Raises NotComparable, and GatewayError when today's code refuses the request."""
         if record.request is None or not record.rounds:
             raise NotComparable("nothing was recorded, or nothing went to the upstream")
@@ -90,7 +92,7 @@ class Rerunner:
         headers = dict(facts["headers"])
         runtime = replace(self._for_upstream_of(record), searches=_searched(record))
         self._response_id = str(answer_of(record).response.get("id") or "")
-        self._learnt.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
+        self._learned.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
         try:
             outcome = await serve(Call.parse(facts["method"], facts["path"], headers, record.request, ""), runtime)
         except GatewayError as error:
@@ -99,26 +101,26 @@ class Rerunner:
             raise
         if not isinstance(outcome, Exchange):
             raise NotComparable("today's code answers it without an upstream")
-        notes = Observer(clock=runtime.clock, keep=True)
+        notes = TurnRecorder(clock=runtime.clock, keep=True)
         outcome.observe(notes)
-        turn = ServedTurn(outcome, headers, self._means(runtime, record))
+        turn = ServedTurn(outcome, headers, self._services(runtime, record))
         requests = await _serve(turn, record, notes)
         notes.ended()
-        route, state = outcome.route, runtime.state
+        route, state = outcome.upstream_request.route, runtime.state
         return Rerun(requests, notes.events.data, (state.seal(route.provider, route.model), state.seal(COMPACTION)))
 
-    def _means(self, runtime: Runtime, record: Record) -> Means:
-        return Means(
+    def _services(self, runtime: Runtime, record: RecordedTurn) -> TurnServices:
+        return TurnServices(
             runtime.settings,
             runtime.router,
-            self._learnt,
+            self._learned,
             _no_models,
             search=_RecordedSearches.of(record),
             sleep=_no_wait,
             jitter=lambda: 0.0,
         )
 
-    def _for_upstream_of(self, record: Record) -> Runtime:
+    def _for_upstream_of(self, record: RecordedTurn) -> Runtime:
         """Today's settings; where they name no upstream, the recorded one, with its profile."""
         settings = self._runtime.settings
         if settings.upstream or settings.provider:
@@ -129,9 +131,9 @@ class Rerunner:
         return replace(self._runtime, router=router)
 
 
-async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[JsonObject]:
+async def _serve(turn: ServedTurn, record: RecordedTurn, notes: TurnRecorder) -> list[JsonObject]:
     """Let the recorded rounds pass as the proxy layer would; returns the chat requests."""
-    requests = [turn.exchange.chat_body]
+    requests = [turn.exchange.upstream_request.body]
     began = False
     for at, one in enumerate(record.rounds):
         is_cut = record.facts["status"] == "cut" and at == len(record.rounds) - 1
@@ -141,12 +143,12 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
         if not await turn.next_round():
             break
         began = bool(turn.told()) or began
-        requests.append(turn.exchange.chat_body)
+        requests.append(turn.exchange.upstream_request.body)
     if len(requests) > len(record.rounds):
         # Today's code wants to ask again, and nobody knows the answer.
         return requests
     began = bool(turn.told()) or began
-    if began or (turn.streams and tape.body_of(record.events).startswith(b"event:")):
+    if began or (turn.streams and stream_capture.body_of(record.events).startswith(b"event:")):
         turn.end()
     else:
         notes.answered(turn.answer().raw_content or b"")
@@ -155,7 +157,7 @@ async def _serve(turn: ServedTurn, record: Record, notes: Observer) -> list[Json
 
 def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
     """Let the recorded answer to one round pass; whether the client got a stream for it."""
-    pieces = [piece.data for piece in tape.pieces(one["chunks"])]
+    pieces = [piece.data for piece in stream_capture.pieces(one["chunks"])]
     failure = Failure(*one["failure"]) if one.get("failure") else None
     began = False
     if one["status"]:
@@ -176,7 +178,7 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
     return began
 
 
-def _searched(record: Record) -> bool:
+def _searched(record: RecordedTurn) -> bool:
     """Whether the gateway carried out web searches for the turn."""
     request, chat = record.request_json, parsed(record.rounds[0]["body"])
     declared = {tool.get("type") for tool in _tools(request)}
@@ -199,7 +201,7 @@ class _RecordedSearches:
         self._titles: dict[str, str] = {}
 
     @classmethod
-    def of(cls, record: Record) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
+    def of(cls, record: RecordedTurn) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
         first, last = (parsed(record.rounds[at]["body"]) or {} for at in (0, -1))
         added = last.get("messages", [])[len(first.get("messages", [])) :]
         texts = [message.get("content") or "" for message in added if message.get("role") == "tool"]
@@ -221,10 +223,10 @@ class _RecordedSearches:
         return Finding(text, sources)
 
 
-class _Relearnt(Learnt):
+class _RecordedRepairs(LearnedRepairs):
     """What upstreams taught, as far as the turn at hand knew it."""
 
-    def __init__(self, today: Learnt, clock: Callable[[], float]) -> None:
+    def __init__(self, today: LearnedRepairs, clock: Callable[[], float]) -> None:
         super().__init__(None, clock)
         self._today = today
         self.wanted: set[str] = set()

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.record import Record, frames, parsed
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, frames, parsed
 from responses_gateway.inspection.rerun import NotComparable, Rerunner
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.reasoning import Seal
-from responses_gateway.turn.exchange import Runtime
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
 _ID = re.compile(r"\b([a-z]{2,8}_)[0-9a-f]{24,64}\b")
 _VOLATILE = ("created_at", "completed_at")
@@ -35,7 +35,7 @@ class Comparison:
     """What could not be compared, and why."""
 
 
-async def compare(record: Record, rerunner: Rerunner) -> Comparison:
+async def compare(record: RecordedTurn, rerunner: Rerunner) -> Comparison:
     """Serve a turn again. Turns are to come in their order."""
     if any(one["chunks"]["gap"] for one in record.rounds) or not record.events or record.events["gap"]:
         return Comparison(note="not compared: it is too long to be kept whole, or nothing was recorded")
@@ -56,7 +56,7 @@ async def compare(record: Record, rerunner: Rerunner) -> Comparison:
     return Comparison(requests, diff(_events(record.events, rerun.seals), _events(rerun.events, rerun.seals)))
 
 
-def _events(data: tape.TapeData, seals: Sequence[Seal]) -> str:
+def _events(data: stream_capture.CapturedStream, seals: Sequence[Seal]) -> str:
     """The events as text, one per line, without what is different in every run; keep-alives are left out."""
     lines: list[str] = []
     for frame in frames(data):
@@ -108,14 +108,14 @@ def diff(then: str, now: str) -> list[str]:
 
 
 async def report(
-    records: Sequence[Record], runtime: Runtime, learnt: Learnt, wanted: Collection[int] | None = None
+    records: Sequence[RecordedTurn], runtime: Runtime, learned: LearnedRepairs, wanted: Collection[int] | None = None
 ) -> list[str]:
     """Lines for people: what is different in each turn, and a summary.
 
     `records` are in the order of their turns. `wanted` are the indexes of those to report, None for all; the others
     are their history.
     """
-    rerunner = Rerunner(runtime, learnt)
+    rerunner = Rerunner(runtime, learned)
     lines: list[str] = []
     reported = changed = skipped = 0
     for index, record in enumerate(records):

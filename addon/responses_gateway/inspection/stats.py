@@ -86,7 +86,7 @@ class Statistics:
         self._models: dict[str, ModelStatistics] = {}
 
     def add(self, facts: JsonObject) -> None:
-        """One turn, by its observer's facts."""
+        """One turn, by its recorder's facts."""
         name = facts["upstream_model"] or facts["model"] or "(none)"
         if name not in self._models and len(self._models) >= MODELS:
             name = "(others)"

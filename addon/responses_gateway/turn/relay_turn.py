@@ -1,10 +1,9 @@
 """An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mitmproxy import http
 
-from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
@@ -18,7 +17,9 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.answer.chunk_reader import pieces_of
 from responses_gateway.translate.answer.payload_reader import AnswerReader
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.turn.served_turn import error_response, limits_of
+from responses_gateway.turn.error_response import error_response
+from responses_gateway.turn.observers import RelayObserver
+from responses_gateway.turn.time_limits import time_limits
 
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
 """Headers of the upstream's connection, and its cookies."""
@@ -41,15 +42,14 @@ class RelayTurn:
 
     def __init__(
         self,
-        flow: http.HTTPFlow,
-        client_headers: Mapping[str, str],
         request: http.Request,
         secrets: Sequence[str],
         settings: Settings,
+        observer: RelayObserver,
     ) -> None:
         """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
         self.is_storing = False
-        self.limits = limits_of(settings)._replace(heartbeat=0)
+        self.limits = time_limits(settings)._replace(heartbeat=0)
         self.streams = False
         self.ended = False
         self._chunks = 0
@@ -58,7 +58,6 @@ class RelayTurn:
         self._is_readable = True
         """Whether the answer is in an encoding that is known here."""
 
-        self._flow = flow
         self.request = request
         self._status = 502
         self._headers = messages.headers(())
@@ -68,11 +67,7 @@ class RelayTurn:
         self._own = Redactor()
         self._own.conceal(secrets)
         self._errors = ErrorRedactor(self._own)
-        self._redactor = Redactor()
-        self._redactor.conceal(secrets)
-        self._redactor.conceal_headers(client_headers)
-        self._redactor.conceal_headers(messages.read(request.headers))
-        self._passed = Tape(clean=self._redactor.clean)
+        self._observer = observer
         self._line_open = False
 
     def begin(self, status: int, headers: http.Headers) -> bool:
@@ -125,7 +120,7 @@ class RelayTurn:
     def _pass(self, data: bytes) -> bytes:
         """What the client gets of a stream."""
         if data:
-            self._passed.add(0, data)
+            self._observer.relayed(data)
             self._line_open = not data.endswith(b"\n")
         return data
 
@@ -201,14 +196,11 @@ class RelayTurn:
         return response
 
     def presentable(self, body: bytes) -> bytes:
-        return self._redactor.clean(body)
+        return self._observer.clean(body)
 
     def _end(self) -> None:
-        """Keep what passed, to be looked at."""
         self.ended = True
-        if self._flow.response is not None:
-            self._passed.flush(is_end=True)
-            self._flow.response.data.content = self._passed.content()
+        self._observer.ended()
 
     def _response(self) -> http.Response:
         response = messages.response(self._status)

@@ -1,138 +1,72 @@
 """One Responses call as the proxy layer serves it: upstream rounds until there is an answer, or nothing more to try.
 
-A round that gave nothing may be followed by another one, as long as nothing of the answer was shown: with a repaired
-request, after a wait, or to another upstream.
+A round that gave nothing may be followed by another one, as long as nothing of the answer was shown; `recovery` decides
+that. A round in which the model called hosted tools is followed by one with their results.
 """
 
-import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Mapping
 
 from mitmproxy import http
 
 from responses_gateway.hosted.web_search import Searches
 from responses_gateway.protocol import encoding
-from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
-from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Limits
-from responses_gateway.proxy.guard import MESSAGE
-from responses_gateway.settings.settings import Settings
-from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.repair.request_healing import ROUNDS, heal
-from responses_gateway.translate.repair.request_repairs import Repair, apply, describe
-from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
-from responses_gateway.translate.repair.upstream_errors import told_wait
-from responses_gateway.translate.tools.offered_tools import ForbiddenCall
-from responses_gateway.translate.tools.web_search import SearchSettings
+from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
+from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
-from responses_gateway.upstream.learned_repairs import Learnt
-from responses_gateway.upstream.routing import Route, Router
-
-SHORT_WAIT = 5.0
-"""Seconds that an upstream may ask to wait; clients that can wait longer are told so instead."""
-
-FIRST_WAIT = 0.5
-"""Seconds before the first retry when nobody says how long; doubled each time."""
-
-_PERMANENT = frozenset(
-    {"context_length_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "not_found"}
-)
-"""Codes of errors that neither a repair nor patience mends."""
-
-_FAULTS_OF_THE_UPSTREAM = frozenset({"invalid_api_key", "model_not_found", "not_found", "upstream_unreachable"})
-"""Codes of permanent errors that another upstream may not have."""
+from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
+from responses_gateway.turn.recovery.fault import RoundFault
+from responses_gateway.turn.recovery.recovery import Recovery
+from responses_gateway.turn.time_limits import time_limits
+from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
-"""Codes that every Codex acts on in a failed response; of a refusal with them, most releases make nothing."""
+"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal."""
 
 _SHOWN_BY_CODEX = "invalid_prompt"
-"""The code of a permanent refusal of which Codex shows the message; of others, all of the JSON."""
+"""The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""
 
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-
-_WRONG_ADDRESS = {
-    "Certificate verify failed": "mitmproxy's option ssl_verify_upstream_trusted_ca names an authority of your own.",
-    "does not speak TLS": "Is it http:// instead of https://?",
-}
-"""What mitmproxy says of a TLS handshake that will always fail, and what to do about it."""
 
 _FINAL = frozenset({"turn_timeout", "shutdown", "crashed"})
 """Causes of failures that no further round can follow."""
 
-_TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
 _ANSWERED = frozenset({200, 201, 202, 203})
 """As good as 200, for clients of chat upstreams: some web frameworks answer every POST with 201."""
-
-_HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
-_MODELS_NAMED = 10
-
-type FetchModels = Callable[[Route, Mapping[str, str]], Awaitable[list[JsonObject] | None]]
-"""Asks an upstream for its model list (`data` of its /models), with request headers; None when it has none."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What turns use to recover from what goes wrong upstream."""
-
-    settings: Settings
-    router: Router
-    learnt: Learnt
-    fetch_models: FetchModels
-    search: Callable[[SearchSettings, Ledger, int | None], Searches] | None = None
-    """Makes what carries out the searches of one response; takes the limit of their number, too."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    jitter: Callable[[], float] = random.random
-    """A number from 0 to 1."""
-
-    now: Callable[[], float] = time.monotonic
-    asked_for_models: set[tuple[str, str]] = field(default_factory=set)
-    """Owners and base URLs: who had it asked for its model list, successfully or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """Why a round gave nothing."""
-
-    error: GatewayError
-    evidence: str = ""
-    """All that the upstream said, for repairs; empty when the request is not to blame."""
-
-    transient: bool = False
-    wait: float | None = None
-    """Seconds that the upstream asks to wait."""
 
 
 class ServedTurn:
     """Serves one exchange; `contract.Turn` for the proxy layer."""
 
-    def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], means: Means) -> None:
+    def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
+        """`client_headers` have lower-case names."""
         self.exchange = exchange
-        self.client_headers = client_headers
-        self.request = messages.request("POST", exchange.url, {})
-        """What is sent to the upstream in the next round."""
-        self._means = means
-        self._fault: _Fault | None = None
+        self.limits = time_limits(services.settings)
+        self._client_headers = client_headers
+        self._search_rounds = services.settings.search_rounds
+        self._fault: RoundFault | None = None
         self._status = 0
         self._headers: dict[str, str] = {}
         self._response: JsonObject | None = None
-        self._repairs: list[Repair] = []
-        self._retries = 0
-        self._since: float | None = None
-        self._fell_back = False
         self._over = False
-        self.limits = limits_of(means.settings)
-        self._apply_learnt()
-        self._searches: Searches | None = None
-        if exchange.search is not None and means.search is not None:
-            limit = exchange.request.max_tool_calls
-            self._searches = means.search(exchange.search, exchange.ledger, limit)
+        """Whether no further round can follow."""
 
-    # What the layer asks ----------------------------------------------------------------------------------------------
+        self._recovery = Recovery(exchange, client_headers, services)
+        self._recovery.request_repair.apply_learned()
+        self._searches = _searches(exchange, services)
+        self.request = self._begin_round()
+        """What is sent to the upstream in the next round."""
+
+    def _begin_round(self) -> http.Request:
+        chat = self.exchange.upstream_request
+        headers, body = chat.headers(self._client_headers), dumps(chat.body)
+        hidden = [*map(str.lower, chat.route.own_headers)]
+        self.exchange.observer.round_began(chat.url, headers, body, chat.route.secrets, hidden)
+        return messages.request("POST", chat.url, headers, body)
+
+    # How far the turn is ----------------------------------------------------------------------------------------------
 
     @property
     def streams(self) -> bool:
@@ -166,6 +100,8 @@ class ServedTurn:
     def keep_alives(self) -> int:
         return self.exchange.keep_alives
 
+    # The upstream's answer --------------------------------------------------------------------------------------------
+
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
         self._headers = messages.read(headers)
@@ -175,22 +111,22 @@ class ServedTurn:
             self.exchange.begin(self._headers)
         except ValueError as error:
             message = f"{self._upstream} sent an answer that cannot be read: {error}."
-            self._fault = _Fault(_upstream_error(502, message))
+            self._fault = RoundFault(server_error(502, message))
             return False
         return True
 
     def feed(self, data: bytes) -> bytes:
-        return self._noting(self.exchange.feed(data))
+        return self._checked(self.exchange.feed(data))
 
     def finish(self) -> bytes:
-        return self._noting(self.exchange.close())
+        return self._checked(self.exchange.close())
 
-    def _noting(self, out: bytes) -> bytes:
-        """Pass `out` on, after a look at what the upstream makes of the request."""
-        if self._repairs and self.exchange.has_shown:
-            self._accepted()
+    def _checked(self, out: bytes) -> bytes:
+        """Pass `out` on, after a look at whether the upstream accepts the request."""
+        if self.exchange.has_shown:
+            self._recovery.request_repair.accepted()
         if self.exchange.fault is not None:
-            self._fault = self._fault_in_band(self.exchange.fault)
+            self._fault = RoundFault.in_answer(self.exchange.fault)
         return out
 
     def take(self, body: bytes) -> None:
@@ -198,44 +134,37 @@ class ServedTurn:
         try:
             body = encoding.decode(body, self._headers.get("content-encoding", ""), MAX_WHOLE_ANSWER)
         except (ValueError, *encoding.ERRORS) as fault:
-            unreadable = _upstream_error(502, f"The upstream's answer cannot be read: {fault}.")
+            unreadable = server_error(502, f"The upstream's answer cannot be read: {fault}.")
         if self._status != 200:
             error = self.exchange.refusal(self._status, self._headers, body)
-            text = body[:65536].decode("utf-8", "replace")
-            wait = told_wait(self._headers, error.message)
-            rate_limited = error.code == "rate_limit_exceeded" and wait is not None
-            self._fault = _Fault(
-                error,
-                text if self._status in _HEALABLE_STATUS else "",
-                self._status in _TRANSIENT_STATUS or rate_limited,
-                wait,
-            )
+            self._fault = RoundFault.of_refusal(error, self._status, self._headers, body)
         elif unreadable is not None:
-            self._fault = _Fault(unreadable)
+            self._fault = RoundFault(unreadable)
         elif self._fault is None:
             try:
                 self._response = self.exchange.answer(self._status, self._headers, body)
             except GatewayError as error:
-                self._fault = self._fault_in_band(error)
+                self._fault = RoundFault.in_answer(error)
             else:
-                self._accepted()
+                self._recovery.request_repair.accepted()
 
     def fail(self, failure: Failure) -> None:
-        error = self._explain(failure)
+        error = failure_error(failure, self._upstream, self.exchange.upstream_request.route.base_url)
         self.exchange.observer.round_ended(error.message, failure)
-        transient = failure.cause in ("refused", "connect_timeout", "broken") and error.status >= 500
-        self._fault = _Fault(error, transient=transient)
-        # An answer whose end has come is complete, whatever broke behind it.
+        self._fault = RoundFault.of_connection(error, failure)
+        # An answer whose end has come is complete, whatever broke after it.
         self._over = self._over or failure.cause in _FINAL or self.exchange.settled
+
+    # The client's answer ----------------------------------------------------------------------------------------------
 
     def heartbeat(self) -> bytes:
         return self.told() + self.exchange.heartbeat()
 
     def told(self) -> bytes:
-        return self.exchange.told() if self.streams else b""
+        return self.exchange.take_waiting() if self.streams else b""
 
     def head(self) -> http.Response:
-        """Only what we say ourselves: headers of upstreams (`openai-model` …) mislead clients."""
+        """Only the gateway's own headers: those of upstreams (`openai-model` …) mislead clients."""
         response = messages.response(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
@@ -259,19 +188,30 @@ class ServedTurn:
         return error_response(error)
 
     def presentable(self, body: bytes) -> bytes:
-        return self.exchange.observer.redactor.clean(body)
+        return self.exchange.observer.clean(body)
+
+    @property
+    def _upstream(self) -> str:
+        return self.exchange.upstream_request.route.profile.name
+
+    @property
+    def _error(self) -> GatewayError:
+        if self._fault is not None:
+            return self._fault.error
+        return server_error(500, "The gateway has lost the answer; its log has the details.")
 
     # Further rounds ---------------------------------------------------------------------------------------------------
 
     async def next_round(self) -> bool:
-        """Whether the request is to be sent again; the exchange then holds what to send, and where.
+        """Whether `request` is to be sent again, which is then made for the next round.
 
         Otherwise, the response is stored when this returns.
         """
-        again = await self._prepare_round()
-        if not again:
-            await self.exchange.stored()
-        return again
+        if await self._prepare_round():
+            self.request = self._begin_round()
+            return True
+        await self.exchange.stored()
+        return False
 
     async def _prepare_round(self) -> bool:
         if self.exchange.hosted_call is not None and self._fault is None and not self._over:
@@ -279,222 +219,34 @@ class ServedTurn:
         fault = self._fault
         if fault is None or self._over or self.exchange.ended:
             return False
-        if isinstance(fault.error, NonCompliantAnswer | ForbiddenCall):
-            # What was shown of the answer stands on its own: reasoning, or words before a call.
-            self._fault = None
-            self.exchange.correct(fault.error)
-            self.exchange.next_round()
-            return True
-        if self.exchange.has_shown:
+        if not await self._recovery.recover(fault) or self._over:
             return False
-        if (self._repair(fault) or await self._retry(fault) or self._fall_back(fault)) and not self._over:
-            self._fault = None
-            self.exchange.next_round()
-            return True
-        if fault.error.code in ("model_not_found", "not_found"):
-            await self._name_models(fault.error)
-        return False
+        self._fault = None
+        self.exchange.next_round()
+        return True
 
     async def _search(self) -> bool:
-        """Carry out what the model asked of the gateway; whether the model is then to be asked again."""
+        """Carry out the searches that the model called for; whether the model is then to be asked again."""
         exchange = self.exchange
         assert self._searches is not None  # noqa: S101 (such calls are only offered when they can be served)
         exchange.observer.round_ended()
         self._searches.begin_round()
         while (call := exchange.hosted_call) is not None:
-            exchange.found(await self._searches.run(call))
+            exchange.add_finding(await self._searches.run(call))
         if not exchange.wants_round:
-            self._response = exchange.response
+            self._response = exchange.completed_response
             return False
         if self._searches.exhausted:
-            limit = self._means.settings.search_rounds
-            self._fault = _Fault(_upstream_error(502, f"The model went on searching after {limit} rounds of it."))
+            message = f"The model went on searching after {self._search_rounds} rounds of it."
+            self._fault = RoundFault(server_error(502, message))
             return False
-        exchange.go_on()
-        self._apply_learnt()
+        exchange.continue_answer()
+        self._recovery.request_repair.apply_learned()
         return True
 
-    def _repair(self, fault: _Fault) -> bool:
-        exchange = self.exchange
-        if not fault.evidence or fault.error.code in _PERMANENT or len(self._repairs) >= ROUNDS:
-            return False
-        healed = heal(exchange.chat_body, fault.evidence, self._repairs)
-        if healed is None:
-            return False
-        exchange.chat_body = healed.body
-        self._repairs.append(healed.repair)
-        what, how = describe(healed.repair)
-        exchange.ledger.add(
-            "repaired", what, f"{how}, because {self._upstream} refused it: {fault.error.message[:200]}"
-        )
-        return True
 
-    async def _retry(self, fault: _Fault) -> bool:
-        settings, now = self._means.settings, self._means.now()
-        if self._since is None:
-            self._since = now
-        if not fault.transient or self._retries >= settings.retries:
-            return False
-        wait = fault.wait
-        if wait is None:
-            wait = FIRST_WAIT * 2**self._retries * (0.5 + self._means.jitter())
-            if isinstance(fault.error, EmptyAnswer):
-                wait = 0.0
-        elif wait > SHORT_WAIT:
-            return False
-        if now - self._since + wait > settings.retry_budget:
-            return False
-        self._retries += 1
-        self.exchange.ledger.add("repaired", "output", f"asked again after: {fault.error.message[:200]}")
-        await self._means.sleep(wait)
-        return True
-
-    def _fall_back(self, fault: _Fault) -> bool:
-        name = self._means.settings.fallback
-        elsewhere = fault.error.status != 400 or fault.error.code in _FAULTS_OF_THE_UPSTREAM
-        if name is None or self._fell_back or not elsewhere:
-            return False
-        self._fell_back = True
-        before = self.exchange.route
-        try:
-            route = self._means.router.of(self.exchange.owner).resolve(name)
-            if (route.base_url, route.model) == (before.base_url, before.model):
-                return False
-            self.exchange.reroute(route)
-        except GatewayError:
-            return False
-        self.exchange.ledger.add("changed", "model", f"{before.model} → {route.model}: {fault.error.message[:200]}")
-        self._repairs.clear()
-        self._retries = 0
-        self._since = None
-        self._apply_learnt()
-        return True
-
-    async def _name_models(self, error: GatewayError) -> None:
-        """Say which models the upstream has, as far as it tells."""
-        route, means = self.exchange.route, self._means
-        router, asked = means.router.of(self.exchange.owner), (self.exchange.owner, route.base_url)
-        ids = router.listed(route.provider)
-        if ids is None and asked not in means.asked_for_models:
-            means.asked_for_models.add(asked)
-            entries = await means.fetch_models(route, self.exchange.upstream_headers(self.client_headers))
-            if entries is not None:
-                router.learn(route.provider, entries)
-                ids = router.listed(route.provider)
-        if ids:
-            near = get_close_matches(route.model, ids, _MODELS_NAMED, cutoff=0.4)
-            named = list(dict.fromkeys([*near, *ids]))[:_MODELS_NAMED]
-            more = f" and {len(ids) - len(named)} more" if len(ids) > len(named) else ""
-            error.message = f"{error.message.rstrip('. ')}. {self._upstream} has {', '.join(named)}{more}."
-        elif error.code == "not_found":
-            error.message = f"{error.message.rstrip('. ')}. Is the base URL {route.base_url} right?"
-
-    # What was learnt --------------------------------------------------------------------------------------------------
-
-    def _apply_learnt(self) -> None:
-        exchange = self.exchange
-        route = exchange.route
-        for repair in self._means.learnt.repairs(exchange.owner, route.base_url, route.model):
-            repaired = apply(exchange.chat_body, repair)
-            if repaired is not None:
-                exchange.chat_body = repaired
-                what, how = describe(repair)
-                exchange.ledger.add("learnt", what, f"{how}: {self._upstream} refused it before")
-
-    def _accepted(self) -> None:
-        """What was repaired is worth remembering, now that the upstream takes the request."""
-        route = self.exchange.route
-        for repair in self._repairs:
-            self._means.learnt.add(self.exchange.owner, route.base_url, route.model, repair)
-            self.exchange.ledger.add("learnt", describe(repair)[0], f"kept for {route.model} at {route.base_url}")
-        self._repairs.clear()
-
-    # Errors -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def _upstream(self) -> str:
-        return self.exchange.route.profile.name
-
-    @property
-    def _error(self) -> GatewayError:
-        if self._fault is not None:
-            return self._fault.error
-        return _upstream_error(500, "The gateway has lost the answer; its log has the details.")
-
-    def _fault_in_band(self, error: GatewayError) -> _Fault:
-        """An error that came with status 200."""
-        wait = told_wait({}, error.message)
-        transient = (
-            error.status == 503
-            or isinstance(error, EmptyAnswer)
-            or (error.code == "rate_limit_exceeded" and wait is not None)
-        )
-        evidence = "" if transient else error.message
-        return _Fault(error, evidence, transient, wait)
-
-    def _explain(self, failure: Failure) -> GatewayError:
-        upstream, seconds = f"{self._upstream} ({self.exchange.route.base_url})", f"{failure.seconds:g} s"
-        match failure.cause:
-            case "refused":
-                return _unreachable(upstream, failure.text.rstrip("."))
-            case "connect_timeout":
-                return _upstream_error(
-                    504, f"{upstream} did not accept a connection within {seconds} (gateway_connect_timeout)."
-                )
-            case "first_byte_timeout":
-                return _upstream_error(
-                    504, f"{upstream} did not begin to answer within {seconds} (gateway_first_byte_timeout)."
-                )
-            case "idle_timeout":
-                return _upstream_error(504, f"{upstream} sent no content for {seconds} (gateway_idle_timeout).")
-            case "queue_timeout":
-                return _upstream_error(
-                    504, f"{upstream} sent nothing but keep-alives for {seconds} (gateway_queue_timeout)."
-                )
-            case "turn_timeout":
-                return _upstream_error(
-                    504, f"The turn with {upstream} is not over after {seconds} (gateway_turn_timeout)."
-                )
-            case "broken":
-                return _upstream_error(
-                    502, f"{upstream} closed the connection before its answer was complete: {failure.text}."
-                )
-            case "too_large":
-                return _upstream_error(502, f"The answer of {upstream} is too large: {failure.text}.")
-            case "shutdown":
-                return _upstream_error(503, "the gateway is shutting down")
-            case "crashed":
-                return _upstream_error(500, MESSAGE)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The time limits of a turn."""
-    return Limits(
-        heartbeat=settings.heartbeat,
-        connect=settings.connect_timeout,
-        first_byte=settings.first_byte_timeout,
-        idle=settings.idle_timeout,
-        queue=settings.queue_timeout,
-        turn=settings.turn_timeout,
-    )
-
-
-def error_response(error: GatewayError) -> http.Response:
-    """An error as the whole answer."""
-    headers = {"content-type": "application/json"}
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
-    return messages.response(error.status, dumps(error.body()), headers)
-
-
-def _unreachable(upstream: str, why: str) -> GatewayError:
-    """Connections were refused: what the address is to blame for is as permanent as a wrong key."""
-    message = f"Cannot connect to {upstream}: {why}."
-    hint = next((hint for words, hint in _WRONG_ADDRESS.items() if words in why), None)
-    if hint is None:
-        return _upstream_error(502, message)
-    return GatewayError(f"{message} {hint}", 400, "upstream_unreachable", type="server_error")
-
-
-def _upstream_error(status: int, message: str) -> GatewayError:
-    return GatewayError(message, status, "server_error", type="server_error")
+def _searches(exchange: Exchange, services: TurnServices) -> Searches | None:
+    """What carries out the exchange's searches; None when the client or the gateway does without."""
+    if exchange.search is None or services.search is None:
+        return None
+    return services.search(exchange.search, exchange.ledger, exchange.request.max_tool_calls)

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from responses_gateway.inspection.recording.prefix import Fingerprint
 from responses_gateway.protocol.chat import ChatTool
 from responses_gateway.protocol.responses import ResponsesRequest
 
@@ -20,12 +19,6 @@ class Session:
     id: str
     tools: list[ChatTool] = field(default_factory=list)
     """What was last offered to the upstream."""
-
-    turns: int = 0
-    """Requests so far."""
-
-    sent: Fingerprint | None = None
-    """The latest request to the upstream."""
 
 
 class Sessions:

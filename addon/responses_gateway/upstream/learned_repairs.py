@@ -46,7 +46,7 @@ class _Entry:
     repairs: list[Repair] = field(default_factory=list)
 
 
-class Learnt:
+class LearnedRepairs:
     """The repairs by owner, upstream (base URL) and model. `path` None: in memory only.
 
     What one client's requests taught changes nothing for another: the first one chooses what its upstream refuses.

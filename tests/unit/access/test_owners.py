@@ -10,6 +10,7 @@ import pytest
 import responses_gateway
 from responses_gateway.access.rules import Access
 from responses_gateway.addon import Gateway
+from responses_gateway.inspection.recording.session_memory import SessionMemory
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
@@ -19,11 +20,13 @@ from responses_gateway.state.store import Store
 from responses_gateway.state.thoughts import ThoughtCache
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import Thought, seal, unseal
-from responses_gateway.turn.exchange import Exchange, Runtime
-from responses_gateway.turn.served_turn import Means
+from responses_gateway.turn.listeners import Listeners
+from responses_gateway.turn.opening import open_exchange
+from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
 from responses_gateway.upstream.routing import Router
 from unit.world import runtime
@@ -57,24 +60,24 @@ def test_what_was_stored_before_keeps_its_owner():
 
 def open_for(owner, world, **request):
     body = dumps({"model": "m", "input": "hi", "prompt_cache_key": "shared", **request})
-    return Exchange.open(parse_request(body), {}, world, Recorder(world.state, owner, Ledger()))
+    return open_exchange(parse_request(body), {}, world, Recorder(world.state, owner, Ledger()))
 
 
 def test_a_session_is_its_owners():
     world = runtime(Settings(upstream="http://127.0.0.1:1/v1", store="none"))
     open_for("one", world, tools=[TOOL])
-    assert b"secret_tool" not in dumps(open_for("two", world, tools=[SEARCH]).chat_body)
+    assert b"secret_tool" not in dumps(open_for("two", world, tools=[SEARCH]).upstream_request.body)
     sessions = Sessions()
     assert sessions.get("one", "s") is sessions.get("one", "s")
     assert sessions.get("one", "s") is not sessions.get("two", "s")
 
 
 def test_what_one_taught_is_not_another_ones_lesson():
-    learnt = Learnt(None, lambda: 0.0)
-    learnt.add("one", "http://u", "m", "drop:seed")
-    assert learnt.repairs("one", "http://u", "m") == ["drop:seed"]
-    assert learnt.repairs("two", "http://u", "m") == []
-    assert learnt.everybodys("http://u", "m") == ["drop:seed"]
+    learned = LearnedRepairs(None, lambda: 0.0)
+    learned.add("one", "http://u", "m", "drop:seed")
+    assert learned.repairs("one", "http://u", "m") == ["drop:seed"]
+    assert learned.repairs("two", "http://u", "m") == []
+    assert learned.everybodys("http://u", "m") == ["drop:seed"]
 
 
 def test_a_list_that_was_got_with_a_clients_key_is_the_clients(monkeypatch):
@@ -121,7 +124,8 @@ def test_envelopes_name_an_owner_who_is_known_by_an_access_key(tmp_path, locked)
 
 REMEMBERS = {
     Sessions: {"get"},
-    Learnt: {"repairs", "add"},
+    SessionMemory: {"get"},
+    LearnedRepairs: {"repairs", "add"},
     ThoughtCache: {"learn", "restore"},
     Store: {
         *("get", "history", "items", "delete", "renew", "find_replay", "put_conversation", "get_conversation"),
@@ -132,7 +136,7 @@ REMEMBERS = {
 """What clients' requests put into and get out of these, first of all by owner."""
 
 OTHERWISE = {
-    Learnt: {"everybodys"},  # for the operator, who sees all turns
+    LearnedRepairs: {"everybodys"},  # for the operator, who sees all turns
     Store: {"put", "close"},  # a Record has its owner
 }
 
@@ -146,9 +150,7 @@ def test_what_is_remembered_names_its_owner(memory):
 
 
 LASTING = {
-    "_target_is_fallback": "a constant",
-    "_watch": "the operator's",
-    "_sessions": "names the owner",
+    "_listeners": "see below",
     "_turns": "by flow",
     "_relays": "by flow",
     "_forwarded": "by flow",
@@ -156,13 +158,6 @@ LASTING = {
     "_access": "the operator's",
     "_access_control": "by flow",
     "_config_watch": "the operator's",
-    "_lists": "what upstreams told the gateway itself",
-    "_state": "names the owner",
-    "_jobs": "each has its owner",
-    "_runtimes": "see below",
-    "_means": "see below",
-    "_learnt": "names the owner",
-    "_search": "the operator's",
     "_sockets": "by connection",
     "_http": "keeps nothing",
     "_body_memory": "by flow",
@@ -174,6 +169,20 @@ LASTING = {
     "addons": "see above",
 }
 """Everything of the gateway that outlives a request, and why nothing of one client reaches another through it."""
+
+LASTING_LISTENERS = {
+    "_target_is_fallback": "a constant",
+    "_watch": "the operator's",
+    "_sessions": "names the owner",
+    "_lists": "what upstreams told the gateway itself",
+    "_http": "keeps nothing",
+    "_jobs": "each has its owner",
+    "learned_repairs": "names the owner",
+    "_settings": "the operator's",
+    "_state": "names the owner",
+    "_search": "the operator's",
+    "_by_mode": "see below",
+}
 
 LASTING_RUNTIME = {
     "settings": "the operator's",
@@ -189,10 +198,10 @@ LASTING_RUNTIME = {
     "searches": "a constant",
 }
 
-LASTING_MEANS = {
+LASTING_SERVICES = {
     "settings": "the operator's",
     "router": "`of` gives the owner's",
-    "learnt": "names the owner",
+    "learned_repairs": "names the owner",
     "fetch_models": "a function",
     "search": "made for each turn",
     "sleep": "a function",
@@ -204,8 +213,9 @@ LASTING_MEANS = {
 
 def test_nothing_else_lasts():
     assert set(vars(Gateway())) == set(LASTING)
+    assert set(vars(Listeners(target_is_fallback=False, watch=None))) == set(LASTING_LISTENERS)
     assert {field.name for field in fields(Runtime)} == set(LASTING_RUNTIME)
-    assert {field.name for field in fields(Means)} == set(LASTING_MEANS)
+    assert {field.name for field in fields(TurnServices)} == set(LASTING_SERVICES)
 
 
 def test_only_access_says_who_the_owner_is():
@@ -217,11 +227,7 @@ def test_only_access_says_who_the_owner_is():
 
 def test_turns_ask_the_owners_router():
     """`resolve`, `models` and `listed` of the shared router know only what everybody may know."""
-    for path in (
-        *PACKAGE.glob("endpoints/*.py"),
-        PACKAGE / "turn" / "exchange.py",
-        PACKAGE / "turn" / "served_turn.py",
-    ):
+    for path in (*PACKAGE.glob("endpoints/*.py"), *PACKAGE.glob("turn/**/*.py")):
         for method in ("resolve", "models", "listed", "learn"):
             assert f"runtime.router.{method}(" not in path.read_text("utf-8"), path
-            assert f"means.router.{method}(" not in path.read_text("utf-8"), path
+            assert f"services.router.{method}(" not in path.read_text("utf-8"), path

@@ -7,11 +7,11 @@ import subprocess
 import pytest
 
 from responses_gateway.inspection import export
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import Tape
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.inspection.retranslate import report
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.inspection.turns import ANSWER, DONE, SECRET, Gateway, call, chunk
 
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
@@ -38,7 +38,7 @@ def session():
 
 
 def retranslated(records, wanted=None):
-    return asyncio.run(report(records, Gateway().runtime, Learnt(None, lambda: 0.0), wanted))
+    return asyncio.run(report(records, Gateway().runtime, LearnedRepairs(None, lambda: 0.0), wanted))
 
 
 def test_a_fixture_holds_both_sides(session):
@@ -115,8 +115,8 @@ def test_a_deliberate_change_is_found(session, monkeypatch):
 
 def test_a_changed_answer_is_found(session):
     record = session[1]
-    changed = Tape()
-    for piece in tape.pieces(record.rounds[0]["chunks"]):
+    changed = StreamCapture()
+    for piece in stream_capture.pieces(record.rounds[0]["chunks"]):
         changed.add(piece.at / 1000, piece.data.replace(b" there", b" world"))
     changed.flush(is_end=True)
     record.rounds[0]["chunks"] = changed.data
@@ -126,5 +126,5 @@ def test_a_changed_answer_is_found(session):
 
 
 def test_a_turn_that_was_not_sent_is_noted():
-    record = Record({**Gateway().record({"input": "hi"}).facts}, b'{"input": "hi"}', [], None)
+    record = RecordedTurn({**Gateway().record({"input": "hi"}).facts}, b'{"input": "hi"}', [], None)
     assert retranslated([record])[-1] == "1 turns retranslated: no difference, 1 not compared"

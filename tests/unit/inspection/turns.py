@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from responses_gateway.inspection.recording.observer import Observer
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.protocol.json import dumps, loads
 from responses_gateway.settings.settings import load_settings
 from unit.world import open_exchange, runtime
@@ -49,12 +49,13 @@ class Gateway:
     ) -> dict[str, Any]:
         """The metadata of a flow after a turn; 100 ms pass before each chunk."""
         metadata: dict[str, Any] = {}
-        made = Observer(metadata, clock=self.clock, keep=True, **observer)
+        made = TurnRecorder(metadata, clock=self.clock, keep=True, **observer)
         raw = dumps({"model": "m", "stream": True, **body})
         made.requested("POST", "/v1/responses", headers or {"authorization": f"Bearer {SECRET}"}, raw)
         exchange = open_exchange(loads(raw), headers or {}, self.runtime)
         exchange.observe(made)
-        made.round_began(exchange.url, {"authorization": f"Bearer {SECRET}"}, dumps(exchange.chat_body))
+        chat = exchange.upstream_request
+        made.round_began(chat.url, {"authorization": f"Bearer {SECRET}"}, dumps(chat.body))
         exchange.begin({"content-type": "text/event-stream"})
         for chunk in chunks:
             self.clock.now += 0.1
@@ -66,8 +67,8 @@ class Gateway:
             made.note()
         return metadata
 
-    def record(self, *arguments: Any, **options: Any) -> Record:
-        record = Record.of(self.turn(*arguments, **options))
+    def record(self, *arguments: Any, **options: Any) -> RecordedTurn:
+        record = RecordedTurn.of(self.turn(*arguments, **options))
         assert record is not None
         return record
 

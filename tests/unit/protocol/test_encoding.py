@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 import responses_gateway
-from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording import stream_capture
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.body import MAX_DOCUMENT, BodyReader
 from responses_gateway.state.packing import events_in, pack, unpack
@@ -121,9 +121,9 @@ def test_a_bomb_in_a_recorded_turn_is_not_unfolded() -> None:
     marks = bytes(4) + (96 * MIB).to_bytes(4, "little")
     data = {"blocks": [zstandard.compress(b"before"), bomb], "marks": [bytes(4) + b"\6\0\0\0", marks]}
     data |= {"gap_at": -1, "gap": 0}
-    assert len(tape.body_of(data)) < 200
-    assert tape.body_of(data).startswith(b"before")
-    assert b"is not shown" in [*tape.pieces(data)][-1].data
+    assert len(stream_capture.body_of(data)) < 200
+    assert stream_capture.body_of(data).startswith(b"before")
+    assert b"is not shown" in [*stream_capture.pieces(data)][-1].data
 
 
 def test_what_a_store_holds_is_what_was_packed_or_an_error() -> None:

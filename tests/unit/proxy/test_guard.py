@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.proxy.contract import Failure, Limits
 from responses_gateway.proxy.guard import GuardedTurn
 from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.observers import Unobserved
 from responses_gateway.turn.relay_turn import RelayTurn
-from responses_gateway.turn.served_turn import Means, ServedTurn
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.turn.served_turn import ServedTurn
+from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Router
 from unit.exchanges import events, exchange, frame
 from unit.machine import delta
@@ -98,7 +101,10 @@ def served_turn(**fields: Any) -> ServedTurn:
     async def no_models(*_: object) -> None:
         return None
 
-    return ServedTurn(exchange(**fields), {}, Means(SETTINGS, Router(SETTINGS), Learnt(None, float), no_models))
+    one = exchange(**fields)
+    one.observe(TurnRecorder(clock=float))
+    services = TurnServices(SETTINGS, Router(SETTINGS), LearnedRepairs(None, float), no_models)
+    return ServedTurn(one, {}, services)
 
 
 def error_response(status: int, message: str) -> http.Response:
@@ -109,11 +115,11 @@ BUGS = [
     "translate.answer.state_machine.pieces_of",
     "translate.answer.state_machine.ChatToResponses.chunk",
     "state.recorder.Recorder.take",
-    "inspection.recording.observer.Observer.received",
-    "inspection.recording.observer.Observer.sent",
+    "inspection.recording.turn_recorder.TurnRecorder.received",
+    "inspection.recording.turn_recorder.TurnRecorder.sent",
     "turn.exchange.Exchange.feed",
     "turn.exchange.Exchange._safely",
-    "turn.served_turn.ServedTurn._noting",
+    "turn.served_turn.ServedTurn._checked",
 ]
 
 
@@ -145,7 +151,7 @@ def test_a_bug_in_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     turn = GuardedTurn(served_turn(stream=False), error_response)
     assert not turn.begin(500, http.Headers())
-    monkeypatch.setattr("responses_gateway.turn.served_turn.told_wait", broken)
+    monkeypatch.setattr("responses_gateway.turn.recovery.fault.told_wait", broken)
     turn.take(b'{"error": "x"}')
     assert turn.crashed
     answer = turn.answer()
@@ -158,8 +164,7 @@ def test_a_bug_in_a_relayed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a bug")
 
     request = http.Request.make("POST", "http://127.0.0.1:1/v1/chat/completions")
-    flow = http.HTTPFlow(None, None)  # type: ignore[arg-type]
-    turn = GuardedTurn(RelayTurn(flow, {}, request, (), SETTINGS), error_response)
+    turn = GuardedTurn(RelayTurn(request, (), SETTINGS, Unobserved()), error_response)
     assert turn.begin(200, http.Headers([(b"content-type", b"text/event-stream")]))
     assert turn.feed(b"data: {") == b"data: {"
     monkeypatch.setattr("responses_gateway.turn.relay_turn.pieces_of", broken)

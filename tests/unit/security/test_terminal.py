@@ -11,7 +11,7 @@ import pytest
 import responses_gateway
 from responses_gateway.command_line.raw_output import RawOutput
 from responses_gateway.inspection.recording import summary
-from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.security.terminal import get_logger, lines, one_line, say
 
@@ -125,7 +125,7 @@ def test_raw_output(out):
 
 
 def test_comments_of_flows():
-    observer = Observer(clock=float)
+    observer = TurnRecorder(clock=float)
     observer.facts.update(model=FORGED + TITLE, error="e\u202e")
     assert is_harmless(summary.comment(observer.facts))
     assert "\n" not in summary.comment(observer.facts)

@@ -7,7 +7,8 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.protocol import body, encoding
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.relay_turn import RelayTurn
@@ -17,7 +18,8 @@ EVENT = b'data: {"choices": []}\n\n'
 
 def relay(content_type: str = "text/event-stream", encoding: str = "") -> tuple[http.HTTPFlow, RelayTurn]:
     flow = tflow.tflow()
-    turn = RelayTurn(flow, {}, http.Request.make("POST", "http://upstream/v1/chat/completions"), (), Settings())
+    request = http.Request.make("POST", "http://upstream/v1/chat/completions")
+    turn = RelayTurn(request, (), Settings(), RelayRecorder(flow, {}, {}, ()))
     headers = {"content-type": content_type} | ({"content-encoding": encoding} if encoding else {})
     turn.begin(200, http.Headers(**{name.replace("-", "_"): value for name, value in headers.items()}))
     flow.response = turn.head()
@@ -32,12 +34,12 @@ def kept(flow: http.HTTPFlow) -> bytes:
 def test_what_is_kept_of_a_long_stream_is_bounded_and_says_so() -> None:
     flow, turn = relay()
     piece = EVENT * 4000
-    for _ in range(4 * tape.HEAD // len(piece)):
+    for _ in range(4 * stream_capture.HEAD // len(piece)):
         assert turn.feed(piece) == piece
     turn.finish()
     assert kept(flow).startswith(EVENT)
     assert b"bytes are not kept here" in kept(flow)
-    assert len(kept(flow)) < tape.HEAD + 3 * tape.TAIL
+    assert len(kept(flow)) < stream_capture.HEAD + 3 * stream_capture.TAIL
 
 
 @pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("br", brotli.compress)])

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from responses_gateway.upstream.learned_repairs import MAX_AGE, MAX_ENTRIES, MAX_REPAIRS, Learnt, default_path
+from responses_gateway.upstream.learned_repairs import MAX_AGE, MAX_ENTRIES, MAX_REPAIRS, LearnedRepairs, default_path
 
 HOST = "https://acme.test/v1"
 ME = "owner"
 
 
-def learnt(path: Path | None, now: float = 1000.0) -> Learnt:
-    return Learnt(path, lambda: now)
+def learned(path: Path | None, now: float = 1000.0) -> LearnedRepairs:
+    return LearnedRepairs(path, lambda: now)
 
 
 def test_it_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "state" / "learnt.json"
-    first = learnt(path)
+    first = learned(path)
     first.add(ME, HOST, "m", "drop:seed")
     first.add(ME, HOST, "m", "drop:user")
     first.add(ME, HOST, "m", "drop:seed")
-    again = learnt(path)
+    again = learned(path)
     assert again.repairs(ME, HOST, "m") == ["drop:seed", "drop:user"]
     assert again.repairs(ME, HOST, "other") == []
     assert again.repairs(ME, "https://other.test/v1", "m") == []
@@ -34,16 +34,16 @@ def test_it_survives_a_restart(tmp_path: Path) -> None:
 
 def test_two_processes_keep_each_others_lessons(tmp_path: Path) -> None:
     path = tmp_path / "learnt.json"
-    one, other = learnt(path), learnt(path)
+    one, other = learned(path), learned(path)
     one.add(ME, HOST, "a", "drop:seed")
     other.add(ME, HOST, "b", "drop:user")
-    assert learnt(path).repairs(ME, HOST, "a") == ["drop:seed"]
-    assert learnt(path).repairs(ME, HOST, "b") == ["drop:user"]
+    assert learned(path).repairs(ME, HOST, "a") == ["drop:seed"]
+    assert learned(path).repairs(ME, HOST, "b") == ["drop:user"]
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "learnt.json"
-    memory = learnt(path)
+    memory = learned(path)
     for number in range(MAX_ENTRIES + 5):
         memory.add(ME, HOST, f"m{number}", "drop:seed")
     for number in range(MAX_REPAIRS + 5):
@@ -55,9 +55,9 @@ def test_it_is_bounded(tmp_path: Path) -> None:
 
 def test_it_is_forgotten_after_a_while(tmp_path: Path) -> None:
     path = tmp_path / "learnt.json"
-    learnt(path).add(ME, HOST, "m", "drop:seed")
-    assert learnt(path, 1000.0 + MAX_AGE - 1).repairs(ME, HOST, "m") == ["drop:seed"]
-    assert learnt(path, 1000.0 + MAX_AGE + 1).repairs(ME, HOST, "m") == []
+    learned(path).add(ME, HOST, "m", "drop:seed")
+    assert learned(path, 1000.0 + MAX_AGE - 1).repairs(ME, HOST, "m") == ["drop:seed"]
+    assert learned(path, 1000.0 + MAX_AGE + 1).repairs(ME, HOST, "m") == []
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_it_is_forgotten_after_a_while(tmp_path: Path) -> None:
 def test_a_broken_file_is_no_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "learnt.json"
     path.write_text(content, encoding="latin-1")
-    memory = learnt(path)
+    memory = learned(path)
     assert memory.repairs(ME, HOST, "m") == []
     memory.add(ME, HOST, "m", "drop:seed")
-    assert learnt(path).repairs(ME, HOST, "m") == ["drop:seed"]
+    assert learned(path).repairs(ME, HOST, "m") == ["drop:seed"]
 
 
 def test_repairs_that_nobody_knows_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "learnt.json"
     entry = {"owner": ME, "upstream": HOST, "model": "m", "at": 999.0, "repairs": ["drop:seed", "explode:x", 5]}
     path.write_text(json.dumps({"learnt": [entry]}))
-    assert learnt(path).repairs(ME, HOST, "m") == ["drop:seed"]
+    assert learned(path).repairs(ME, HOST, "m") == ["drop:seed"]
 
 
 def test_a_directory_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    memory = learnt(tmp_path / "file" / "learnt.json")
+    memory = learned(tmp_path / "file" / "learnt.json")
     memory.add(ME, HOST, "m", "drop:seed")
     assert memory.repairs(ME, HOST, "m") == ["drop:seed"]
 

@@ -11,8 +11,8 @@ from mitmproxy import command, ctx, exceptions, http
 
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import ArchiveError
+from responses_gateway.inspection.archive.flow_list_limit import FlowListLimit
 from responses_gateway.inspection.archive.flows import document_of, flow_of
-from responses_gateway.inspection.archive.kept import FlowsKept
 from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.location import archive_path
 from responses_gateway.inspection.archive.reader import Archive
@@ -46,7 +46,7 @@ class Archiving:
     def __init__(self) -> None:
         self._use: _Use | None = None
         self._archivist: Archivist | None = None
-        self._kept: FlowsKept | None = None
+        self._kept: FlowListLimit | None = None
         self._begun: WeakSet[http.HTTPFlow] = WeakSet()
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
 
@@ -71,7 +71,7 @@ class Archiving:
         self._archivist = Archivist(use.path, use.limits, self._on_kept) if use.path is not None else None
         view = ctx.master.addons.get("view")
         shows = _is_mitmweb() and view is not None and use.flows
-        self._kept = FlowsKept(view, use.flows, use.flow_bytes) if shows and self._archivist is not None else None
+        self._kept = FlowListLimit(view, use.flows, use.flow_bytes) if shows and self._archivist is not None else None
 
     def begun(self, flow: http.HTTPFlow) -> None:
         """A turn runs: keep what it began with, so that it is not lost when this process dies. Done once."""

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 
 
 @dataclass(frozen=True)
 class Document:
-    """One turn, whole. `Record.of(flow.metadata)` of a saved flow gives the same record."""
+    """One turn, whole. `RecordedTurn.of(flow.metadata)` of a saved flow gives the same record."""
 
     flow: str
     """Id of the flow that the turn is, or was, in."""
 
-    record: Record
+    record: RecordedTurn
     shell: bytes
     """The rest of the flow, without the bytes that the record has; empty when there was no flow."""
 
@@ -31,8 +31,8 @@ class Document:
     def size(self) -> int:
         """Bytes of memory, roughly, that it holds on to."""
         record = self.record
-        tapes = [record.events, *(one["chunks"] for one in record.rounds)]
-        kept = sum(len(block) for tape in tapes if tape for block in (*tape["blocks"], *tape["marks"]))
+        streams = [record.events, *(one["chunks"] for one in record.rounds)]
+        kept = sum(len(block) for stream in streams if stream for block in (*stream["blocks"], *stream["marks"]))
         return kept + len(record.request or b"") + sum(len(one["body"]) for one in record.rounds) + len(self.shell)
 
 

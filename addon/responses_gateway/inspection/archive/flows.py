@@ -9,30 +9,30 @@ from mitmproxy.io import FlowWriter, tnetstring
 
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.rows import WholeTurn
-from responses_gateway.inspection.recording.observer import EVENTS, KEYS, REQUEST, ROUNDS, TURN
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import TapeData, content_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import CapturedStream, content_of
+from responses_gateway.inspection.recording.turn_recorder import EVENTS, KEYS, REQUEST, ROUNDS, TURN
 
 
 def document_of(flow: http.HTTPFlow, *, streamed: bool = False) -> Document | None:
     """The turn in a flow, as it is at this moment; None when it is none, or its bytes were not kept.
 
-    `streamed`: its response is known to be what the record's tape of events holds.
+    `streamed`: its response is known to be what the record has captured of its events.
     """
-    record = Record.of(flow.metadata)
+    record = RecordedTurn.of(flow.metadata)
     if record is None or record.request is None:
         return None
     rounds = [{**one, "chunks": _copied(one["chunks"])} for one in record.rounds]
     events = _copied(record.events) if record.events else None
-    taken = Record(dict(record.facts), record.request, rounds, events)
+    taken = RecordedTurn(dict(record.facts), record.request, rounds, events)
     return Document(flow.id, taken, _shell(flow, taken, streamed=streamed) if record.facts["ended"] >= 0 else b"")
 
 
-def _copied(tape: TapeData) -> TapeData:
-    return {**tape, "blocks": list(tape["blocks"]), "marks": list(tape["marks"])}
+def _copied(stream: CapturedStream) -> CapturedStream:
+    return {**stream, "blocks": list(stream["blocks"]), "marks": list(stream["marks"])}
 
 
-def _shell(flow: http.HTTPFlow, record: Record, *, streamed: bool) -> bytes:
+def _shell(flow: http.HTTPFlow, record: RecordedTurn, *, streamed: bool) -> bytes:
     """The flow's state, without what the record has."""
     metadata = flow.metadata
     flow.metadata = {name: value for name, value in metadata.items() if name not in KEYS}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
 
 _PRODUCT = re.compile(r"\s*([^\s/]+(?:/[A-Za-z][^\s/]*)*)[/ ]v?(\d[\w.+-]*)")
 """Such as `codex_exec/0.169.0` and `OpenAI/Python 3.5.0`."""
@@ -37,7 +37,7 @@ class Identity:
     version: str
 
 
-def identity_of(record: Record) -> Identity:
+def identity_of(record: RecordedTurn) -> Identity:
     """The identity of a recorded turn."""
     request = record.request_json if isinstance(record.request_json, dict) else {}
     headers = {str(name).lower(): value for name, value in record.facts["headers"]}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from responses_gateway.inspection.archive import said
+from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.recording.zstd import unpacked
 
 _PER_WRITE = 8
@@ -80,7 +80,7 @@ def remove(connection: sqlite3.Connection, segments: Iterable[int]) -> int:
             connection.executemany("DELETE FROM blobs WHERE turn = ?", [(row,) for row, _ in rows])
             for row, text in rows:
                 if text is not None:
-                    told = said.indexed(unpacked(text).decode("utf-8", "replace"))
+                    told = search_text.indexed(unpacked(text).decode("utf-8", "replace"))
                     connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row, told))
                 connection.execute("DELETE FROM said WHERE turn = ?", (row,))
                 connection.execute("DELETE FROM turns WHERE row = ?", (row,))

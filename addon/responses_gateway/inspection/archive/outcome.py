@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from responses_gateway.inspection.archive.tapes import piece_times
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.archive.captured_streams import piece_times
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
 from responses_gateway.inspection.views.answer import answer_of
 
 _ITEM = b"event: response.output_item."
@@ -32,8 +32,8 @@ class Outcome:
     """When each item was opened and done: [kind, name, start, end]; -1: never."""
 
 
-def outcome_of(record: Record, body: bytes) -> Outcome:
-    """Read what matters of what the client was sent; `body` is what its tape holds."""
+def outcome_of(record: RecordedTurn, body: bytes) -> Outcome:
+    """Read what matters of what the client was sent; `body` is what was captured of it."""
     response = _last_response(body)
     if response is None:
         answer = answer_of(record)
@@ -61,7 +61,7 @@ def _event(body: bytes, at: int) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _spans(record: Record, body: bytes) -> list[list[Any]]:
+def _spans(record: RecordedTurn, body: bytes) -> list[list[Any]]:
     if record.events is None:
         return []
     times, sizes = piece_times(record.events["marks"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from responses_gateway.inspection.archive import said
+from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.archive.rows import Filter
 
 SUMS = (
@@ -45,7 +45,7 @@ def condition(which: Filter) -> tuple[str, dict[str, Any]]:
         parts.append(f"kind IN ({', '.join(':' + name for name in names)})")
         values.update(zip(names, which.kinds, strict=True))
     if which.query.strip():
-        match = said.match_of(which.query)
+        match = search_text.match_of(which.query)
         parts.append("row IN (SELECT rowid FROM words WHERE words MATCH :query)" if match else "0")
         values["query"] = match
     return " AND ".join(parts), values

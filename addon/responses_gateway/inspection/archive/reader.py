@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from responses_gateway.inspection.archive import said
+from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.archive.blobs import load
+from responses_gateway.inspection.archive.captured_streams import StreamParts, empty_stream, join_stream
 from responses_gateway.inspection.archive.file import ArchiveError, opened_to_read
 from responses_gateway.inspection.archive.query import SESSION_COLUMNS, SUMS, condition
 from responses_gateway.inspection.archive.rows import (
@@ -23,9 +24,8 @@ from responses_gateway.inspection.archive.rows import (
     WholeTurn,
     turn_of,
 )
-from responses_gateway.inspection.archive.tapes import TapeParts, empty, joined
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import TapeData
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import CapturedStream
 from responses_gateway.inspection.recording.zstd import unpacked
 from responses_gateway.protocol.json import loads
 
@@ -181,7 +181,7 @@ class Archive:
 
     def search(self, query: str, which: Filter = _EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Hit]:
         """The turns in which something was said, newest first: `query` is as in `Filter`."""
-        match = said.match_of(query)
+        match = search_text.match_of(query)
         if not match:
             return []
         where, values = condition(which)
@@ -195,7 +195,7 @@ class Archive:
         hits = []
         for text, *columns in rows:
             told = unpacked(text).decode("utf-8", "replace")
-            hits.append(Hit(turn_of(tuple(columns)), *said.excerpt(told, query)))
+            hits.append(Hit(turn_of(tuple(columns)), *search_text.excerpt(told, query)))
         return hits
 
     @contextlib.contextmanager
@@ -222,15 +222,15 @@ def _session(row: tuple[Any, ...], read: Read) -> Session:
     return Session(session, title, client, version, sorted(set(loads(models))), *sums)
 
 
-def _record(parts: Mapping[str, bytes]) -> Record:
+def _record(parts: Mapping[str, bytes]) -> RecordedTurn:
     """The record as the flow had it. Of a turn that is in progress, there is what it began with."""
     kept = loads(parts["facts"] if "facts" in parts else parts["early"])
     rounds = [
-        {**one, "body": parts.get(f"chat/{one['number']}", b""), "chunks": _tape(parts, f"chunks/{one['number']}")}
+        {**one, "body": parts.get(f"chat/{one['number']}", b""), "chunks": _stream(parts, f"chunks/{one['number']}")}
         for one in kept["rounds"]
     ]
-    return Record(kept["facts"], parts["request"], rounds, _tape(parts, "events"))
+    return RecordedTurn(kept["facts"], parts["request"], rounds, _stream(parts, "events"))
 
 
-def _tape(parts: Mapping[str, bytes], name: str) -> TapeData:
-    return joined(TapeParts(parts[name], parts[f"{name}/marks"])) if name in parts else empty()
+def _stream(parts: Mapping[str, bytes], name: str) -> CapturedStream:
+    return join_stream(StreamParts(parts[name], parts[f"{name}/marks"])) if name in parts else empty_stream()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.protocol.json import loads
 
 
@@ -125,8 +125,8 @@ class WholeTurn:
     """One turn with every byte that was kept."""
 
     turn: Turn
-    record: Record
-    """What `Record.of(flow.metadata)` gives for the flow."""
+    record: RecordedTurn
+    """What `RecordedTurn.of(flow.metadata)` gives for the flow."""
 
     new: list[int]
     """Indexes of the input's items that came with this turn; the others were there before."""

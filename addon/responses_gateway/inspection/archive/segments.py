@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from responses_gateway.inspection.archive.blobs import STREAM_BASE, is_stream, load
+from responses_gateway.inspection.archive.captured_streams import split_stream
 from responses_gateway.inspection.archive.delta import STREAM_LEVEL, pack
 from responses_gateway.inspection.archive.document import Document
-from responses_gateway.inspection.archive.tapes import taken_apart
 from responses_gateway.protocol.json import dumps
 
 LENGTH = 32
@@ -150,8 +150,8 @@ def parts_of(document: Document) -> dict[str, bytes]:
     facts = dumps({"facts": record.facts, "rounds": rounds})
     if not document.is_over:
         return parts | {"early": facts}
-    tapes = {f"chunks/{one['number']}": one["chunks"] for one in record.rounds} | {"events": record.events}
-    for name, tape in tapes.items():
-        if tape is not None:
-            parts[name], parts[f"{name}/marks"] = taken_apart(tape)
+    streams = {f"chunks/{one['number']}": one["chunks"] for one in record.rounds} | {"events": record.events}
+    for name, stream in streams.items():
+        if stream is not None:
+            parts[name], parts[f"{name}/marks"] = split_stream(stream)
     return parts | {"facts": facts, "shell": document.shell}

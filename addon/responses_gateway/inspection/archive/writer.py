@@ -8,15 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from responses_gateway.inspection.archive import said
-from responses_gateway.inspection.archive.beginning import Beginning, digests_of, goes_on, opening_of
+from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.archive.blobs import load
-from responses_gateway.inspection.archive.describe import columns_of
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.identity import Identity, identity_of
 from responses_gateway.inspection.archive.outcome import Outcome, outcome_of
+from responses_gateway.inspection.archive.request_summary import (
+    RequestSummary,
+    continues_conversation,
+    digests_of,
+    opening_digest,
+)
 from responses_gateway.inspection.archive.segments import Segment, Segments, parts_of
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.archive.turn_columns import columns_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.inspection.request_items import input_items
 from responses_gateway.protocol.json import JsonObject
@@ -56,7 +61,7 @@ class Writer:
         self._clock = clock
         self._segments = Segments(connection)
         self._threads: OrderedDict[tuple[str, str], _Thread] = OrderedDict()
-        self._begun: OrderedDict[str, Beginning] = OrderedDict()
+        self._begun: OrderedDict[str, RequestSummary] = OrderedDict()
 
     def put(self, document: Document) -> None:
         """Write a turn, or what is new of it since it was written before. Raises sqlite3.Error, and then nothing of it
@@ -85,7 +90,7 @@ class Writer:
         identity = begun.identity if begun is not None else self._placed(identity_of(record), record, known)
         thread = self._thread((identity.session, identity.thread))
         if begun is None:
-            begun = Beginning.of(record, identity, thread.digests)
+            begun = RequestSummary.of(record, identity, thread.digests)
         segment = known.segment if known is not None else self._segments.enter(thread.segment, now)
         parts = parts_of(document)
         outcome = outcome_of(record, parts.get("events", b"")) if document.is_over else Outcome("", [], [])
@@ -97,7 +102,7 @@ class Writer:
         self._upsert(columns | {"row": row, "segment": segment, "pid": os.getpid()})
         connection.execute("UPDATE segments SET latest = ? WHERE id = ?", (now, segment))
         if document.is_over:
-            self._index(row, "\n".join((begun.said, said.texts_of(outcome.items))))
+            self._index(row, "\n".join((begun.text, search_text.texts_of(outcome.items))))
             thread.digests = [*begun.digests, *digests_of(outcome.items)]
         else:
             self._begun[document.id] = begun
@@ -125,11 +130,12 @@ class Writer:
     def _index(self, row: int, text: str) -> None:
         told = text.encode("utf-8", "replace")
         self._connection.execute("INSERT INTO said (turn, text) VALUES (?, ?)", (row, packed(told, _SAID_LEVEL)))
-        self._connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, said.indexed(told.decode())))
+        words = search_text.indexed(told.decode())
+        self._connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, words))
 
     # Where it goes ----------------------------------------------------------------------------------------------------
 
-    def _placed(self, identity: Identity, record: Record, known: _Row | None) -> Identity:
+    def _placed(self, identity: Identity, record: RecordedTurn, known: _Row | None) -> Identity:
         """The identity with a session: of a client that names none, turns that go on from each other are one."""
         if known is not None:
             return replace(identity, session=known.session, thread=known.thread)
@@ -137,20 +143,20 @@ class Writer:
             return identity
         found = self._predecessor(record)
         if found is None:
-            name = f"{opening_of(record)}-{record.facts['opened']:.0f}"
+            name = f"{opening_digest(record)}-{record.facts['opened']:.0f}"
             return replace(identity, session=name, thread=name)
         return replace(identity, session=found[0], thread=found[1])
 
-    def _predecessor(self, record: Record) -> tuple[str, str] | None:
+    def _predecessor(self, record: RecordedTurn) -> tuple[str, str] | None:
         """Session and thread of the turn that this one goes on from."""
         request = record.request_json
         previous = request.get("previous_response_id") if isinstance(request, dict) else None
         values: tuple[Any, ...] = (previous,)
         where = "response = ?"
         if not isinstance(previous, str) or not previous:
-            if not goes_on(record):
+            if not continues_conversation(record):
                 return None
-            where, values = "opening = ? AND opened < ?", (opening_of(record), record.facts["opened"])
+            where, values = "opening = ? AND opened < ?", (opening_digest(record), record.facts["opened"])
         query = f"SELECT session, thread FROM turns WHERE {where} ORDER BY opened DESC LIMIT 1"  # noqa: S608
         found: tuple[str, str] | None = self._connection.execute(query, values).fetchone()
         return found
@@ -176,4 +182,4 @@ class Writer:
             request = load(self._connection, row[0])
         except ValueError:
             return []
-        return digests_of(input_items(Record({}, request, [], None)))
+        return digests_of(input_items(RecordedTurn({}, request, [], None)))

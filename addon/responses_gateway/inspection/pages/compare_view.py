@@ -14,8 +14,8 @@ from responses_gateway.inspection.pages.formats import UNKNOWN, count, duration,
 from responses_gateway.inspection.pages.items import Entry, outline_of
 from responses_gateway.inspection.pages.phases import end_of
 from responses_gateway.inspection.pages.wires import brief, fields_of
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import content_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import content_of
 from responses_gateway.inspection.request_items import essence, input_items
 from responses_gateway.inspection.text import pretty
 from responses_gateway.inspection.views.transcript import item_block
@@ -90,7 +90,7 @@ def comparison_of(old: WholeTurn, new: WholeTurn, now: float) -> Comparison:
     )
 
 
-def _request(record: Record) -> JsonObject:
+def _request(record: RecordedTurn) -> JsonObject:
     return record.request_json if isinstance(record.request_json, dict) else {}
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from responses_gateway.inspection.archive.file import ArchiveError
 from responses_gateway.inspection.archive.reader import Archive
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.protocol.json import JsonObject
 
 STEP = 1.0
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     now: float
     """Seconds since the epoch."""
 
-    record: Callable[[str], Record | None] = _nothing
+    record: Callable[[str], RecordedTurn | None] = _nothing
     """The record of the turn that runs in a flow, by the flow's id."""
 
 
@@ -50,7 +50,7 @@ class Source:
         self,
         path: Callable[[], Path | None],
         running: Callable[[], dict[str, JsonObject]],
-        record: Callable[[str], Record | None] = _nothing,
+        record: Callable[[str], RecordedTurn | None] = _nothing,
     ) -> None:
         """`path` gives the archive's file, None when there is none; `running` the facts of what runs, `record` a copy
         of all that is known of the turn in a flow that runs.
@@ -78,17 +78,17 @@ def _read[T](
     path: Path,
     running: Mapping[str, JsonObject],
     make: Callable[[Reading], T],
-    record: Callable[[str], Record | None],
+    record: Callable[[str], RecordedTurn | None],
 ) -> T:
     with closing(Archive(path)) as archive:
         return make(Reading(archive, running, time.time(), record))
 
 
-def _from_thread(record: Callable[[str], Record | None]) -> Callable[[str], Record | None]:
+def _from_thread(record: Callable[[str], RecordedTurn | None]) -> Callable[[str], RecordedTurn | None]:
     """`record` for a thread: it is called on the event loop, where turns change."""
     loop = asyncio.get_running_loop()
 
-    async def ask(flow: str) -> Record | None:
+    async def ask(flow: str) -> RecordedTurn | None:
         return record(flow)
 
     return lambda flow: asyncio.run_coroutine_threadsafe(ask(flow), loop).result(_PATIENCE)

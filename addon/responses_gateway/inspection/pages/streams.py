@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from responses_gateway.inspection.recording.record import Record, frames
-from responses_gateway.inspection.recording.timed_bytes import TapeData, pieces
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, frames
+from responses_gateway.inspection.recording.stream_capture import CapturedStream, pieces
 from responses_gateway.inspection.views.timeline import timed_chunks, timed_events
 
 BINS = 120
@@ -59,7 +59,7 @@ class Streams(NamedTuple):
     """Lines that are not shown."""
 
 
-def streams_of(record: Record, end: int) -> Streams:
+def streams_of(record: RecordedTurn, end: int) -> Streams:
     """`end`: milliseconds that the axis reaches to, at least."""
     tapes = [(f"upstream, round {one['number']}", "new", one["chunks"]) for one in record.rounds]
     if len(tapes) == 1:
@@ -77,7 +77,7 @@ def streams_of(record: Record, end: int) -> Streams:
     return Streams(lanes, LANE * len(lanes), ticks, lines[:LINES], max(0, len(lines) - LINES))
 
 
-def _passed(tape: TapeData) -> list[tuple[int, int]]:
+def _passed(tape: CapturedStream) -> list[tuple[int, int]]:
     """Time and size of each piece."""
     return [(piece.at, len(piece.data)) for piece in pieces(tape)]
 
@@ -109,7 +109,7 @@ def _step(end: int) -> int:
     return 3_600_000
 
 
-def _table(record: Record) -> list[Line]:
+def _table(record: RecordedTurn) -> list[Line]:
     """Both streams line by line in the order of time."""
     upstream: list[tuple[int, str]] = []
     for one in record.rounds:

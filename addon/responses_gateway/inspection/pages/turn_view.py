@@ -15,9 +15,9 @@ from responses_gateway.inspection.pages.items import Entry, entries_of, outline_
 from responses_gateway.inspection.pages.markdown import markdown
 from responses_gateway.inspection.pages.phases import NAMES, Phase, end_of, phases_of
 from responses_gateway.inspection.pages.wires import Change, Round, changes_of, rounds_of
-from responses_gateway.inspection.recording.record import Record, parsed
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
+from responses_gateway.inspection.recording.stream_capture import content_of
 from responses_gateway.inspection.recording.summary import speed
-from responses_gateway.inspection.recording.timed_bytes import content_of
 from responses_gateway.inspection.request_items import input_items
 from responses_gateway.inspection.text import pretty, shortened
 from responses_gateway.inspection.views.answer import answer_of
@@ -81,7 +81,7 @@ class TurnView:
     """What the page of one turn shows, whichever part is chosen."""
 
     turn: Turn
-    record: Record
+    record: RecordedTurn
     before: Turn | None
     after: Turn | None
     took: float
@@ -128,7 +128,7 @@ def turn_view(archive: Archive, whole: WholeTurn, now: float) -> TurnView:
     )
 
 
-def with_record(whole: WholeTurn, record: Record) -> WholeTurn:
+def with_record(whole: WholeTurn, record: RecordedTurn) -> WholeTurn:
     """A turn that runs with what is known of it at this moment."""
     facts, rounds = record.facts, record.rounds
     usage = facts["usage"]
@@ -246,7 +246,7 @@ def _names(tools: Iterable[Any]) -> list[str]:
 # The prefix -----------------------------------------------------------------------------------------------------------
 
 
-def _break_of(archive: Archive, turn: Turn, record: Record, before: Turn | None) -> Break | None:
+def _break_of(archive: Archive, turn: Turn, record: RecordedTurn, before: Turn | None) -> Break | None:
     if not turn.prefix_changed:
         return None
     path, kept, size = turn.prefix_changed, turn.prefix_common, turn.prefix_size

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from responses_gateway.inspection.recording.record import Record, parsed
-from responses_gateway.inspection.recording.timed_bytes import body_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
+from responses_gateway.inspection.recording.stream_capture import body_of
 from responses_gateway.inspection.text import compact, counted, pretty, shortened, size
 from responses_gateway.protocol.json import JsonObject, dumps
 
@@ -76,12 +76,12 @@ class Round(NamedTuple):
     retry_after: str
 
 
-def changes_of(record: Record) -> list[Change]:
+def changes_of(record: RecordedTurn) -> list[Change]:
     """The ledger of a turn."""
     return [Change(*entry) for entry in record.facts["ledger"]]
 
 
-def rows_of(record: Record) -> list[Row]:
+def rows_of(record: RecordedTurn) -> list[Row]:
     """Both requests, field by field: what differs comes first."""
     client = record.request_json if isinstance(record.request_json, dict) else {}
     chat = parsed(record.rounds[0]["body"]) if record.rounds else None
@@ -138,7 +138,7 @@ def brief(value: Any) -> str:
     return shortened(value if isinstance(value, str) else compact(value), _VALUE_LIMIT)
 
 
-def rounds_of(record: Record) -> list[Round]:
+def rounds_of(record: RecordedTurn) -> list[Round]:
     """The requests to upstreams, in order."""
     return [_round(number, one) for number, one in enumerate(record.rounds, 1)]
 
@@ -163,7 +163,7 @@ def _round(number: int, one: JsonObject) -> Round:
     )
 
 
-def client_body(record: Record) -> str:
+def client_body(record: RecordedTurn) -> str:
     """The client's request, for people."""
     return body_text(record.request or b"")
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from responses_gateway.inspection.recording.prefix import lasting_digest, outline
-from responses_gateway.inspection.recording.record import parsed
+from responses_gateway.inspection.recording.recorded_turn import parsed
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.security.terminal import get_logger, lines
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from responses_gateway.inspection.recording.record import Record, frames
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, frames
 from responses_gateway.protocol.json import JsonObject
 
 
@@ -26,7 +26,7 @@ class Answer:
     """The body of an error, when that is all that came."""
 
 
-def answer_of(record: Record) -> Answer:
+def answer_of(record: RecordedTurn) -> Answer:
     """Read the events, or the whole body, that the client got."""
     answer = Answer()
     for frame in frames(record.events):

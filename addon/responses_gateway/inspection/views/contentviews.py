@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 from mitmproxy import contentviews, http
 
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.views import views
 from responses_gateway.security.terminal import lines
 
 _EMPTY_LINES = re.compile(r"^$", re.MULTILINE)
 
-type Render = Callable[[Record], str]
+type Render = Callable[[RecordedTurn], str]
 
 
 class View(NamedTuple):
@@ -64,9 +64,9 @@ class TurnView(contentviews.Contentview):
         return 2 if self._view.default_of == side else 0
 
 
-def _record(data: bytes, metadata: contentviews.Metadata) -> Record | None:
+def _record(data: bytes, metadata: contentviews.Metadata) -> RecordedTurn | None:
     flow = metadata.flow
-    record = Record.of(flow.metadata) if isinstance(flow, http.HTTPFlow) else None
+    record = RecordedTurn.of(flow.metadata) if isinstance(flow, http.HTTPFlow) else None
     if record is None or not isinstance(flow, http.HTTPFlow):
         return None
     if metadata.http_message is not flow.request or record.request is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from responses_gateway.inspection.recording.record import Frame
+from responses_gateway.inspection.recording.recorded_turn import Frame
 from responses_gateway.inspection.text import compact, offset, shortened, size
 
 LINE_LIMIT = 600

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from responses_gateway.inspection.recording.record import Record, frames, parsed
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, frames, parsed
+from responses_gateway.inspection.recording.stream_capture import body_of
 from responses_gateway.inspection.recording.summary import speed
-from responses_gateway.inspection.recording.timed_bytes import body_of
 from responses_gateway.inspection.text import (
     counted,
     indented,
@@ -26,14 +26,14 @@ _FINISH_REASON = re.compile(rb'"finish_reason": ?"(\w+)"')
 _NOT_KEPT = "Its bytes were not kept: nothing could show them when the turn ran."
 
 
-def conversation(record: Record) -> str:
+def conversation(record: RecordedTurn) -> str:
     """The client's request as a transcript."""
     if record.request is None:
         return _NOT_KEPT
     return limited(list(transcript.conversation(record.request_json)))
 
 
-def responses_request(record: Record) -> str:
+def responses_request(record: RecordedTurn) -> str:
     """The client's request, as received."""
     if record.request is None:
         return _NOT_KEPT
@@ -42,12 +42,12 @@ def responses_request(record: Record) -> str:
     )
 
 
-def chat_request(record: Record) -> str:
+def chat_request(record: RecordedTurn) -> str:
     """The upstream requests, as sent; after the first, with what is different from the one before."""
     return _by_round(record, lambda one: [_head("POST", one["url"], one["headers"]), _body(one["body"])])
 
 
-def changes(record: Record) -> str:
+def changes(record: RecordedTurn) -> str:
     """What the translation changed, and what of the prompt is new."""
     facts = record.facts
     lines = [f"Request   {size(facts['request_size'])} from the client, {size(facts['chat_size'])} to the upstream"]
@@ -91,7 +91,7 @@ def _ledger(facts: JsonObject) -> Iterator[str]:
         yield wrapped(f"  {action:<8}  {field}{times}: {why}", 12)
 
 
-def answer(record: Record) -> str:
+def answer(record: RecordedTurn) -> str:
     """What the model answered, and what it took."""
     told = answer_of(record)
     lines = [*_outcome(record.facts), ""]
@@ -127,7 +127,7 @@ def _usage(usage: JsonObject) -> Iterator[str]:
     )
 
 
-def _timings(record: Record) -> Iterator[str]:
+def _timings(record: RecordedTurn) -> Iterator[str]:
     facts = record.facts
     if facts["cost"] >= 0:
         yield f"Cost      ${facts['cost']:.4f}"
@@ -155,14 +155,14 @@ def _finish_reasons(one: JsonObject) -> list[str]:
     return list(dict.fromkeys(reason.decode() for reason in found))
 
 
-def responses_events(record: Record) -> str:
+def responses_events(record: RecordedTurn) -> str:
     """The client's events, as sent."""
     if record.events is None:
         return _NOT_KEPT
     return limited(list(timeline.response_events(frames(record.events))) or ["Nothing was sent yet."])
 
 
-def upstream_chunks(record: Record) -> str:
+def upstream_chunks(record: RecordedTurn) -> str:
     """The upstream's chunks, as received, round by round."""
     return _by_round(record, _chunks)
 
@@ -173,7 +173,7 @@ def _chunks(one: JsonObject) -> list[str]:
     return [wrapped(status + _because(one), 4), *headers, "", *timeline.chat_chunks(frames(one["chunks"]))]
 
 
-def _by_round(record: Record, lines_of: Callable[[JsonObject], list[str]]) -> str:
+def _by_round(record: RecordedTurn, lines_of: Callable[[JsonObject], list[str]]) -> str:
     if not record.rounds:
         return "Nothing was sent to the upstream." if record.request is not None else _NOT_KEPT
     lines: list[str] = []
@@ -182,7 +182,7 @@ def _by_round(record: Record, lines_of: Callable[[JsonObject], list[str]]) -> st
     return limited(lines)
 
 
-def _round_title(record: Record, number: int) -> list[str]:
+def _round_title(record: RecordedTurn, number: int) -> list[str]:
     if len(record.rounds) == 1:
         return []
     return [f"══ round {number} of {len(record.rounds)} ".ljust(80, "═"), ""]

@@ -12,10 +12,10 @@ from mitmproxy.test import tflow
 
 from responses_gateway.inspection.archive import kept as kept_module
 from responses_gateway.inspection.archive.document import Document
+from responses_gateway.inspection.archive.flow_list_limit import FlowListLimit
 from responses_gateway.inspection.archive.flows import document_of, flow_of, write_flows
-from responses_gateway.inspection.archive.kept import FlowsKept
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import content_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import content_of
 from unit.inspection.archive.turns import Kept
 from unit.inspection.turns import ANSWER, Gateway
 
@@ -29,7 +29,7 @@ def flow_that_is_over() -> http.HTTPFlow:
 def flow_with_a_turn() -> http.HTTPFlow:
     flow = flow_that_is_over()
     flow.metadata |= Gateway().turn({"input": "hi"}, ANSWER)
-    record = Record.of(flow.metadata)
+    record = RecordedTurn.of(flow.metadata)
     assert record is not None
     assert flow.response is not None
     flow.request.content = record.request
@@ -99,7 +99,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> Iterator[View]:
     return View()
 
 
-def passed(view: View, kept: FlowsKept, count: int, **state: Any) -> list[http.HTTPFlow]:
+def passed(view: View, kept: FlowListLimit, count: int, **state: Any) -> list[http.HTTPFlow]:
     """Turns that passed, are over and archived."""
     flows = []
     for _ in range(count):
@@ -117,7 +117,7 @@ def settled(count: int, size: int, view: View, fill: Any) -> list[mitmproxy_flow
     """What stays in the list."""
 
     async def run() -> None:
-        kept = FlowsKept(view, count, size)
+        kept = FlowListLimit(view, count, size)
         fill(kept)
         while kept._timer is not None:  # noqa: ASYNC110 (there is nothing else to wait for)
             await asyncio.sleep(0)
@@ -129,7 +129,7 @@ def settled(count: int, size: int, view: View, fill: Any) -> list[mitmproxy_flow
 def test_the_oldest_leave_and_marked_ones_last(view: View) -> None:
     flows: list[http.HTTPFlow] = []
 
-    def fill(kept: FlowsKept) -> None:
+    def fill(kept: FlowListLimit) -> None:
         flows.extend(passed(view, kept, 1, marked=":star:"))
         flows.extend(passed(view, kept, 3, marked=":x:"))
         flows.extend(passed(view, kept, 2))
@@ -155,16 +155,16 @@ def test_what_runs_was_loaded_or_is_not_archived_stays(view: View) -> None:
     live.live = True
     loaded, lost = flow_with_a_turn(), flow_with_a_turn()
 
-    def fill(kept: FlowsKept) -> None:
+    def fill(kept: FlowListLimit) -> None:
         view.flows += [live, loaded, lost]
-        kept.ended(lost, Document("f", Record({}, b"", [], None), b""))
+        kept.ended(lost, Document("f", RecordedTurn({}, b"", [], None), b""))
         passed(view, kept, 4)
 
     assert settled(1, 1 << 30, view, fill) == [live, loaded, lost]
 
 
 def test_flows_that_are_no_turns_leave_too(view: View) -> None:
-    def fill(kept: FlowsKept) -> None:
+    def fill(kept: FlowListLimit) -> None:
         for _ in range(5):
             flow = flow_that_is_over()
             view.flows.append(flow)

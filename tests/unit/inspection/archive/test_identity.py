@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from responses_gateway.inspection.archive.identity import Identity, identity_of
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.protocol.json import dumps, loads
 
 CAPTURES = Path(__file__).parents[2] / "captures"
@@ -13,7 +13,7 @@ CAPTURES = Path(__file__).parents[2] / "captures"
 
 def identity(request: bytes, session: str = "", path: str = "/v1/responses", **headers: str) -> Identity:
     named = [[name.replace("_", "-"), value] for name, value in headers.items()]
-    return identity_of(Record({"headers": named, "session": session, "path": path}, request, [], None))
+    return identity_of(RecordedTurn({"headers": named, "session": session, "path": path}, request, [], None))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """What came out of a turn is found without reading its whole stream."""
 
-from responses_gateway.inspection.archive.outcome import outcome_of
 from responses_gateway.inspection.archive.said import excerpt, texts_of, title_of
-from responses_gateway.inspection.recording.observer import Observer
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import body_of
+
+from responses_gateway.inspection.archive.outcome import outcome_of
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import body_of
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.json import dumps
 from unit.inspection.turns import ANSWER, Gateway, call, chunk
@@ -46,11 +47,11 @@ def test_a_whole_answer_and_an_error() -> None:
         ({"error": {"message": "no"}}, ""),
     ):
         metadata: dict[str, object] = {}
-        made = Observer(metadata, clock=lambda: 0.0, keep=True)
+        made = TurnRecorder(metadata, clock=lambda: 0.0, keep=True)
         made.requested("POST", "/v1/responses", {}, b"{}")
         made.answered(dumps(body))
         made.ended()
-        record = Record.of(metadata)
+        record = RecordedTurn.of(metadata)
         assert record is not None
         assert texts_of(outcome_of(record, body_of(record.events)).items) == texts
 

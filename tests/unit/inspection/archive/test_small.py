@@ -5,9 +5,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responses_gateway.inspection.archive.captured_streams import StreamParts, join_stream, split_stream
 from responses_gateway.inspection.archive.delta import SMALL, Packed, pack, unpack
-from responses_gateway.inspection.archive.tapes import TapeParts, joined, taken_apart
-from responses_gateway.inspection.recording.timed_bytes import HEAD, TAIL, Tape, pieces
+from responses_gateway.inspection.recording.stream_capture import HEAD, TAIL, StreamCapture, pieces
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
@@ -43,30 +43,30 @@ def test_what_was_not_packed_so_is_refused(packed: Packed) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=50)), max_size=40))
 def test_tapes_come_back(passed: list[tuple[int, bytes]]) -> None:
-    tape = Tape()
+    capture = StreamCapture()
     now = 0.0
     for step, data in passed:
         now += step / 1000
-        tape.add(now, data)
+        capture.add(now, data)
         if step % 3 == 0:
-            tape.flush()
-    tape.flush(is_end=True)
-    again = joined(taken_apart(tape.data))
-    assert list(pieces(again)) == list(pieces(tape.data))
-    assert again["marks"] == tape.data["marks"]
+            capture.flush()
+    capture.flush(is_end=True)
+    again = join_stream(split_stream(capture.data))
+    assert list(pieces(again)) == list(pieces(capture.data))
+    assert again["marks"] == capture.data["marks"]
 
 
 def test_a_tape_with_a_gap_comes_back() -> None:
-    tape = Tape()
+    capture = StreamCapture()
     line = b"data: %s\n\n" % (b"x" * 100_000)
     for number in range((HEAD + 3 * TAIL) // len(line)):
-        tape.add(number / 10, line)
-    tape.flush(is_end=True)
-    assert tape.data["gap"] > 0
-    assert list(pieces(joined(taken_apart(tape.data)))) == list(pieces(tape.data))
+        capture.add(number / 10, line)
+    capture.flush(is_end=True)
+    assert capture.data["gap"] > 0
+    assert list(pieces(join_stream(split_stream(capture.data)))) == list(pieces(capture.data))
 
 
 @pytest.mark.parametrize("marks", [b"", b"{}", b'{"blocks":[1],"gap_at":-1,"gap":0}\nxx', b'{"blocks":["a"]}\n'])
 def test_what_is_no_tape_is_refused(marks: bytes) -> None:
     with pytest.raises(ValueError, match=r"tape|Expecting"):
-        joined(TapeParts(b"abc", marks))
+        join_stream(StreamParts(b"abc", marks))

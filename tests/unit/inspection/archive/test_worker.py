@@ -17,7 +17,7 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.worker import Archivist
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from unit.inspection.archive.turns import Talk
 from unit.inspection.turns import Gateway
 
@@ -121,7 +121,7 @@ def test_a_turn_in_progress_is_what_goes_without_first(path: Path, talk: Talk, m
 def test_a_turn_that_cannot_be_read_costs_no_other(archivist: Archivist, path: Path, told: Told, talk: Talk) -> None:
     broken = talk.turn("broken")
     facts = {"opened": 1.0, "ended": 1, "headers": "hostile", "session": None}
-    archivist.put(Document("f", Record(facts, b"[]", [], None), b""))
+    archivist.put(Document("f", RecordedTurn(facts, b"[]", [], None), b""))
     archivist.put(replace(broken, record=replace(broken.record, rounds=[{"number": 1, "body": "text", "chunks": {}}])))
     archivist.put(talk.turn("good"))
     told.wait(1)

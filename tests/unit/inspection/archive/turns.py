@@ -7,8 +7,8 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.file import opened_to_write
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.writer import Writer
-from responses_gateway.inspection.recording.record import Record
-from responses_gateway.inspection.recording.timed_bytes import pieces
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import pieces
 from unit.inspection.turns import ANSWER, Gateway
 
 SECONDS = 60.0
@@ -56,11 +56,11 @@ class Kept:
         return Archive(self.path)
 
 
-def same(one: Record, other: Record) -> bool:
+def same(one: RecordedTurn, other: RecordedTurn) -> bool:
     """Whether two records say the same, byte by byte."""
     return (one.facts, one.request, _plain(one)) == (other.facts, other.request, _plain(other))
 
 
-def _plain(record: Record) -> Any:
+def _plain(record: RecordedTurn) -> Any:
     tapes = [list(pieces(tape)) if tape else [] for tape in (record.events, *(one["chunks"] for one in record.rounds))]
     return tapes, [{**one, "chunks": None} for one in record.rounds]

@@ -5,7 +5,7 @@ import pytest
 from responses_gateway.catalogue.models.card import Price
 from responses_gateway.inspection.names import short_name
 from responses_gateway.inspection.recording import summary
-from responses_gateway.inspection.recording.observer import Observer
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.stats import Statistics, percentile
 from unit.inspection.turns import ANSWER, DONE, Gateway, call, chunk
 
@@ -54,7 +54,7 @@ def test_failed_truncated_and_healed_turns_are_marked(chunks, marker, status):
 
 
 def test_a_turn_whose_client_left_is_failed():
-    made = Observer(clock=lambda: 0.0)
+    made = TurnRecorder(clock=lambda: 0.0)
     made.ended("Client disconnected.")
     assert summary.marker(made.facts) == summary.FAILED
     assert summary.comment(made.facts).endswith("cut: Client disconnected.")

@@ -2,19 +2,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from responses_gateway.inspection.recording.timed_bytes import Tape, body_of
+from responses_gateway.inspection.recording.stream_capture import StreamCapture, body_of
 
 LINES = [b"data: %d %s\n\n" % (number, b"word " * (number % 50)) for number in range(3000)]
 
 
 def recorded(offset: int) -> bytes:
-    tape = Tape()
+    capture = StreamCapture()
     for at, line in enumerate(LINES):
-        tape.add(at / 1000, line)
+        capture.add(at / 1000, line)
         if at % (40 + offset) == 0:
-            tape.flush()
-    tape.flush(is_end=True)
-    return body_of(tape.data)
+            capture.flush()
+    capture.flush(is_end=True)
+    return body_of(capture.data)
 
 
 def test_threads_do_not_disturb_each_other() -> None:

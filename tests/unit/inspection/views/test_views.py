@@ -2,8 +2,8 @@
 
 import pytest
 
-from responses_gateway.inspection.recording import observer
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording import turn_recorder
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.views import views
 from unit.inspection.turns import ANSWER, DONE, SECRET, USAGE, Gateway, call, chunk
 
@@ -134,10 +134,10 @@ def test_every_view_works_at_every_moment(view):
 @pytest.mark.parametrize("view", ALL_VIEWS)
 def test_every_view_says_so_when_nothing_was_kept(view):
     metadata: dict = {}
-    made = observer.Observer(metadata, clock=lambda: 0.0)
+    made = turn_recorder.TurnRecorder(metadata, clock=lambda: 0.0)
     made.requested("POST", "/v1/responses", {}, b"{}")
     made.ended()
-    record = Record.of(metadata)
+    record = RecordedTurn.of(metadata)
     assert record is not None
     assert view(record)
 
@@ -155,11 +155,11 @@ def test_a_huge_turn_is_cut_and_says_so(view):
 
 def test_a_request_that_is_no_json_is_shown_as_it_came():
     metadata: dict = {}
-    made = observer.Observer(metadata, clock=lambda: 0.0, keep=True)
+    made = turn_recorder.TurnRecorder(metadata, clock=lambda: 0.0, keep=True)
     made.requested("POST", "/v1/responses", {}, b"{oops")
     made.answered(b'{"error": {"message": "The request body is not valid JSON"}}')
     made.ended()
-    record = Record.of(metadata)
+    record = RecordedTurn.of(metadata)
     assert record is not None
     assert "{oops" in views.responses_request(record)
     assert "no JSON" in views.conversation(record)
@@ -169,7 +169,7 @@ def test_a_request_that_is_no_json_is_shown_as_it_came():
 
 def test_every_round_is_shown():
     metadata: dict = {}
-    made = observer.Observer(metadata, clock=lambda: 0.0, keep=True)
+    made = turn_recorder.TurnRecorder(metadata, clock=lambda: 0.0, keep=True)
     made.requested("POST", "/v1/responses", {}, b'{"input": "hi"}')
     made.round_began("http://a/v1/chat/completions", {}, b'{"first": 1}')
     made.round_answered(400, {"content-type": "application/json"})
@@ -178,7 +178,7 @@ def test_every_round_is_shown():
     made.round_answered(200, {"content-type": "text/event-stream"})
     made.received(ANSWER[0])
     made.note()
-    record = Record.of(metadata)
+    record = RecordedTurn.of(metadata)
     assert record is not None
     for view in (views.chat_request, views.upstream_chunks):
         assert "══ round 1 of 2 ═" in view(record)

@@ -52,9 +52,9 @@ def test_the_model_is_asked_again_without_tools(fields: Json, chunks: list[Json]
     sent = one.feed(frame(delta(reasoning_content="Hm.")) + frame(delta(content="Let me look. ")))
     sent += one.feed(b"".join(frame(chunk) for chunk in chunks) + DONE) + one.close()
     assert isinstance(one.fault, ForbiddenCall)
-    before = one.chat_body
+    before = one.upstream_request.body
     one.correct(one.fault)
-    assert one.chat_body == {
+    assert one.upstream_request.body == {
         key: value for key, value in before.items() if key not in ("tools", "tool_choice", "parallel_tool_calls")
     }
     one.next_round()

@@ -16,7 +16,7 @@ from responses_gateway.translate.repair.upstream_errors import (
     told_wait,
     upstream_error,
 )
-from responses_gateway.turn.served_turn import error_response
+from responses_gateway.turn.error_response import error_response
 
 CONTEXT = (400, "context_length_exceeded")
 LIMITED = (429, "rate_limit_exceeded")

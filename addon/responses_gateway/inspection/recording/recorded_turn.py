@@ -1,12 +1,12 @@
-"""Reads what an observer wrote: the turn behind a flow, as far as it was kept."""
+"""Reads what a `TurnRecorder` wrote: the turn behind a flow, as far as it was kept."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.inspection.recording.observer import EVENTS, REQUEST, ROUNDS, TURN
+from responses_gateway.inspection.recording import stream_capture
+from responses_gateway.inspection.recording.turn_recorder import EVENTS, REQUEST, ROUNDS, TURN
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.sse import FrameTooLong, SseDecoder
 
@@ -24,13 +24,13 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordedTurn:
     """One turn, from `flow.metadata`."""
 
     facts: JsonObject
     request: bytes | None
     rounds: list[JsonObject]
-    events: tape.TapeData | None
+    events: stream_capture.CapturedStream | None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self | None:
@@ -54,9 +54,9 @@ def parsed(body: bytes | None) -> Any:
         return None
 
 
-def frames(data: tape.TapeData | None) -> Iterator[Frame]:
-    """The events on a tape. A body that is no event stream (an error, a whole answer) is one frame."""
-    kept = list(tape.pieces(data)) if data else []
+def frames(data: stream_capture.CapturedStream | None) -> Iterator[Frame]:
+    """The events of a captured stream. A body that is no event stream (an error, a whole answer) is one frame."""
+    kept = list(stream_capture.pieces(data)) if data else []
     if not kept:
         return
     start = next((piece.data for piece in kept if piece.data), b"").lstrip(b"\xef\xbb\xbf \r\n\t")[:1]

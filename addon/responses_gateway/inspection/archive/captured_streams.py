@@ -1,4 +1,4 @@
-"""Tapes as the archive keeps them: all blocks as one body, and the times beside it."""
+"""Captured streams as the archive keeps them: all blocks as one body, and the times apart from it."""
 
 import struct
 import sys
@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from responses_gateway.inspection.recording.timed_bytes import TapeData, body_of
+from responses_gateway.inspection.recording.stream_capture import CapturedStream, body_of
 from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.protocol.json import dumps, loads
 
@@ -14,8 +14,8 @@ _MARK = 8
 """Bytes of the mark of one piece."""
 
 
-class TapeParts(NamedTuple):
-    """One tape, taken apart."""
+class StreamParts(NamedTuple):
+    """One captured stream, split."""
 
     body: bytes
     """What passed, without what is not kept."""
@@ -24,22 +24,22 @@ class TapeParts(NamedTuple):
     """Times and sizes of its pieces, in an order that compresses well."""
 
 
-def taken_apart(data: TapeData) -> TapeParts:
-    """A tape as two strings of bytes, for `joined`."""
+def split_stream(data: CapturedStream) -> StreamParts:
+    """A captured stream as two strings of bytes, for `join_stream`."""
     counts = [len(marks) // _MARK for marks in data["marks"]]
     head = dumps({"blocks": counts, "gap_at": data["gap_at"], "gap": data["gap"]})
     marks = b"".join(data["marks"])
-    return TapeParts(body_of(data), b"".join((head, b"\n", *(marks[place::_MARK] for place in range(_MARK)))))
+    return StreamParts(body_of(data), b"".join((head, b"\n", *(marks[place::_MARK] for place in range(_MARK)))))
 
 
-def joined(parts: TapeParts) -> TapeData:
-    """The tape again. Raises ValueError for what is none."""
+def join_stream(parts: StreamParts) -> CapturedStream:
+    """Undo `split_stream`. Raises ValueError for what it did not make."""
     line, _, planes = parts.marks.partition(b"\n")
     try:
         head = loads(line)
         counts: list[int] = head["blocks"]
         marks = _interleaved(planes, sum(counts))
-        data = empty() | {"gap_at": head["gap_at"], "gap": head["gap"]}
+        data = empty_stream() | {"gap_at": head["gap_at"], "gap": head["gap"]}
     except (LookupError, TypeError) as error:
         raise ValueError(f"not a tape: {error!r}") from None
     start = at = 0
@@ -53,13 +53,13 @@ def joined(parts: TapeParts) -> TapeData:
     return data
 
 
-def empty() -> TapeData:
-    """A tape on which nothing is."""
+def empty_stream() -> CapturedStream:
+    """A captured stream of no bytes."""
     return {"blocks": [], "marks": [], "gap_at": -1, "gap": 0}
 
 
 def piece_times(marks: Sequence[bytes]) -> tuple[array[int], array[int]]:
-    """Of each piece of a tape's `marks`: when it passed, and its size."""
+    """When each piece passed, and the size of each, by the `marks` of a captured stream."""
     numbers = array("I", b"".join(marks))
     if sys.byteorder == "big":
         numbers.byteswap()

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from responses_gateway.inspection.archive.outcome import outcome_of
 from responses_gateway.inspection.archive.rows import WholeTurn
+from responses_gateway.inspection.recording.stream_capture import body_of
 from responses_gateway.inspection.recording.summary import comment
-from responses_gateway.inspection.recording.timed_bytes import body_of
 from responses_gateway.inspection.request_items import input_items
 from responses_gateway.inspection.views.transcript import item_block
 

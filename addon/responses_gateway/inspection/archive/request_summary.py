@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from responses_gateway.inspection.archive import said
+from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.archive.identity import Identity
-from responses_gateway.inspection.recording.record import Record
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.request_items import essence, input_items, new_items
 from responses_gateway.protocol.json import dumps
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class RequestSummary:
     """Read once, when a turn is first written: a request may have megabytes."""
 
     identity: Identity
@@ -25,17 +25,18 @@ class Beginning:
     """Indexes of those that came with this turn."""
 
     title: str
-    said: str
-    """What the new ones say."""
+    text: str
+    """What the new items say, for the full-text search."""
 
     @classmethod
-    def of(cls, record: Record, identity: Identity, before: Sequence[int]) -> "Beginning":
+    def of(cls, record: RecordedTurn, identity: Identity, before: Sequence[int]) -> "RequestSummary":
         """`before` are the digests of what was said up to the turn before."""
         items = input_items(record)
         digests = digests_of(items)
         new = list(new_items(digests, before))
         fresh = [items[at] for at in new]
-        return cls(identity, opening_of(record), digests, new, said.title_of(fresh), said.texts_of(fresh))
+        title, text = search_text.title_of(fresh), search_text.texts_of(fresh)
+        return cls(identity, opening_digest(record), digests, new, title, text)
 
 
 def digests_of(items: Sequence[Any]) -> list[int]:
@@ -43,7 +44,7 @@ def digests_of(items: Sequence[Any]) -> list[int]:
     return [hash(essence(item)) for item in items]
 
 
-def goes_on(record: Record) -> bool:
+def continues_conversation(record: RecordedTurn) -> bool:
     """Whether the input has something that only an earlier turn can have brought."""
     return any(
         isinstance(item, dict) and (item.get("role") == "assistant" or item.get("call_id"))
@@ -51,7 +52,7 @@ def goes_on(record: Record) -> bool:
     )
 
 
-def opening_of(record: Record) -> str:
+def opening_digest(record: RecordedTurn) -> str:
     """A digest of how the conversation begins: instructions, and all up to the first words of a user."""
     request = record.request_json if isinstance(record.request_json, dict) else {}
     digest = blake2b(dumps(request.get("instructions")), digest_size=8)

@@ -1,19 +1,20 @@
 """What is kept of a long stream: the beginning, the end, and the knowledge of what is missing."""
 
-from responses_gateway.inspection.recording import timed_bytes as tape
+from responses_gateway.inspection.recording import stream_capture
 
 
 def test_everything_is_kept_up_to_the_limit():
-    kept = tape.Tape()
+    kept = stream_capture.StreamCapture()
     for number in range(100):
         kept.add(number / 1000, b"x%d" % number)
     kept.flush(is_end=True)
-    assert [(piece.at, piece.data) for piece in tape.pieces(kept.data)] == [(n, b"x%d" % n) for n in range(100)]
+    found = [(piece.at, piece.data) for piece in stream_capture.pieces(kept.data)]
+    assert found == [(n, b"x%d" % n) for n in range(100)]
     assert kept.content() == b"".join(b"x%d" % number for number in range(100))
 
 
 def test_the_latest_bytes_say_what_came_before_them():
-    kept = tape.Tape()
+    kept = stream_capture.StreamCapture()
     for number in range(100):
         kept.add(number, b"%03d\n" % number)
         kept.flush()
@@ -22,17 +23,17 @@ def test_the_latest_bytes_say_what_came_before_them():
 
 
 def test_a_long_stream_keeps_its_beginning_and_its_end_and_says_what_is_missing():
-    kept = tape.Tape()
+    kept = stream_capture.StreamCapture()
     piece = b"y" * 65536
-    count = (tape.HEAD + 10 * tape.TAIL) // len(piece)
+    count = (stream_capture.HEAD + 10 * stream_capture.TAIL) // len(piece)
     for number in range(count):
         kept.add(number / 1000, b"%08d" % number + piece)
     kept.flush(is_end=True)
-    shown = list(tape.pieces(kept.data))
+    shown = list(stream_capture.pieces(kept.data))
     present = sum(len(one.data) for one in shown)
     missing = sum(one.missing for one in shown)
     assert present + missing == kept.size
-    assert tape.HEAD < present < tape.HEAD + 3 * tape.TAIL
+    assert stream_capture.HEAD < present < stream_capture.HEAD + 3 * stream_capture.TAIL
     assert shown[0].data.startswith(b"00000000")
     assert shown[-1].data.startswith(b"%08d" % (count - 1))
     assert len([one for one in shown if one.missing]) == 1
@@ -40,7 +41,7 @@ def test_a_long_stream_keeps_its_beginning_and_its_end_and_says_what_is_missing(
 
 
 def test_a_secret_across_pieces_is_found_whenever_somebody_looks():
-    kept = tape.Tape(clean=lambda data: data.replace(b"secret", b"*"))
+    kept = stream_capture.StreamCapture(clean=lambda data: data.replace(b"secret", b"*"))
     for piece in (b"a line\n", b"my se", b"cr", b"et is", b" kept\n"):
         kept.add(0.0, piece)
         kept.flush()
@@ -49,7 +50,7 @@ def test_a_secret_across_pieces_is_found_whenever_somebody_looks():
 
 
 def test_what_has_no_lines_does_not_wait_forever():
-    kept = tape.Tape()
-    for _ in range(3 * tape.BLOCK // 1024):
+    kept = stream_capture.StreamCapture()
+    for _ in range(3 * stream_capture.BLOCK // 1024):
         kept.add(0.0, b"x" * 1024)
-    assert kept.size >= 2 * tape.BLOCK
+    assert kept.size >= 2 * stream_capture.BLOCK

@@ -1,4 +1,4 @@
-"""Bytes with the times at which they passed, kept up to a limit: the beginning and the end."""
+"""Streams with the times at which their bytes passed, kept up to a limit: the beginning and the end."""
 
 import io
 import itertools
@@ -10,18 +10,18 @@ from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.protocol import encoding
 
 HEAD = 6 << 20
-"""Bytes that are kept from the beginning of a tape."""
+"""Bytes that are kept from the beginning of a stream."""
 
 TAIL = 2 << 20
-"""Bytes that are kept, at least, from the end of a tape that is longer."""
+"""Bytes that are kept, at least, from the end of a stream that is longer."""
 
 BLOCK = 64 << 10
 """Bytes that wait at most, unless no line ends in them."""
 
 MAX_UNPACKED = 80 << 20
-"""Bytes that a tape can stand for: a whole answer is one block, whatever its size."""
+"""Bytes that a captured stream can unpack to: a whole answer is one block, whatever its size."""
 
-type TapeData = dict[str, Any]
+type CapturedStream = dict[str, Any]
 """`blocks`, a list of bytes: what passed, as frames of zstd. `marks`, a list of bytes: for each block, time and size of
 each of its pieces as little-endian 32-bit numbers; times are milliseconds since the turn was opened. `gap_at` is the
 index of the first block behind the gap (-1: there is none), `gap` the number of bytes that are missing there."""
@@ -39,14 +39,14 @@ class Piece(NamedTuple):
     missing: int = 0
 
 
-class Tape:
-    """Collects what passes; `flush` brings the `TapeData` up to date, so that whoever shows it needs no copy."""
+class StreamCapture:
+    """Collects what passes; `flush` brings the `CapturedStream` up to date, so that whoever shows it needs no copy."""
 
     def __init__(self, opened: float = 0.0, clean: Callable[[bytes], bytes] = bytes) -> None:
         """`opened`: when the turn was, in seconds; `clean` takes secrets out of bytes."""
         self._blocks: list[bytes] = []
         self._marks: list[bytes] = []
-        self.data: TapeData = {"blocks": self._blocks, "marks": self._marks, "gap_at": -1, "gap": 0}
+        self.data: CapturedStream = {"blocks": self._blocks, "marks": self._marks, "gap_at": -1, "gap": 0}
         self._opened = opened
         self._clean = clean
         self._waiting: list[bytes] = []
@@ -68,7 +68,7 @@ class Tape:
             self.flush()
 
     def flush(self, *, is_end: bool = False) -> None:
-        """Put what waits on the tape: whole lines, because a secret may lie across pieces, unless this `is_end`."""
+        """Keep what waits: only whole lines, because a secret may lie across pieces, unless this `is_end`."""
         count = len(self._waiting)
         while count and not (is_end or self._waiting[count - 1].endswith(b"\n")):
             count -= 1
@@ -126,8 +126,8 @@ class Tape:
         return b": %d bytes came before this\n\n" % before + self._latest if before else self._latest
 
 
-def content_of(data: TapeData) -> bytes:
-    """What a tape kept, as one body; a comment line of the event stream stands for what it did not."""
+def content_of(data: CapturedStream) -> bytes:
+    """What was kept, as one body; a comment line of the event stream stands for what was not."""
     whole = io.BytesIO()
     for index, block in enumerate(_unpacked(data["blocks"])):
         if data["gap"] and index == data["gap_at"]:
@@ -149,13 +149,13 @@ def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def body_of(data: TapeData | None) -> bytes:
-    """Everything that a tape kept, joined."""
+def body_of(data: CapturedStream | None) -> bytes:
+    """Everything that was kept, joined."""
     return b"".join(_unpacked(data["blocks"])) if data else b""
 
 
-def pieces(data: TapeData) -> Iterator[Piece]:
-    """What a tape kept, in order."""
+def pieces(data: CapturedStream) -> Iterator[Piece]:
+    """What was kept, in order."""
     for index, (block, marks) in enumerate(zip(_unpacked(data["blocks"]), data["marks"], strict=True)):
         if data["gap"] and index == data["gap_at"]:
             yield Piece(_MARK.unpack_from(marks)[0], b"", data["gap"])

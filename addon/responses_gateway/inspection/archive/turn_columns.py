@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from responses_gateway.inspection.archive.beginning import Beginning
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.outcome import Outcome
+from responses_gateway.inspection.archive.request_summary import RequestSummary
 from responses_gateway.protocol.json import JsonObject, dumps
 
 
-def columns_of(document: Document, begun: Beginning, outcome: Outcome) -> JsonObject:
+def columns_of(document: Document, request: RequestSummary, outcome: Outcome) -> JsonObject:
     """Values for the table `turns`, but for those that only the writer knows."""
-    record, identity = document.record, begun.identity
+    record, identity = document.record, request.identity
     facts, rounds = record.facts, record.rounds
     usage = facts["usage"]
     prefix = facts["prefix"]
@@ -19,8 +19,8 @@ def columns_of(document: Document, begun: Beginning, outcome: Outcome) -> JsonOb
         "id": document.id,
         "flow": document.flow,
         "response": outcome.response,
-        "opening": begun.opening,
-        "new": dumps(begun.new).decode(),
+        "opening": request.opening,
+        "new": dumps(request.new).decode(),
         "session": identity.session,
         "thread": identity.thread,
         "parent": identity.parent,
@@ -34,7 +34,7 @@ def columns_of(document: Document, begun: Beginning, outcome: Outcome) -> JsonOb
         "answered": rounds[-1]["answered"] if rounds else -1,
         **{name: facts[name] for name in ("first_byte", "first_token", "first_text", "ended", "status", "error")},
         "spans": dumps(outcome.spans).decode(),
-        "title": begun.title,
+        "title": request.title,
         "calls": facts["calls"],
         "rounds": len(rounds),
         "healed": actions.count("repaired"),

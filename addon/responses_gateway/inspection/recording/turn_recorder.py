@@ -4,31 +4,30 @@ The metadata holds nothing but str, bytes, int, float, bool, None, list and dict
 flows. Its keys:
 
 - `gateway.request` (bytes): the client's body as received, decoded.
-- `gateway.turn` (dict): what is known of the turn; see `Observer.facts`.
+- `gateway.turn` (dict): what is known of the turn; see `TurnRecorder.facts`.
 - `gateway.rounds` (list of dict): the upstream requests of the turn, each with `number` (from 1), `url`, `headers`
   (list of [name, value]), `body` (bytes), `began`, `status` (0: no answer yet), `answered`, `answer_headers`, `ended`,
-  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a tape).
-- `gateway.events` (a tape): what the client was sent.
+  `error`, `failure` (cause, text and seconds of the layer's `Failure`, or empty), `chunks` (a captured
+  stream).
+- `gateway.events` (a captured stream): what the client was sent.
 
-All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". A tape is described in
-`tape.TapeData`. The bytes are kept only when something can show or save them; the facts always are.
+All times but `opened` are milliseconds since the turn was opened; -1 stands for "not yet". Captured streams are
+described in `stream_capture.CapturedStream`. The bytes are kept only when something can show or save them; the facts
+always are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from responses_gateway.inspection.recording import prefix
+from responses_gateway.inspection.recording.session_memory import RememberedSession, SessionMemory
+from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.inspection.recording.summary import cost
-from responses_gateway.inspection.recording.timed_bytes import Tape
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.translate.ledger import Ledger
-
-if TYPE_CHECKING:
-    from responses_gateway.catalogue.models.card import Price
-    from responses_gateway.turn.sessions import Session
-    from responses_gateway.upstream.routing import Route
+from responses_gateway.upstream.routing import Route
 
 REQUEST, TURN, ROUNDS, EVENTS = "gateway.request", "gateway.turn", "gateway.rounds", "gateway.events"
 KEYS = (REQUEST, TURN, ROUNDS, EVENTS)
@@ -48,7 +47,7 @@ _ITEM_DONE = "response.output_item.done"
 _OUTCOMES = frozenset({_ITEM_DONE, "response.completed", "response.incomplete", "response.failed"})
 
 
-class Observer:
+class TurnRecorder:
     """One turn. Takes notes of what the exchange does; never raises for what passes through it."""
 
     def __init__(
@@ -57,12 +56,14 @@ class Observer:
         *,
         clock: Callable[[], float],
         keep: bool = False,
+        sessions: SessionMemory | None = None,
         on_round: Callable[[JsonObject, JsonObject, bytes], None] | None = None,
     ) -> None:
-        """`keep`: keep bodies and chunks for views. `on_round` is called at the end of every upstream request, with the
-        facts, the round and the request's body."""
+        """`keep`: keep bodies and chunks for views. `sessions` remembers the turns before this one. `on_round` is
+        called at the end of every upstream request, with the facts, the round and the request's body."""
         self._metadata = {} if metadata is None else metadata
         self._clock = clock
+        self._sessions = sessions if sessions is not None else SessionMemory()
         self._opened = clock()
         self.keep = keep
         self.on_change: Callable[[], None] | None = None
@@ -72,13 +73,13 @@ class Observer:
         self._body = b""
         self.redactor = Redactor()
         self._ledger = Ledger()
-        self._price: Price | None = None
+        self._route: Route | None = None
         self._notable = _OUTCOMES | _DELTAS
         """Types of events that tell something new; those of deltas are all the same after the first."""
-        self._uncompared: tuple[Session, JsonObject] | None = None
-        self.events = self._tape()
+        self._uncompared: tuple[RememberedSession, JsonObject] | None = None
+        self.events = self._capture()
         self._rounds: list[JsonObject] = []
-        self._chunks = self._tape()
+        self._chunks = self._capture()
         self.facts: JsonObject = {
             "opened": self._opened,
             "method": "",
@@ -127,17 +128,19 @@ class Observer:
         return cleaned
 
     def translated(
-        self, model: str | None, route: "Route", session: "Session | None", body: JsonObject, ledger: Ledger
+        self, model: str | None, route: Route, owner: str, session: str | None, body: JsonObject, ledger: Ledger
     ) -> None:
-        """The request for `model` became the chat request `body`; `ledger` goes on being filled."""
+        """The request for `model` became the chat request `body`; `ledger` goes on being filled. `session` is the id of
+        the owner's session."""
         self._ledger = ledger
-        self._price = route.card.price
+        self._route = route
         self.facts.update(model=model or route.model, upstream_model=route.model, provider=route.profile.name)
         if session is None:
             return
-        session.turns += 1
-        self.facts.update(session=session.id, number=session.turns)
-        self._uncompared = session, body
+        remembered = self._sessions.get(owner, session)
+        remembered.turns += 1
+        self.facts.update(session=session, number=remembered.turns)
+        self._uncompared = remembered, body
 
     def _compare_prefix(self) -> None:
         """Compare the request with the one before it: not before it is on its way, because that takes its time."""
@@ -160,7 +163,7 @@ class Observer:
         self.redactor.conceal_headers(headers)
         self.round_ended("another request followed")
         body = self.redactor.clean(body)
-        self._chunks = self._tape()
+        self._chunks = self._capture()
         self.facts["chat_size"] = len(body)
         self._body = body if self._on_round else b""
         self._rounds.append(
@@ -270,7 +273,8 @@ class Observer:
         self._chunks.flush()
         self.events.flush()
         self._is_noted = True
-        self.facts["cost"] = cost(self.facts["usage"], self._price)
+        price = self._route.card.price if self._route is not None else None
+        self.facts["cost"] = cost(self.facts["usage"], price)
         self.facts["ledger"] = [[entry.action, entry.field, entry.why, entry.count] for entry in self._ledger.entries]
 
     def ended(self, error: str = "") -> None:
@@ -283,8 +287,12 @@ class Observer:
         self.events.flush(is_end=True)
         self.note()
 
-    def _tape(self) -> Tape:
-        return Tape(self._opened, self.redactor.clean)
+    def clean(self, body: bytes) -> bytes:
+        """`body` without the turn's secrets."""
+        return self.redactor.clean(body)
+
+    def _capture(self) -> StreamCapture:
+        return StreamCapture(self._opened, self.redactor.clean)
 
     def _changed(self) -> None:
         if self._is_noted:

@@ -22,7 +22,7 @@ class View(Protocol):
     def remove(self, flows: Sequence[flow.Flow]) -> None: ...
 
 
-class FlowsKept:
+class FlowListLimit:
     """Those flows of the gateway in mitmweb's list that may leave it: the ones that passed here and are over.
 
     Turns leave only once they are in the archive. Whoever loads a flow wants to see it: it stays.

@@ -1,0 +1,109 @@
+"""Opens exchanges: finds the route and the session of a request, and translates it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.protocol.responses import ResponsesRequest
+from responses_gateway.settings.settings import Settings
+from responses_gateway.state.recorder import Recorder
+from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.snapshot import Snapshot
+from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.request.compaction import CompactionOutput, asks_for_compaction
+from responses_gateway.translate.tools.offered_tools import forbids_calls
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.sessions import session_id
+from responses_gateway.turn.upstream_request import COMPACTION, UpstreamRequest, completed_request
+from responses_gateway.upstream.routing import Route
+
+SEAL_REASONING = "reasoning.encrypted_content"
+SEARCH_SOURCES = "web_search_call.action.sources"
+"""Values of the request's `include`."""
+
+
+def open_exchange(
+    request: ResponsesRequest,
+    headers: Mapping[str, str],
+    runtime: Runtime,
+    recorder: Recorder,
+    response_id: str | None = None,
+    *,
+    kind: type[Exchange] = Exchange,
+) -> Exchange:
+    """Translate a request, whose input has its whole history. `recorder` stores the response.
+
+    `headers` are the client's, by lower-case name. `response_id` is that of a response which was announced before.
+    `kind` is the class of the exchange. Raises GatewayError with what the client is to be told.
+    """
+    _refuse_unserved(request)
+    route = runtime.router.of(recorder.owner).resolve(request.model)
+    thread = session_id(request, headers)
+    session = runtime.sessions.get(recorder.owner, thread) if thread else None
+    upstream_request = UpstreamRequest(
+        completed_request(request, runtime.state.thoughts, recorder),
+        route,
+        recorder,
+        session,
+        web_search=runtime.searches and (request.n or 1) == 1,
+    )
+    if request.model is None:
+        request = request.model_copy(update={"model": route.model})
+    for_codex = _is_codex(headers)
+    machine = ChatToResponses(
+        Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
+        upstream_request.tools,
+        recorder.ledger,
+        replace(
+            _stream_options(request, route, for_codex, runtime.settings, recorder),
+            schema=upstream_request.schema,
+            uncallable=_uncallable(request, upstream_request.body),
+        ),
+        new_id=runtime.new_id,
+        clock=runtime.clock,
+        output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if asks_for_compaction(request) else None,
+    )
+    return kind(request, upstream_request, machine, session, recorder, runtime.watch, for_codex=for_codex)
+
+
+def _stream_options(
+    request: ResponsesRequest, route: Route, for_codex: bool, settings: Settings, recorder: Recorder
+) -> StreamOptions:
+    return StreamOptions(
+        reasoning=settings.reasoning,
+        seal_reasoning=SEAL_REASONING in (request.include or ()),
+        seal=recorder.seal(route.provider, route.model),
+        queued=bool(request.background),
+        incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and for_codex),
+        heal_markup=route.profile.heal_markup,
+        for_codex=for_codex,
+        search_sources=SEARCH_SOURCES in (request.include or ()),
+        reasoning_snapshots=route.profile.answers.reasoning_deltas == "snapshots",
+        tolerate_eof=route.profile.answers.end == "unmarked",
+    )
+
+
+def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[str] | None:
+    """The tools that are offered but must not be called, by their names in the chat request."""
+    if asks_for_compaction(request) or forbids_calls(request):
+        return frozenset(tool["function"]["name"] for tool in chat_body.get("tools", ()))
+    return None
+
+
+def _is_codex(headers: Mapping[str, str]) -> bool:
+    """Whether the client is Codex, by the headers that all of its programs send.
+
+    Editors put their own name on the Codex that they run, but its `x-codex-` headers stay.
+    """
+    names = (headers.get("originator", ""), headers.get("user-agent", ""))
+    return any(name.lower().startswith("codex") for name in names) or any(
+        name.startswith("x-codex-") for name in headers
+    )
+
+
+def _refuse_unserved(request: ResponsesRequest) -> None:
+    """Raise GatewayError for what would change the meaning of the request if it were ignored."""
+    if request.prompt:
+        raise GatewayError("'prompt' is not supported by this gateway.", code="unsupported_parameter", param="prompt")

@@ -1,0 +1,59 @@
+"""Why an upstream round gave nothing, and what that means for a further round."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
+from responses_gateway.proxy.contract import Failure
+from responses_gateway.translate.repair.upstream_errors import told_wait
+
+_TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
+_HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
+_TRANSIENT_CAUSES = frozenset({"refused", "connect_timeout", "broken"})
+_EVIDENCE_SIZE = 65536
+"""Bytes of a refusal that are searched for what to repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFault:
+    """What the recovery strategies decide by."""
+
+    error: GatewayError
+    """What the client is told if nothing helps."""
+
+    evidence: str = ""
+    """All that the upstream said, for repairs; empty when the request is not to blame."""
+
+    transient: bool = False
+    """Whether the same request may succeed later."""
+
+    wait: float | None = None
+    """Seconds that the upstream asks to wait."""
+
+    @classmethod
+    def of_refusal(cls, error: GatewayError, status: int, headers: Mapping[str, str], body: bytes) -> Self:
+        """The upstream answered with an error status."""
+        wait = told_wait(headers, error.message)
+        return cls(
+            error,
+            body[:_EVIDENCE_SIZE].decode("utf-8", "replace") if status in _HEALABLE_STATUS else "",
+            status in _TRANSIENT_STATUS or (error.code == "rate_limit_exceeded" and wait is not None),
+            wait,
+        )
+
+    @classmethod
+    def in_answer(cls, error: GatewayError) -> Self:
+        """The error came in an answer with status 200."""
+        wait = told_wait({}, error.message)
+        transient = (
+            error.status == 503
+            or isinstance(error, EmptyAnswer)
+            or (error.code == "rate_limit_exceeded" and wait is not None)
+        )
+        return cls(error, "" if transient else error.message, transient, wait)
+
+    @classmethod
+    def of_connection(cls, error: GatewayError, failure: Failure) -> Self:
+        """The round ended without the end of its answer; `error` says so to the client."""
+        return cls(error, transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500)

@@ -1,0 +1,43 @@
+"""Decides whether a request is sent again after a round that gave nothing, and prepares it."""
+
+from collections.abc import Mapping
+
+from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
+from responses_gateway.translate.tools.offered_tools import ForbiddenCall
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.recovery.fallback import Fallback
+from responses_gateway.turn.recovery.fault import RoundFault
+from responses_gateway.turn.recovery.model_names import name_models
+from responses_gateway.turn.recovery.request_repair import RequestRepair
+from responses_gateway.turn.recovery.retry import Retry
+from responses_gateway.turn.turn_services import TurnServices
+
+
+class Recovery:
+    """The recovery strategies of one exchange, in the order in which they are tried."""
+
+    def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
+        self._exchange = exchange
+        self._client_headers = client_headers
+        self._services = services
+        self.request_repair = RequestRepair(exchange, services.learned_repairs)
+        self._retry = Retry(exchange.ledger, services)
+        self._fallback = Fallback(exchange, services)
+
+    async def recover(self, fault: RoundFault) -> bool:
+        """Whether the request is to be sent again, which is prepared then. May wait before it returns."""
+        if isinstance(fault.error, NonCompliantAnswer | ForbiddenCall):
+            # What was shown of the answer stands on its own: reasoning, or words before a call.
+            self._exchange.correct(fault.error)
+            return True
+        if self._exchange.has_shown:
+            return False
+        if self.request_repair.repair(fault) or await self._retry.wait(fault):
+            return True
+        if self._fallback.switch(fault):
+            self._retry.reset()
+            self.request_repair.reset()
+            return True
+        if fault.error.code in ("model_not_found", "not_found"):
+            await name_models(fault.error, self._exchange, self._client_headers, self._services)
+        return False

@@ -1,0 +1,61 @@
+"""Repairs requests that an upstream refused, and remembers the repairs that helped."""
+
+from responses_gateway.translate.repair.request_healing import ROUNDS, heal
+from responses_gateway.translate.repair.request_repairs import Repair, apply, describe
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.recovery.fault import RoundFault
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
+
+_PERMANENT = frozenset(
+    {"context_length_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "not_found"}
+)
+"""Codes of errors that no repair of the request removes."""
+
+
+class RequestRepair:
+    """The repairs of one exchange's request."""
+
+    def __init__(self, exchange: Exchange, learned: LearnedRepairs) -> None:
+        self._exchange = exchange
+        self._learned = learned
+        self._unproven: list[Repair] = []
+        """Repairs of requests that no upstream has accepted yet."""
+
+    def apply_learned(self) -> None:
+        """Repair what this upstream refused before."""
+        exchange, request = self._exchange, self._exchange.upstream_request
+        route = request.route
+        for repair in self._learned.repairs(exchange.owner, route.base_url, route.model):
+            repaired = apply(request.body, repair)
+            if repaired is not None:
+                request.body = repaired
+                what, how = describe(repair)
+                exchange.ledger.add("learnt", what, f"{how}: {route.profile.name} refused it before")
+
+    def repair(self, fault: RoundFault) -> bool:
+        """Repair what the upstream complains of; whether there was something to repair."""
+        if not fault.evidence or fault.error.code in _PERMANENT or len(self._unproven) >= ROUNDS:
+            return False
+        request = self._exchange.upstream_request
+        healed = heal(request.body, fault.evidence, self._unproven)
+        if healed is None:
+            return False
+        request.body = healed.body
+        self._unproven.append(healed.repair)
+        what, how = describe(healed.repair)
+        why = f"{how}, because {request.route.profile.name} refused it: {fault.error.message[:200]}"
+        self._exchange.ledger.add("repaired", what, why)
+        return True
+
+    def accepted(self) -> None:
+        """The upstream accepts the request: remember its repairs."""
+        route = self._exchange.upstream_request.route
+        for repair in self._unproven:
+            self._learned.add(self._exchange.owner, route.base_url, route.model, repair)
+            self._exchange.ledger.add("learnt", describe(repair)[0], f"kept for {route.model} at {route.base_url}")
+        self._unproven.clear()
+
+    def reset(self) -> None:
+        """The request goes to another upstream, translated again."""
+        self._unproven.clear()
+        self.apply_learned()

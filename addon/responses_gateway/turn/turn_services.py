@@ -1,0 +1,40 @@
+"""What served turns need of the gateway around them, to recover from what goes wrong upstream."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from responses_gateway.hosted.web_search import Searches
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.settings.settings import Settings
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.web_search import SearchSettings
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
+from responses_gateway.upstream.routing import Route, Router
+
+type FetchModels = Callable[[Route, Mapping[str, str]], Awaitable[list[JsonObject] | None]]
+"""Asks an upstream for its model list (`data` of its /models), with request headers; None when it has none."""
+
+
+@dataclass(frozen=True)
+class TurnServices:
+    """The settings and shared services of one listener's turns."""
+
+    settings: Settings
+    router: Router
+    learned_repairs: LearnedRepairs
+    fetch_models: FetchModels
+    search: Callable[[SearchSettings, Ledger, int | None], Searches] | None = None
+    """Makes what carries out the searches of one response, at most the given number of them. None: no searches."""
+
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+    """A number from 0 to 1."""
+
+    now: Callable[[], float] = time.monotonic
+    """Seconds."""
+
+    asked_for_models: set[tuple[str, str]] = field(default_factory=set)
+    """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""
