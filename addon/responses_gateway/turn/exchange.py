@@ -19,6 +19,7 @@ from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
+from responses_gateway.translate.answer.compaction_output import CompactionOutput
 from responses_gateway.translate.answer.items import Event
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.payload_reader import AnswerReader
@@ -28,7 +29,7 @@ from responses_gateway.translate.answer.whole_answer import completion_in, final
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.upstream_errors import error_in, upstream_error
 from responses_gateway.translate.request.chat_request import Translation
-from responses_gateway.translate.request.compaction import CompactionOutput, asks_for_compaction
+from responses_gateway.translate.request.compaction import asks_for_compaction
 from responses_gateway.translate.token_estimate import estimated_tokens
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall, forbids_calls, without_tools
 from responses_gateway.translate.tools.web_search import Finding, SearchCall, SearchSettings

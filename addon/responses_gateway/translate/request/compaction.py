@@ -5,7 +5,6 @@ The upstream writes a summary; the client gets it in an envelope of ours as the 
 """
 
 from responses_gateway.protocol.responses import Compaction, CompactionTrigger, Message, ResponsesRequest
-from responses_gateway.translate.answer.items import Event, NewId, Output
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import Seal
 
@@ -40,52 +39,3 @@ def expand(item: Compaction, seal: Seal, ledger: Ledger) -> str:
         return _SUMMARY + summary
     ledger.add("changed", f"input.{item.type}", "not written by this gateway; a note stands in for it")
     return _UNREADABLE
-
-
-class CompactionOutput(Output):
-    """Shows one compaction item instead of what the upstream wrote."""
-
-    def __init__(self, new_id: NewId, seal: Seal) -> None:
-        super().__init__(new_id)
-        self._seal = seal
-        self._shown = 0
-
-    def take(self) -> list[Event]:
-        shown: list[Event] = []
-        for event in super().take():
-            match event["type"]:
-                case "response.created" | "response.in_progress" | "response.queued":
-                    shown.append(event)
-                case "response.failed":
-                    shown.append({**event, "response": {**event["response"], "output": []}})
-                case "response.completed" | "response.incomplete":
-                    shown += self._end(event)
-        for event in shown:
-            event["sequence_number"] = self._shown
-            self._shown += 1
-        return shown
-
-    def _end(self, event: Event) -> list[Event]:
-        response = event["response"]
-        summary = "\n\n".join(
-            part["text"]
-            for item in response["output"]
-            if item["type"] == "message"
-            for part in item["content"]
-            if part["type"] == "output_text"
-        )
-        if not summary:
-            error = {"code": "server_error", "message": "The model wrote no summary of the conversation."}
-            failed = {**response, "status": "failed", "output": [], "completed_at": None, "error": error}
-            return [{**event, "type": "response.failed", "response": failed}]
-        item = {
-            "id": self.new_id("cmp"),
-            "type": "compaction",
-            "encrypted_content": self._seal.seal({"summary": summary}),
-        }
-        done = {**response, "output": [item], "status": "completed", "incomplete_details": None}
-        return [
-            {"type": "response.output_item.added", "sequence_number": 0, "output_index": 0, "item": item},
-            {"type": "response.output_item.done", "sequence_number": 0, "output_index": 0, "item": item},
-            {**event, "type": "response.completed", "response": done},
-        ]
