@@ -19,12 +19,12 @@ from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
+from responses_gateway.translate.answer.answer_reader import AnswerReader
 from responses_gateway.translate.answer.compaction_output import CompactionOutput
 from responses_gateway.translate.answer.items import Event
 from responses_gateway.translate.answer.options import StreamOptions
-from responses_gateway.translate.answer.payload_reader import AnswerReader
 from responses_gateway.translate.answer.snapshot import Snapshot
-from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.answer.whole_answer import completion_in, final_response
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.upstream_errors import error_in, upstream_error
@@ -32,7 +32,7 @@ from responses_gateway.translate.request.chat_request import Translation
 from responses_gateway.translate.request.compaction import asks_for_compaction
 from responses_gateway.translate.token_estimate import estimated_tokens
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall, forbids_calls, without_tools
-from responses_gateway.translate.tools.web_search import Finding, SearchCall, SearchSettings
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, SearchSettings
 from responses_gateway.turn.sessions import Session, Sessions, session_id
 from responses_gateway.turn.upstream_request import COMPACTION, chat_request, whole_request
 from responses_gateway.upstream.http_client import HttpClient
@@ -81,7 +81,7 @@ class Exchange:
         request: ResponsesRequest,
         route: Route,
         chat_body: JsonObject,
-        machine: ChatToResponses,
+        machine: AnswerStateMachine,
         session: Session | None,
         recorder: Recorder,
         translate: Callable[[Route, Sequence[Item]], Translation],
@@ -145,7 +145,7 @@ class Exchange:
         if request.model is None:
             request = request.model_copy(update={"model": route.model})
         codex = _is_codex(headers)
-        machine = ChatToResponses(
+        machine = AnswerStateMachine(
             Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
             translation.tools,
             recorder.ledger,
@@ -156,7 +156,7 @@ class Exchange:
             ),
             new_id=runtime.new_id,
             clock=runtime.clock,
-            output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if compacts else None,
+            output=CompactionOutput(runtime.new_id, recorder.envelopes(COMPACTION)) if compacts else None,
         )
         search = translation.tools.search
         return cls(
@@ -225,12 +225,12 @@ class Exchange:
         """Whether the model is to be asked again, with what was found."""
         return self._machine.wants_round and not self.ended
 
-    def found(self, finding: Finding) -> None:
+    def add_search_result(self, result: SearchCallResult) -> None:
         """The hosted call has ended."""
-        self._untold += self._safely(self._found(finding))
+        self._untold += self._safely(self._add_search_result(result))
 
-    def _found(self, finding: Finding) -> Iterator[list[Event]]:
-        events = self._machine.found(finding)
+    def _add_search_result(self, result: SearchCallResult) -> Iterator[list[Event]]:
+        events = self._machine.add_search_result(result)
         self.response = final_response(events)
         yield events
 
@@ -473,7 +473,7 @@ class Exchange:
             self._forgives_empty = False
             self.fault = EmptyAnswer()
             return []
-        if self._forgives_draft and (fault := self._machine.fault_of_draft()) is not None:
+        if self._forgives_draft and (fault := self._machine.draft_fault()) is not None:
             self._forgives_draft = False
             self.fault = fault
             return []
@@ -527,7 +527,7 @@ def _stream_options(
     return StreamOptions(
         reasoning=settings.reasoning,
         seal_reasoning=SEAL_REASONING in (request.include or ()),
-        seal=recorder.seal(route.provider, route.model),
+        envelopes=recorder.envelopes(route.provider, route.model),
         queued=bool(request.background),
         incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and codex),
         heal_markup=route.profile.heal_markup,

@@ -50,8 +50,8 @@ def chat_request(
         card=route.card,
         ledger=ledger,
         earlier_tools=session.tools if session else (),
-        seal=recorder.seal(route.provider, route.model),
-        compaction_seal=recorder.seal(COMPACTION),
+        envelopes=recorder.envelopes(route.provider, route.model),
+        compaction_envelopes=recorder.envelopes(COMPACTION),
         web_search=web_search,
     )
     if session and "tools" in translation.body:

@@ -8,10 +8,10 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.answer.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import ArgumentStream, CallArguments, InputStream
-from responses_gateway.translate.tools.patch import PatchMender
+from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
 from responses_gateway.translate.tools.table import Tool
-from responses_gateway.translate.tools.web_search import Finding, SearchCall, Source, action
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, Source, action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ class CustomCallItem(CallItem):
     prefix = "ctc"
 
     def __init__(self, output: Output, tool: Tool, call_id: str, ledger: Ledger) -> None:
-        self._mender = PatchMender() if tool.name == "apply_patch" else None
+        self._patch_repairer = PatchRepairer() if tool.name == "apply_patch" else None
         super().__init__(output, tool, call_id, ledger)
 
     def _new_stream(self) -> InputStream:
@@ -153,25 +153,25 @@ class CustomCallItem(CallItem):
     @property
     def complete(self) -> bool:
         """As of all calls; a patch that lacks its last line may go on to the end of the answer."""
-        return super().complete and (self._mender is None or self._mender.ended)
+        return super().complete and (self._patch_repairer is None or self._patch_repairer.ended)
 
     def _hides_cut(self, status: ItemStatus) -> bool:
-        return self._mender is None and (status != "completed" or self._stream.cut)
+        return self._patch_repairer is None and (status != "completed" or self._stream.cut)
 
     def _decode(self, text: str) -> str:
         decoded = self._stream.feed(text)
-        return self._mender.feed(decoded) if self._mender else decoded
+        return self._patch_repairer.feed(decoded) if self._patch_repairer else decoded
 
     def _remainder(self, status: ItemStatus) -> str:
         decoded = self._stream.finish()
-        mender = self._mender
-        if mender is None:
+        repairer = self._patch_repairer
+        if repairer is None:
             return decoded
         whole = status == "completed" and not self._stream.cut
-        rest = mender.feed(decoded)
-        rest += mender.finish(closed=self._stream.complete) if whole else mender.give_up()
-        for mend in mender.mends:
-            self._ledger.add("repaired", f"output.{self.tool.wire}.input", mend)
+        rest = repairer.feed(decoded)
+        rest += repairer.finish(closed=self._stream.complete) if whole else repairer.give_up()
+        for repair in repairer.repairs:
+            self._ledger.add("repaired", f"output.{self.tool.wire}.input", repair)
         return rest
 
     def _delta(self, text: str) -> None:
@@ -268,7 +268,7 @@ class ApplyPatchCallItem(ObjectCallItem):
 
 
 class WebSearchCallItem(ObjectCallItem):
-    """A call that the gateway carries out itself; it stays open until `found` says what came of it."""
+    """A call that the gateway carries out itself; it stays open until `set_result` says what came of it."""
 
     prefix = "ws"
 
@@ -287,15 +287,15 @@ class WebSearchCallItem(ObjectCallItem):
         """Never: the gateway itself tells the model what was wrong."""
         return False
 
-    def ask(self) -> SearchCall:
+    def start_search(self) -> SearchCall:
         """The call to carry out now that the model has said all of it."""
         self._send(self._remainder("completed"))
         self._emit("response.web_search_call.searching", {})
         return SearchCall(self.tool.name, self._arguments(self.arguments))
 
-    def found(self, finding: Finding, with_sources: bool) -> None:
-        self._failed = finding.failed
-        self._sources = finding.sources if with_sources else None
+    def set_result(self, result: SearchCallResult, with_sources: bool) -> None:
+        self._failed = result.failed
+        self._sources = result.sources if with_sources else None
 
     @property
     def arguments(self) -> str:

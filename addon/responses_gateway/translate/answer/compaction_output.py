@@ -1,15 +1,15 @@
 """The answer to a compaction request: one `compaction` item in place of the summary that the upstream wrote."""
 
 from responses_gateway.translate.answer.items import Event, NewId, Output
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.reasoning import EnvelopeCodec
 
 
 class CompactionOutput(Output):
     """Shows one compaction item instead of what the upstream wrote."""
 
-    def __init__(self, new_id: NewId, seal: Seal) -> None:
+    def __init__(self, new_id: NewId, envelopes: EnvelopeCodec) -> None:
         super().__init__(new_id)
-        self._seal = seal
+        self._envelopes = envelopes
         self._shown = 0
 
     def take(self) -> list[Event]:
@@ -43,7 +43,7 @@ class CompactionOutput(Output):
         item = {
             "id": self.new_id("cmp"),
             "type": "compaction",
-            "encrypted_content": self._seal.seal({"summary": summary}),
+            "encrypted_content": self._envelopes.seal({"summary": summary}),
         }
         done = {**response, "output": [item], "status": "completed", "incomplete_details": None}
         return [

@@ -9,21 +9,21 @@ from typing import Literal
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_assembler import name_in
-from responses_gateway.translate.answer.chunk_reader import Piece, pieces_of
-from responses_gateway.translate.answer.content_splitter import Hearing
+from responses_gateway.translate.answer.chunk_reader import DeltaPart, read_chunk
+from responses_gateway.translate.answer.content_splitter import ContentSplitter
 from responses_gateway.translate.answer.items import Event, ItemStatus, NewId, Output
 from responses_gateway.translate.answer.options import StreamOptions
-from responses_gateway.translate.answer.output_assembler import Stage
+from responses_gateway.translate.answer.output_assembler import OutputAssembler
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.usage import merge_usage, translate_usage
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
-from responses_gateway.translate.repair.text_calls import TextCall
+from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.repair.upstream_errors import error_in, failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.translate.tools.table import ToolTable
-from responses_gateway.translate.tools.web_search import Finding, SearchCall
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 
 type Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -47,7 +47,7 @@ _FINISHES: dict[str, Verdict] = {
 """Finish reasons that are not the ordinary end of a turn."""
 
 
-class ChatToResponses:
+class AnswerStateMachine:
     """Translates one answer. Every method returns the events that are due; after the terminal event, none are."""
 
     def __init__(
@@ -73,10 +73,10 @@ class ChatToResponses:
         self.usage: JsonObject | None = None
         """The usage of all upstream rounds so far, in the Responses shape."""
         self.content = 0
-        """How many pieces of answers have come that say something."""
+        """How many parts of answers have come that say something."""
         self.prompt_tokens = 0
         """How large the prompt is about, for an upstream that does not tell."""
-        self._stage = Stage(self._output, tools, ledger, options, new_id)
+        self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
         self._search: SearchCall | None = None
         self._begin_round()
 
@@ -86,15 +86,17 @@ class ChatToResponses:
         self.wants_round = False
         """Whether the round has ended with nothing but calls that the gateway has carried out."""
         self._finish_reason: str | None = None
-        self._other_choices: dict[int, list[Piece]] = {}
+        self._other_choices: dict[int, list[DeltaPart]] = {}
         self.forbidden_call: ForbiddenCall | None = None
-        """The call of the round that the client would not take; nothing behind it is heard."""
-        self._begin_hearing()
+        """The call of the round that the client would not take; nothing behind it is split."""
+        self._new_splitter()
 
-    def _begin_hearing(self) -> None:
+    def _new_splitter(self) -> None:
         options = self._options
         names = self._tools.wire_names if options.uncallable is None else options.uncallable
-        self._hearing = Hearing(names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots)
+        self._splitter = ContentSplitter(
+            names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots
+        )
 
     # What the caller does ---------------------------------------------------------------------------------------------
 
@@ -122,16 +124,16 @@ class ChatToResponses:
             return []
         if error := error_in(chunk):
             return self.fail(error)
-        pieces, usage = pieces_of(chunk)
+        parts, usage = read_chunk(chunk)
         if usage is not None:
             self.usage = merge_usage(self._earlier_usage, translate_usage(usage))
-        for piece in pieces:
-            if piece.has_content:
+        for part in parts:
+            if part.has_content:
                 self.content += 1
-            if piece.choice:
-                self._other_choices.setdefault(piece.choice, []).append(piece)
+            if part.choice:
+                self._other_choices.setdefault(part.choice, []).append(part)
             else:
-                self._take(piece)
+                self._take(part)
         return self._output.take()
 
     def finish(self, done: bool) -> list[Event]:
@@ -154,25 +156,25 @@ class ChatToResponses:
         """Raises GatewayError for a call that was cut off, or that the client would not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
-        self._search = self._stage.end_calls(status)
+        self._search = self._assembler.end_calls(status)
         if self._search is not None:
             return self._output.take()
-        self.wants_round = verdict == "completed" and self._stage.only_searched
+        self.wants_round = verdict == "completed" and self._assembler.only_searched
         if self.wants_round:
-            self._stage.comment()
-        self._stage.end_choice(status)
+            self._assembler.close_commentary()
+        self._assembler.end_choice(status)
         if self.wants_round:
             return self._output.take()
         for choice in sorted(self._other_choices):
-            self._stage.begin_choice()
-            self._begin_hearing()
-            for piece in self._other_choices[choice]:
-                self._take(piece)
+            self._assembler.begin_choice()
+            self._new_splitter()
+            for part in self._other_choices[choice]:
+                self._take(part)
             self.end_text()
             if self.forbidden_call is not None:
                 raise self.forbidden_call
-            self._stage.end_choice(status)
-        if not self._stage.has_answer and verdict == "completed":
+            self._assembler.end_choice(status)
+        if not self._assembler.has_answer and verdict == "completed":
             return self.fail(EmptyAnswer())
         self._terminate(verdict)
         return self._output.take()
@@ -181,22 +183,22 @@ class ChatToResponses:
     def hosted_call(self) -> SearchCall | None:
         """The call that the gateway has to carry out before the round, whose stream has ended, can end.
 
-        `found` takes what it brought.
+        `add_search_result` takes what it brought.
         """
         return self._search
 
-    def found(self, finding: Finding) -> list[Event]:
+    def add_search_result(self, result: SearchCallResult) -> list[Event]:
         """What the hosted call brought; the round goes on to its end, to the next such call or to `wants_round`."""
         if self.terminal or self._search is None:
             return []
-        self._stage.found(finding)
+        self._assembler.add_search_result(result)
         return self._end()
 
     def fail(self, error: GatewayError) -> list[Event]:
         """End the answer with `response.failed`; what was shown of it stays in the response."""
         if self.terminal:
             return []
-        unfinished = self._stage.abandon()
+        unfinished = self._assembler.abandon()
         self.terminal = "failed"
         response = self._snapshot.render(
             "failed",
@@ -223,18 +225,18 @@ class ChatToResponses:
 
     def next_round(self) -> None:
         """Another upstream answer follows within this response; what the last one said so far stays."""
-        self._stage.begin_round()
+        self._assembler.begin_round()
         self._begin_round()
 
-    def fault_of_draft(self) -> NonCompliantAnswer | None:
+    def draft_fault(self) -> NonCompliantAnswer | None:
         """What is wrong with the answer to a request for JSON, whose upstream has ended its stream properly."""
         self.end_text()
-        return None if _FINISHES.get(self._finish_reason or "") else self._stage.fault_of_draft()
+        return None if _FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
 
     @property
     def has_shown(self) -> bool:
         """Whether anything of the current round's answer was shown to the client."""
-        return self._stage.has_shown
+        return self._assembler.has_shown
 
     @property
     def items(self) -> list[JsonObject]:
@@ -251,53 +253,53 @@ class ChatToResponses:
         """Whether the current round, which is over, brought nothing at all, and not because of a limit."""
         return (
             not self.terminal
-            and self._stage.empty
+            and self._assembler.empty
             and not self._other_choices
             and (self._finish_reason is None or self._finish_reason not in _FINISHES)
         )
 
     # What the upstream says -------------------------------------------------------------------------------------------
 
-    def _take(self, piece: Piece) -> None:
+    def _take(self, part: DeltaPart) -> None:
         if self.forbidden_call is not None:
             return
-        match piece.kind:
+        match part.kind:
             case "text":
-                if piece.objects:
-                    self._stage.add_logprobs(piece.objects)
-                self._show(self._hearing.text(piece.text))
+                if part.objects:
+                    self._assembler.add_logprobs(part.objects)
+                self._show(self._splitter.text(part.text))
             case "finish":
-                self._finish_reason = piece.text
+                self._finish_reason = part.text
             case "call":
                 if self._options.uncallable is None:
-                    self._stage.take_call(piece.objects[0])
+                    self._assembler.take_call(part.objects[0])
                 else:
-                    self._refuse_call(name_in(piece.objects[0]))
+                    self._refuse_call(name_in(part.objects[0]))
             case "details":
-                self._stage.add_details(piece.objects)
+                self._assembler.add_details(part.objects)
             case "reasoning":
-                self._stage.show(self._hearing.reasoning(piece.text))
+                self._assembler.show(self._splitter.reasoning(part.text))
             case _:
-                self._stage.show(piece)
+                self._assembler.show(part)
 
     def end_text(self) -> None:
         """The round brings no more text: take what was held back of it."""
-        self._show(self._hearing.end())
+        self._show(self._splitter.end())
 
     def _refuse_call(self, name: str) -> None:
-        self._stage.comment()
+        self._assembler.close_commentary()
         self.forbidden_call = ForbiddenCall(name or "a tool")
 
-    def _show(self, heard: Iterator[Piece | TextCall]) -> None:
-        for piece in heard:
+    def _show(self, deltas: Iterator[DeltaPart | TextCall]) -> None:
+        for part in deltas:
             if self.forbidden_call is not None:
                 return
-            if isinstance(piece, TextCall) and self._options.uncallable is not None:
-                self._refuse_call(piece.name)
-            elif isinstance(piece, TextCall):
-                self._stage.take_written_call(piece)
+            if isinstance(part, TextCall) and self._options.uncallable is not None:
+                self._refuse_call(part.name)
+            elif isinstance(part, TextCall):
+                self._assembler.take_text_call(part)
             else:
-                self._stage.show(piece)
+                self._assembler.show(part)
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -306,13 +308,13 @@ class ChatToResponses:
         if _FINISHES.get(reason or "") == "failed":
             return _upstream_fault(f"The upstream gave up: finish_reason {reason}.")
         if reason is None and not done:
-            if not (self._options.tolerate_eof and self._stage.has_answered):
+            if not (self._options.tolerate_eof and self._assembler.has_answered):
                 return _upstream_fault(
                     "The upstream closed its stream before the answer was complete: neither finish_reason nor [DONE] "
                     "came."
                 )
             self._ledger.add("repaired", "output", "the stream ended without finish_reason and [DONE]")
-        if self._stage.has_nameless_call:
+        if self._assembler.has_nameless_call:
             return _upstream_fault("The upstream sent a tool call without a name.")
         return None
 

@@ -6,7 +6,7 @@ The upstream writes a summary; the client gets it in an envelope of ours as the 
 
 from responses_gateway.protocol.responses import Compaction, CompactionTrigger, Message, ResponsesRequest
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.reasoning import EnvelopeCodec
 
 PROMPT = (
     "The conversation so far is about to be removed, and only what you write now will remain of it. Write a handoff "
@@ -31,9 +31,9 @@ def summary_request(request: ResponsesRequest) -> ResponsesRequest:
     return request.model_copy(update={**changes, **choice})
 
 
-def expand(item: Compaction, seal: Seal, ledger: Ledger) -> str:
+def expand(item: Compaction, envelopes: EnvelopeCodec, ledger: Ledger) -> str:
     """What the upstream reads in place of a compaction item."""
-    content = seal.open(item.encrypted_content or "")
+    content = envelopes.open(item.encrypted_content or "")
     summary = content.get("summary") if content else None
     if isinstance(summary, str):
         return _SUMMARY + summary
