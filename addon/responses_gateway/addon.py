@@ -41,14 +41,8 @@ from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.config_watch import ConfigWatch
-from responses_gateway.settings.settings import (
-    OPTION_PREFIX,
-    OPTIONS,
-    Settings,
-    config_location,
-    load_settings,
-    unknown_options,
-)
+from responses_gateway.settings.loading import config_location, load_settings, unknown_options
+from responses_gateway.settings.options import OPTION_PREFIX, OPTIONS
 from responses_gateway.state.secret import SecretError
 from responses_gateway.state.state import State
 from responses_gateway.turn.background import Jobs
@@ -61,6 +55,10 @@ from responses_gateway.upstream.learned_repairs import Learnt, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
 from responses_gateway.upstream.routing import Router
 from responses_gateway.websocket.server import SocketLimits, SocketServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from responses_gateway.settings.settings import Settings
 
 logger = get_logger(__name__)
 

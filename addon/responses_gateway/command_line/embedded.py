@@ -18,7 +18,7 @@ from responses_gateway.command_line.errors import CommandError
 from responses_gateway.command_line.serve import ServeOptions, add_gateway, apply, configured, default_url, require_free
 from responses_gateway.protocol.json import dumps_text
 from responses_gateway.settings.config_file import suggestion
-from responses_gateway.settings.settings import OPTIONS
+from responses_gateway.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver

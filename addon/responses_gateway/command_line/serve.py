@@ -30,7 +30,9 @@ from responses_gateway.inspection.pages.addon import sessions_link
 from responses_gateway.proxy.log_output import in_background
 from responses_gateway.security.terminal import say
 from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.settings import OPTION_PREFIX, Settings, load_settings
+from responses_gateway.settings.loading import load_settings
+from responses_gateway.settings.options import OPTION_PREFIX
+from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream.routing import Router
 
 if TYPE_CHECKING:

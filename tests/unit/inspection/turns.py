@@ -7,7 +7,7 @@ from typing import Any
 from responses_gateway.inspection.recording.observer import Observer
 from responses_gateway.inspection.recording.record import Record
 from responses_gateway.protocol.json import dumps, loads
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 from unit.world import open_exchange, runtime
 
 URL = "https://llm.example/v1"
