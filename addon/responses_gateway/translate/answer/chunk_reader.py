@@ -1,6 +1,6 @@
-"""One chunk of a chat stream, read tolerantly: servers agree on little more than `choices[].delta`.
+"""Reads one chunk of a chat stream tolerantly: servers agree on little more than `choices[].delta`.
 
-The oddities taken here were seen in the wild: null for any field, content as a list of parts, reasoning under seven
+These deviations were seen in real answers: null for any field, content as a list of parts, reasoning under seven
 names, a whole `message` instead of a `delta`, the chunk wrapped in `data`, the legacy `function_call`.
 """
 
@@ -23,11 +23,11 @@ _REASONING_FIELDS = (
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
 _OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
 _LARGEST = 1e300
-"""What a float can hold for certain; a logarithm has no use for more."""
+"""The largest log probability that is passed on: a float can certainly hold it."""
 
 
 class DeltaPart(NamedTuple):
-    """One thing that a chunk says. `text` is the text, or the reason for `finish`; `objects` the rest, as it came."""
+    """One part of a chunk. `text` is its text, or the finish reason; `objects` holds everything else, as it came."""
 
     kind: DeltaKind
     text: str = ""
@@ -36,7 +36,7 @@ class DeltaPart(NamedTuple):
 
     @property
     def has_content(self) -> bool:
-        """Whether it is a piece of the answer, neither its end nor an empty shell."""
+        """Whether it is content of the answer: neither its end nor empty."""
         if self.kind == "call":
             function = self.objects[0].get("function")
             return isinstance(function, dict) and bool(function.get("name") or function.get("arguments"))
@@ -46,7 +46,7 @@ class DeltaPart(NamedTuple):
 
 
 def read_chunk(chunk: JsonObject) -> tuple[list[DeltaPart], JsonObject | None]:
-    """What `chunk` says, in the order in which it is to be shown, and its usage object if it has one."""
+    """Return the parts of `chunk`, in the order in which they are shown, and its usage object if it has one."""
     if "choices" not in chunk and isinstance(chunk.get("data"), dict):
         chunk = chunk["data"]
     parts: list[DeltaPart] = []
@@ -125,7 +125,7 @@ def _read_reasoning(delta: JsonObject, index: int, parts: list[DeltaPart]) -> No
 
 
 def _text(value: object) -> str:
-    """The text of a reasoning field: a string, an object around one, or a list of them."""
+    """Return the text of a reasoning field, which is a string, an object around one, or a list of those."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -172,7 +172,7 @@ def _token(entry: JsonObject) -> JsonObject:
 
 
 def _annotation(entry: object) -> JsonObject:
-    """An `url_citation`, which chat nests one level deeper than Responses."""
+    """Make a `url_citation`, which chat nests one level deeper than Responses."""
     outer = entry if isinstance(entry, dict) else {}
     nested = outer.get("url_citation")
     inner = nested if isinstance(nested, dict) else outer

@@ -1,6 +1,6 @@
-"""Output items: each kind owns its id, its output_index, and its added, delta and done events.
+"""Output items: each has its id, its output_index, and its added, delta and done events.
 
-Items are opened, fed and closed; an index is handed out when an item opens. Event names and fields follow
+Items are opened, fed and closed; an item gets its index when it opens. Event names and fields follow
 `openai.types.responses`.
 """
 
@@ -23,7 +23,7 @@ type ReasoningForm = Literal["summary", "text", "both", "none"]
 
 
 class Output:
-    """The events not yet taken, and the items that are done; hands out sequence numbers and output indexes."""
+    """Collects events and finished items, and assigns sequence numbers and output indexes."""
 
     def __init__(self, new_id: NewId) -> None:
         self.new_id = new_id
@@ -67,15 +67,15 @@ class OutputItem(ABC):
 
     @abstractmethod
     def close(self, status: ItemStatus) -> None:
-        """End the item: its done events, and its place in the output."""
+        """End the item: send its done events, and add it to the output."""
 
     @abstractmethod
     def abandon(self) -> JsonObject:
-        """The item as far as it came, for an answer that failed; its client must not use it, so it is never done."""
+        """Return the unfinished item of an answer that failed. It is never done, because clients must not use it."""
 
 
 class MessageItem(OutputItem):
-    """An assistant message. Text and refusals are parts of their own, opened when they come."""
+    """An assistant message. Text and refusals are separate parts, which are opened when they begin."""
 
     def __init__(self, output: Output) -> None:
         super().__init__(output, "msg")
@@ -121,7 +121,7 @@ class MessageItem(OutputItem):
         self._annotations.append(annotation)
 
     def cite(self, sources: Sequence[Source]) -> None:
-        """Annotate what the current text cites, now that it is complete."""
+        """Annotate the citations in the current text, which is complete."""
         if self._kind == "output_text":
             for annotation in citations("".join(self._pieces), sources):
                 self.annotate(annotation)

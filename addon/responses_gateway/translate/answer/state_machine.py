@@ -1,6 +1,6 @@
-"""The state machine that makes all output: chat chunks in, Responses events out.
+"""The state machine that translates one answer: it takes chat chunks and returns Responses events.
 
-Non-streaming answers come from the same machine (see `completion.py`).
+Whole answers, without streaming, go through the same machine (see `whole_answer.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -48,7 +48,10 @@ _FINISHES: dict[str, Verdict] = {
 
 
 class AnswerStateMachine:
-    """Translates one answer. Every method returns the events that are due; after the terminal event, none are."""
+    """Translates one answer.
+
+    Every method returns the events to send now; after the terminal event, there are none.
+    """
 
     def __init__(
         self,
@@ -69,13 +72,13 @@ class AnswerStateMachine:
         self._clock = clock
         self._output = output or Output(new_id)
         self.terminal: str | None = None
-        """The response's status, once its terminal event was made."""
+        """The final status of the response, once its terminal event was made."""
         self.usage: JsonObject | None = None
         """The usage of all upstream rounds so far, in the Responses shape."""
         self.content = 0
-        """How many parts of answers have come that say something."""
+        """The number of delta parts with content so far."""
         self.prompt_tokens = 0
-        """How large the prompt is about, for an upstream that does not tell."""
+        """An estimate of the prompt, for an upstream that sends no usage."""
         self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
         self._search: SearchCall | None = None
         self._begin_round()
@@ -84,11 +87,11 @@ class AnswerStateMachine:
         self._earlier_usage = self.usage
         self._search = None
         self.wants_round = False
-        """Whether the round has ended with nothing but calls that the gateway has carried out."""
+        """Whether another round has to follow, because this one ended with calls that the gateway carried out."""
         self._finish_reason: str | None = None
         self._other_choices: dict[int, list[DeltaPart]] = {}
         self.forbidden_call: ForbiddenCall | None = None
-        """The call of the round that the client would not take; nothing behind it is split."""
+        """The call of the round that the client does not take; everything behind it is ignored."""
         self._new_splitter()
 
     def _new_splitter(self) -> None:
@@ -98,10 +101,10 @@ class AnswerStateMachine:
             names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots
         )
 
-    # What the caller does ---------------------------------------------------------------------------------------------
+    # Called from outside ----------------------------------------------------------------------------------------------
 
     def start(self) -> list[Event]:
-        """`response.created` and `response.in_progress`."""
+        """Make `response.created` and `response.in_progress`."""
         response = self._snapshot.render("in_progress")
         if self._options.queued:
             waiting = self._snapshot.render("queued")
@@ -113,13 +116,13 @@ class AnswerStateMachine:
         return self._output.take()
 
     def heartbeat(self) -> list[Event]:
-        """An event that says nothing but that the turn is alive."""
+        """Make an event that only shows that the turn is alive."""
         if not self.terminal:
             self._output.emit("response.in_progress", {"response": self._snapshot.render("in_progress")})
         return self._output.take()
 
     def chunk(self, chunk: JsonObject) -> list[Event]:
-        """One parsed chunk of the upstream's stream."""
+        """Translate one parsed chunk of the upstream's stream."""
         if self.terminal:
             return []
         if error := error_in(chunk):
@@ -137,7 +140,7 @@ class AnswerStateMachine:
         return self._output.take()
 
     def finish(self, done: bool) -> list[Event]:
-        """The upstream's stream has ended; `done` tells whether it said so itself ([DONE], or a whole JSON body)."""
+        """End the round. `done`: the upstream itself marked the end of its stream, by [DONE] or a whole JSON body."""
         if self.terminal or self._search is not None or self.wants_round:
             return []
         self.end_text()
@@ -146,14 +149,14 @@ class AnswerStateMachine:
         return self._end()
 
     def _end(self) -> list[Event]:
-        """The end of the round, as far as it goes without what a hosted call is still to find."""
+        """End the round, as far as possible without the result of a hosted call."""
         try:
             return self._end_round()
         except GatewayError as error:
             return self.fail(error)
 
     def _end_round(self) -> list[Event]:
-        """Raises GatewayError for a call that was cut off, or that the client would not take."""
+        """Raise GatewayError for a call that was cut off, or that the client does not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
         self._search = self._assembler.end_calls(status)
@@ -183,19 +186,19 @@ class AnswerStateMachine:
     def hosted_call(self) -> SearchCall | None:
         """The call that the gateway has to carry out before the round, whose stream has ended, can end.
 
-        `add_search_result` takes what it brought.
+        `add_search_result` takes its result.
         """
         return self._search
 
     def add_search_result(self, result: SearchCallResult) -> list[Event]:
-        """What the hosted call brought; the round goes on to its end, to the next such call or to `wants_round`."""
+        """Take the result of the hosted call, and go on to the next such call or to the end of the round."""
         if self.terminal or self._search is None:
             return []
         self._assembler.add_search_result(result)
         return self._end()
 
     def fail(self, error: GatewayError) -> list[Event]:
-        """End the answer with `response.failed`; what was shown of it stays in the response."""
+        """End the answer with `response.failed`. The items that were shown stay in the response."""
         if self.terminal:
             return []
         unfinished = self._assembler.abandon()
@@ -210,26 +213,26 @@ class AnswerStateMachine:
         return self._output.take()
 
     def give_up(self, error: GatewayError) -> list[Event]:
-        """`fail` after a fault of our own, which may have left anything in any state."""
+        """End the answer after a fault of the gateway itself, which may have left this object in any state."""
         try:
             return self.fail(error)
         except Exception:  # noqa: BLE001 (the first fault is the one to report)
             return self.last_words(error)
 
     def last_words(self, error: GatewayError) -> list[Event]:
-        """The terminal event, last of all that is due, made without a look at the state that the answer is in."""
+        """Make the terminal event without reading the state of the answer; events that are due come before it."""
         self.terminal = "failed"
         details = {"code": error.code, "message": error.message}
         self._output.emit("response.failed", {"response": self._snapshot.render("failed", error=details)})
         return self._output.take()
 
     def next_round(self) -> None:
-        """Another upstream answer follows within this response; what the last one said so far stays."""
+        """Begin another upstream answer within this response; the items so far stay."""
         self._assembler.begin_round()
         self._begin_round()
 
     def draft_fault(self) -> NonCompliantAnswer | None:
-        """What is wrong with the answer to a request for JSON, whose upstream has ended its stream properly."""
+        """Check an answer that has to be JSON, if its stream ended properly. None when nothing is wrong."""
         self.end_text()
         return None if _FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
 
@@ -258,7 +261,7 @@ class AnswerStateMachine:
             and (self._finish_reason is None or self._finish_reason not in _FINISHES)
         )
 
-    # What the upstream says -------------------------------------------------------------------------------------------
+    # Parts of chunks --------------------------------------------------------------------------------------------------
 
     def _take(self, part: DeltaPart) -> None:
         if self.forbidden_call is not None:
@@ -283,7 +286,7 @@ class AnswerStateMachine:
                 self._assembler.show(part)
 
     def end_text(self) -> None:
-        """The round brings no more text: take what was held back of it."""
+        """Show the text that was held back, because no more text follows in this round."""
         self._show(self._splitter.end())
 
     def _refuse_call(self, name: str) -> None:
