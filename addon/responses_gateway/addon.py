@@ -37,14 +37,9 @@ from responses_gateway.proxy.socket_fast_path import SocketFastPaths
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.config_watch import ConfigWatch
-from responses_gateway.settings.settings import (
-    OPTION_PREFIX,
-    OPTIONS,
-    Settings,
-    config_location,
-    load_settings,
-    unknown_options,
-)
+from responses_gateway.settings.loading import config_location, load_settings, unknown_options
+from responses_gateway.settings.options import OPTION_PREFIX, OPTIONS
+from responses_gateway.settings.settings import Settings
 from responses_gateway.state.secret import SecretError
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange

@@ -15,7 +15,7 @@ from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
-from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.chat_request import Translation, translate_request
 
@@ -72,7 +72,7 @@ def _delta(kind: str) -> float:
     """Seconds for one delta: bytes of a chunk in, bytes of its events out."""
     request = parse_request(dumps(codex_request(20_000, "bench")))
     ids = itertools.count()
-    machine = ChatToResponses(
+    machine = AnswerStateMachine(
         Snapshot(request, "resp_bench", 0),
         _translate(request).tools,
         Ledger(),

@@ -11,7 +11,7 @@ from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Thought, seal
+from responses_gateway.translate.reasoning import CarriedReasoning, seal_reasoning
 from responses_gateway.translate.request.chat_request import translate_request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def _turn(source: random.Random, turn: int, size: int) -> list[JsonObject]:
             "id": f"rs_{turn:032x}",
             "summary": [{"type": "summary_text", "text": thought}],
             "content": [{"type": "reasoning_text", "text": thought}],
-            "encrypted_content": seal(Thought(thought)),
+            "encrypted_content": seal_reasoning(CarriedReasoning(thought)),
         }
     ]
     if turn % 10 == 9:

@@ -75,7 +75,7 @@ class Client:
 
 def plain(client: Client) -> None:
     client.ask(stream(reasoning("Let me", " see."), text("I", " look."), finish(), usage(), done()))
-    client.ask(reply("Whole.", reasoning="Thought."), stream=False)
+    client.ask(reply("Whole.", reasoning="CarriedReasoning."), stream=False)
     client.ask(stream(text("It stops"), finish("length"), usage(), done()))
 
 

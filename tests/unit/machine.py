@@ -10,7 +10,7 @@ from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
-from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.upstream_errors import error_in
 from responses_gateway.translate.tools.table import ToolTable
@@ -44,12 +44,12 @@ def request(**fields: Any) -> ResponsesRequest:
     return parse_request(dumps({"model": "m", "input": "hi", **fields}))
 
 
-def machine(*tools: Json, ledger: Ledger | None = None, web_search: bool = False, **options: Any) -> ChatToResponses:
+def machine(*tools: Json, ledger: Ledger | None = None, web_search: bool = False, **options: Any) -> AnswerStateMachine:
     ledger = ledger or Ledger()
     table = ToolTable(ledger, web_search=web_search)
     table.declare(tools, "tools")
     counter = itertools.count()
-    return ChatToResponses(
+    return AnswerStateMachine(
         Snapshot(request(tools=list(tools)), "resp_1", 1),
         table,
         ledger,

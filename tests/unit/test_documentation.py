@@ -11,7 +11,7 @@ from responses_gateway.catalogue.providers.shipped import COMMON_GROUND, shipped
 from responses_gateway.command_line.codex_config import CodexSettings, codex_config
 from responses_gateway.command_line.main import build_parser
 from responses_gateway.settings.config_file import read_config
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -29,10 +29,10 @@ from responses_gateway.translate.answer.citations import citations
 from responses_gateway.translate.answer.think_splitter import ThinkSplitter
 from responses_gateway.translate.repair.request_healing import heal
 from responses_gateway.translate.repair.structured_output import check
-from responses_gateway.translate.repair.text_calls import MarkupHealer
+from responses_gateway.translate.repair.text_call_parser import TextCallParser
 from responses_gateway.translate.repair.upstream_errors import upstream_error
 from responses_gateway.translate.tools.arguments import ArgumentStream, InputStream
-from responses_gateway.translate.tools.patch import PatchMender
+from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments
 from unit.machine import RUN, Json, call, delta, machine
 from unit.work import SIZES, grows_linearly
@@ -162,13 +162,13 @@ NOT_SCANNERS = {
     "CallItem": "abstract; what its kinds feed is here",
     "ObjectCallItem": "abstract",
     "FunctionCallItem": "ArgumentStream and PatchArguments",
-    "CustomCallItem": "InputStream and PatchMender",
+    "CustomCallItem": "InputStream and PatchRepairer",
     "ToolSearchCallItem": "ArgumentStream",
     "LocalShellCallItem": "ArgumentStream",
     "ShellCallItem": "ArgumentStream",
     "ApplyPatchCallItem": "ArgumentStream",
     "WebSearchCallItem": "ArgumentStream",
-    "_PassThrough": "PatchMender",
+    "_PassThrough": "PatchRepairer",
     "AnswerReader": "BodyReader",
     "Exchange": "hands on to what is here",
     "CompactionExchange": "Exchange",
@@ -213,25 +213,25 @@ ATTACKS: list[tuple[str, Callable[[], Any], str, list[str]]] = [
     ("ThinkSplitter", ThinkSplitter, "", [" ", "\n", "<"]),
     ("ThinkSplitter", ThinkSplitter, "<think>", ["\n", "<", "</", "</think", "x"]),
     (
-        "MarkupHealer",
-        lambda: MarkupHealer(["f"]),
+        "TextCallParser",
+        lambda: TextCallParser(["f"]),
         "",
         ["<", "`", "~", "[", "<tool_call>", "<tool_call>{", "[TOOL_CALLS]["],
     ),
-    ("MarkupHealer", lambda: MarkupHealer(["f"]), "<tool_call>{", ["{", '"', " ", "<tool_call>", '{"a":1},']),
+    ("TextCallParser", lambda: TextCallParser(["f"]), "<tool_call>{", ["{", '"', " ", "<tool_call>", '{"a":1},']),
     (
-        "MarkupHealer",
-        lambda: MarkupHealer(["f"]),
+        "TextCallParser",
+        lambda: TextCallParser(["f"]),
         "<function=f>",
         ["<parameter=a>", "\n", "<parameter=a>x</parameter>"],
     ),
     (
-        "MarkupHealer",
-        lambda: MarkupHealer(["f"]),
+        "TextCallParser",
+        lambda: TextCallParser(["f"]),
         "<function=f><parameter=a>",
         ["</parameter>", "<", "x", "</parameter>x"],
     ),
-    ("MarkupHealer", lambda: MarkupHealer(["f"]), "<|channel|>analysis<|message|>", ["<", "<|", "x"]),
+    ("TextCallParser", lambda: TextCallParser(["f"]), "<|channel|>analysis<|message|>", ["<", "<|", "x"]),
     ("StringDecoder", StringDecoder, '"', ["\\", "\\u", "\\ud83d", "x", "\\ud83d\\"]),
     ("ObjectScanner", ObjectScanner, "", [" ", '"']),
     ("ObjectScanner", ObjectScanner, '{"a":', [" ", "[", '"', "\\", "1"]),
@@ -244,9 +244,9 @@ ATTACKS: list[tuple[str, Callable[[], Any], str, list[str]]] = [
     ("InputStream", InputStream, '{"a":"', ["x", '","a":"']),
     ("PatchArguments", lambda: PatchArguments("input"), '{"input":"', ["x", "\\n", "*** End Patch\\n", '\\"']),
     ("PatchArguments", lambda: PatchArguments("input"), '{"input":"x"}', [" ", "{", "x"]),
-    ("PatchMender", PatchMender, "", ["\n", " ", "*", "*** Begin Patch"]),
-    ("PatchMender", PatchMender, "*** Begin Patch\n*** ", ["\n", "\n*** E", "*** End Patc", "x"]),
-    ("PatchMender", PatchMender, "*** Begin Patch\n*** Add File: a\n*** End Patch", ["\n", "x"]),
+    ("PatchRepairer", PatchRepairer, "", ["\n", " ", "*", "*** Begin Patch"]),
+    ("PatchRepairer", PatchRepairer, "*** Begin Patch\n*** ", ["\n", "\n*** E", "*** End Patc", "x"]),
+    ("PatchRepairer", PatchRepairer, "*** Begin Patch\n*** Add File: a\n*** End Patch", ["\n", "x"]),
 ]
 CASES = [(name, make, begin, piece) for name, make, begin, pieces in ATTACKS for piece in pieces]
 
@@ -296,8 +296,8 @@ def test_what_reads_a_whole_text_is_linear(name: str, begin: str, piece: str) ->
 
 
 def joined_patch(text: str) -> str:
-    mender = PatchMender()
-    return mender.feed(text) + mender.finish(closed=True)
+    repairer = PatchRepairer()
+    return repairer.feed(text) + repairer.finish(closed=True)
 
 
 def error_of(text: str) -> GatewayError:

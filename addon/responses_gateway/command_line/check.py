@@ -10,7 +10,7 @@ from responses_gateway.command_line.settings import read_settings
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.security.terminal import say
 from responses_gateway.settings.settings import Settings
-from responses_gateway.upstream.probe import Finding, probe
+from responses_gateway.upstream.probe import ProbeResult, probe
 from responses_gateway.upstream.routing import Route, Router
 from responses_gateway.upstream.upstreams import Upstream
 
@@ -33,7 +33,7 @@ def run(config: str | None, model: str | None) -> int:
     return 1 if failed else 0
 
 
-def line(upstream: Upstream, finding: Finding) -> str:
+def line(upstream: Upstream, finding: ProbeResult) -> str:
     """What was found, in the order of what depends on what."""
     facts = (
         (finding.reachable, "reachable"),

@@ -20,7 +20,7 @@ from responses_gateway.command_line.program import program
 from responses_gateway.command_line.settings import settings_file
 from responses_gateway.security.terminal import ask, say
 from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 from responses_gateway.upstream.probe import probe
 from responses_gateway.upstream.routing import Route, Router
 

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
@@ -18,10 +19,7 @@ from responses_gateway.command_line.errors import CommandError
 from responses_gateway.command_line.serve import ServeOptions, add_gateway, apply, configured, default_url, require_free
 from responses_gateway.protocol.json import dumps_text
 from responses_gateway.settings.config_file import suggestion
-from responses_gateway.settings.settings import OPTIONS
-
-if TYPE_CHECKING:
-    from mitmproxy.addons.proxyserver import Proxyserver
+from responses_gateway.settings.options import OPTIONS
 
 START_TIMEOUT = 60.0
 """Seconds."""

@@ -10,10 +10,10 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mitmproxy import ctx, exceptions, optmanager
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
@@ -30,11 +30,10 @@ from responses_gateway.inspection.pages.addon import sessions_link
 from responses_gateway.proxy.log_output import in_background
 from responses_gateway.security.terminal import say
 from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.settings import OPTION_PREFIX, Settings, load_settings
+from responses_gateway.settings.loading import load_settings
+from responses_gateway.settings.options import OPTION_PREFIX
+from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream.routing import Router
-
-if TYPE_CHECKING:
-    from mitmproxy.addons.proxyserver import Proxyserver
 
 DEFAULT_WEB_PORT = 8081
 WEB_COLUMNS = ["icon", "status", "comment"]

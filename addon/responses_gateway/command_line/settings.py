@@ -5,7 +5,8 @@ from pathlib import Path
 
 from responses_gateway.command_line.errors import CommandError
 from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.settings import Settings, config_location, load_settings
+from responses_gateway.settings.loading import config_location, load_settings
+from responses_gateway.settings.settings import Settings
 
 
 def read_settings(config: str | None) -> Settings:

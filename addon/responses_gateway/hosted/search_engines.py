@@ -8,7 +8,8 @@ from urllib.parse import urlencode, urlsplit
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.settings import BRAVE_KEY, TAVILY_KEY, Settings
+from responses_gateway.settings.options import BRAVE_KEY, TAVILY_KEY
+from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.tools.web_search import Location
 from responses_gateway.upstream.http_client import HttpClient
 

@@ -8,7 +8,13 @@ from responses_gateway.hosted.pages import PageFetcher
 from responses_gateway.hosted.search_engines import SearchEngine, SearchError, SearchQuery, search_engine
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import ContextSize, Finding, SearchCall, SearchSettings, Source
+from responses_gateway.translate.tools.web_search import (
+    ContextSize,
+    SearchCall,
+    SearchCallResult,
+    SearchSettings,
+    Source,
+)
 from responses_gateway.upstream.http_client import HttpClient
 
 _PAGE_CHARACTERS: dict[ContextSize, int] = {"low": 6_000, "medium": 12_000, "high": 30_000}
@@ -56,7 +62,7 @@ class Searches(Protocol):
     def begin_round(self) -> None:
         """The calls of another upstream round follow."""
 
-    async def run(self, call: SearchCall) -> Finding:
+    async def run(self, call: SearchCall) -> SearchCallResult:
         """Carry out one call."""
 
 
@@ -83,11 +89,11 @@ class WebSearch:
         """Whether the model goes on calling although it was told to answer."""
         return self._rounds > self._services.rounds + _EXTRA_ROUNDS
 
-    async def run(self, call: SearchCall) -> Finding:
+    async def run(self, call: SearchCall) -> SearchCallResult:
         """Carry out one call. What fails is told to the model and to the Ledger."""
         if self._rounds > self._services.rounds or self._calls_left == 0:
             self._ledger.add("capped", _LEDGER_FIELD, "the limit of searches is reached; the model was told to answer")
-            return Finding("The limit of searches is reached. Answer with what you have.", failed=True)
+            return SearchCallResult("The limit of searches is reached. Answer with what you have.", failed=True)
         if self._calls_left is not None:
             self._calls_left -= 1
         try:
@@ -99,9 +105,9 @@ class WebSearch:
         except OSError as error:
             fault = f"{self._services.engine.name} cannot be reached: {error}"
         self._ledger.add("dropped", _LEDGER_FIELD, f"{call.name} failed: {fault}")
-        return Finding(f"{call.name} failed: {fault}. Go on without it, or try something else.", failed=True)
+        return SearchCallResult(f"{call.name} failed: {fault}. Go on without it, or try something else.", failed=True)
 
-    async def _dispatch(self, call: SearchCall) -> Finding:
+    async def _dispatch(self, call: SearchCall) -> SearchCallResult:
         needed = {"web_search": ("query",), "open_page": ("url",), "find_in_page": ("url", "pattern")}[call.name]
         values = [call.arguments.get(name) for name in needed]
         given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
@@ -115,7 +121,7 @@ class WebSearch:
             case _:
                 return await self._find(*given)
 
-    async def _search(self, query: str) -> Finding:
+    async def _search(self, query: str) -> SearchCallResult:
         settings, size = self._settings, self._settings.context_size
         wanted = SearchQuery(
             query,
@@ -128,23 +134,23 @@ class WebSearch:
         async with asyncio.timeout(self._services.timeout):
             results = await self._services.engine.search(wanted)
         if not results:
-            return Finding("Nothing was found.")
+            return SearchCallResult("Nothing was found.")
         sources = [Source(result.url, result.title) for result in results]
         blocks = [
             f"[{self._number(source)}] {result.title}\n{result.url}\n{result.snippet[: _SNIPPET_CHARACTERS[size]]}"
             for source, result in zip(sources, results, strict=True)
         ]
-        return Finding("\n\n".join(blocks), sources)
+        return SearchCallResult("\n\n".join(blocks), sources)
 
-    async def _open(self, url: str) -> Finding:
+    async def _open(self, url: str) -> SearchCallResult:
         text, whole = await self._page(url)
         limit = _PAGE_CHARACTERS[self._settings.context_size]
         if len(text) > limit or not whole:
             self._ledger.add("capped", _LEDGER_FIELD, f"a page is longer than the model gets to read: {url}")
             text = f"{text[:limit]}\n[The page goes on. Use find_in_page for the rest of it.]"
-        return Finding(text or "The page has no text.", [self._source(url)])
+        return SearchCallResult(text or "The page has no text.", [self._source(url)])
 
-    async def _find(self, url: str, pattern: str) -> Finding:
+    async def _find(self, url: str, pattern: str) -> SearchCallResult:
         text, _ = await self._page(url)
         low, wanted = text.lower(), pattern.lower()
         passages: list[str] = []
@@ -154,7 +160,9 @@ class WebSearch:
             end = min(len(text), at + len(wanted) + _AROUND)
             passages.append(text[max(0, at - _AROUND) : end])
             at = low.find(wanted, end)
-        return Finding("\n…\n".join(passages) or f"The page does not contain {pattern!r}.", [self._source(url)])
+        return SearchCallResult(
+            "\n…\n".join(passages) or f"The page does not contain {pattern!r}.", [self._source(url)]
+        )
 
     async def _page(self, url: str) -> tuple[str, bool]:
         if not self._settings.open_pages:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from responses_gateway.endpoints.dispatch import serve
@@ -19,9 +19,16 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.state.state import State
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.reasoning import EnvelopeCodec
 from responses_gateway.translate.repair.request_repairs import Repair, describe
-from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES, Finding, SearchCall, SearchSettings, Source
+from responses_gateway.translate.tools.web_search import (
+    WEB_SEARCH_TYPES,
+    SearchCall,
+    SearchCallResult,
+    SearchSettings,
+    Source,
+)
 from responses_gateway.turn.background import JOB_HEADER, Jobs
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
@@ -30,11 +37,8 @@ from responses_gateway.turn.sessions import Sessions
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.turn.upstream_request import COMPACTION
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
+from responses_gateway.upstream.model_lists import UpstreamLists
 from responses_gateway.upstream.routing import Router
-
-if TYPE_CHECKING:
-    from responses_gateway.translate.ledger import Ledger
-    from responses_gateway.upstream.model_lists import UpstreamLists
 
 _UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
 _RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
@@ -54,7 +58,7 @@ class Rerun:
     events: stream_capture.CapturedStream
     """What the client is sent."""
 
-    seals: Sequence[Seal]
+    envelopes: Sequence[EnvelopeCodec]
     """What opens the envelopes in it."""
 
 
@@ -107,7 +111,9 @@ class Rerunner:
         requests = await _serve(turn, record, notes)
         notes.ended()
         route, state = outcome.upstream_request.route, runtime.state
-        return Rerun(requests, notes.events.data, (state.seal(route.provider, route.model), state.seal(COMPACTION)))
+        return Rerun(
+            requests, notes.events.data, (state.envelopes(route.provider, route.model), state.envelopes(COMPACTION))
+        )
 
     def _services(self, runtime: Runtime, record: RecordedTurn) -> TurnServices:
         return TurnServices(
@@ -210,17 +216,17 @@ class _RecordedSearches:
     def begin_round(self) -> None:
         """Every round is one that was recorded."""
 
-    async def run(self, call: SearchCall) -> Finding:
+    async def run(self, call: SearchCall) -> SearchCallResult:
         text = next(self._texts, "")
         if text.startswith((f"{call.name} failed: ", "The limit of searches is reached.")):
-            return Finding(text, failed=True)
+            return SearchCallResult(text, failed=True)
         if call.name != "web_search":
             url = str(call.arguments.get("url", "")).strip()
-            return Finding(text, [Source(url, self._titles.get(url, url))])
+            return SearchCallResult(text, [Source(url, self._titles.get(url, url))])
         sources = [Source(url, title) for title, url in _RESULT.findall(text)]
         for source in sources:
             self._titles.setdefault(source.url, source.title)
-        return Finding(text, sources)
+        return SearchCallResult(text, sources)
 
 
 class _RecordedRepairs(LearnedRepairs):

@@ -12,7 +12,7 @@ from responses_gateway.inspection.recording import stream_capture
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, frames, parsed
 from responses_gateway.inspection.rerun import NotComparable, Rerunner
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.reasoning import EnvelopeCodec
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 
@@ -53,10 +53,10 @@ async def compare(record: RecordedTurn, rerunner: Rerunner) -> Comparison:
         if changes and max(len(then), len(now)) > 1:
             requests.append(f"round {number} of {len(then)} then, {len(now)} now")
         requests += changes
-    return Comparison(requests, diff(_events(record.events, rerun.seals), _events(rerun.events, rerun.seals)))
+    return Comparison(requests, diff(_events(record.events, rerun.envelopes), _events(rerun.events, rerun.envelopes)))
 
 
-def _events(data: stream_capture.CapturedStream, seals: Sequence[Seal]) -> str:
+def _events(data: stream_capture.CapturedStream, seals: Sequence[EnvelopeCodec]) -> str:
     """The events as text, one per line, without what is different in every run; keep-alives are left out."""
     lines: list[str] = []
     for frame in frames(data):
@@ -69,21 +69,21 @@ def _events(data: stream_capture.CapturedStream, seals: Sequence[Seal]) -> str:
     return _numbered_ids("\n".join(lines))
 
 
-def _steady(value: Any, seals: Sequence[Seal]) -> Any:
+def _steady(value: Any, codecs: Sequence[EnvelopeCodec]) -> Any:
     if isinstance(value, dict):
-        return {name: _steady_field(name, child, seals) for name, child in value.items()}
+        return {name: _steady_field(name, child, codecs) for name, child in value.items()}
     if isinstance(value, list):
-        return [_steady(child, seals) for child in value]
+        return [_steady(child, codecs) for child in value]
     return value
 
 
-def _steady_field(name: str, value: Any, seals: Sequence[Seal]) -> Any:
+def _steady_field(name: str, value: Any, codecs: Sequence[EnvelopeCodec]) -> Any:
     if name in _VOLATILE:
         return 0
     if name == "encrypted_content" and isinstance(value, str):
         # An envelope is different each time; what is in it is not.
-        return next((content for seal in seals if (content := seal.open(value)) is not None), value)
-    return _steady(value, seals)
+        return next((content for codec in codecs if (content := codec.open(value)) is not None), value)
+    return _steady(value, codecs)
 
 
 def _numbered_ids(text: str) -> str:

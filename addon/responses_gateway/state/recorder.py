@@ -1,7 +1,7 @@
 """The one place where finished responses are handed to the store."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future  # noqa: TC003 (dataclasses evaluate it)
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from responses_gateway.protocol.json import JsonObject
@@ -13,7 +13,7 @@ from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import FINAL, NotStorable, Record, Store, StoreError
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.reasoning import EnvelopeCodec
 
 logger = get_logger(__name__)
 
@@ -51,9 +51,9 @@ class Recorder:
         self._handed_in: Future[object] | None = None
         self._unfollowed: list[JsonObject] = []
 
-    def seal(self, *purpose: str) -> Seal:
+    def envelopes(self, *purpose: str) -> EnvelopeCodec:
         """What makes, and opens, the owner's envelopes for a purpose."""
-        return self.state.seal(*purpose, owner=self.owner if self.known_owner else "")
+        return self.state.envelopes(*purpose, owner=self.owner if self.known_owner else "")
 
     def take(self, events: list[JsonObject], stream: bytes) -> None:
         """`stream` is what the events are for the client.

@@ -23,10 +23,11 @@ class SecretError(Exception):
     """The secret file cannot be used; says why."""
 
 
-class AesSeal:
-    """A Seal with AES-256-GCM. An envelope opens only where it was made for: `purpose` is authenticated with it.
+class AesEnvelopeCodec:
+    """Makes envelopes with AES-256-GCM. An envelope opens only for the `purpose` that it was made for.
 
-    One that names its owner opens for no other; without an `owner`, all are opened, and none is named.
+    An envelope that names its owner opens for no other owner. Without an `owner`, no envelope names one, and all are
+    opened.
     """
 
     def __init__(self, secret: bytes, purpose: str, owner: str = "") -> None:

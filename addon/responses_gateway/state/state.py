@@ -7,12 +7,12 @@ from pathlib import Path
 
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
-from responses_gateway.state.secret import AesSeal, read_secret
+from responses_gateway.state.secret import AesEnvelopeCodec, read_secret
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.storage import Storage
 from responses_gateway.state.store import Limits, Store, StoreError
 from responses_gateway.state.thoughts import ThoughtCache
-from responses_gateway.translate.reasoning import PLAIN, Seal
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, EnvelopeCodec
 
 logger = get_logger(__name__)
 
@@ -30,9 +30,9 @@ class State:
         self.thoughts = ThoughtCache()
         self._secret = read_secret(settings.secret_file) if settings.secret_file is not None else None
 
-    def seal(self, *purpose: str, owner: str = "") -> Seal:
+    def envelopes(self, *purpose: str, owner: str = "") -> EnvelopeCodec:
         """What makes envelopes that open only for the same `purpose`, such as a provider and a model, and `owner`."""
-        return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose), owner)
+        return PLAIN_ENVELOPES if self._secret is None else AesEnvelopeCodec(self._secret, "\0".join(purpose), owner)
 
     async def close(self) -> None:
         if self.storage is not None:

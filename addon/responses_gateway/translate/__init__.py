@@ -1,6 +1,6 @@
-"""The translator between the two wires: values in, values out.
+"""Translates Responses requests into chat requests, and chat answers into Responses events.
 
-Four rooms: `request` (a Responses request becomes a chat request), `tools` (declared, offered, called), `answer` (chat
-chunks become Responses events) and `repair` (what goes wrong on either side). May import `protocol` and the types of
-`catalogue`. No I/O, no mitmproxy, no clock, no environment: time, ids and settings come in as arguments.
+It has four folders: `request` translates requests, `tools` translates tool declarations and arguments, `answer`
+translates answers, and `repair` repairs faults of both. May import `protocol` and the types of `catalogue`. Does no
+I/O, and knows neither mitmproxy nor clock nor environment: time, ids and settings are arguments.
 """

@@ -1,4 +1,4 @@
-"""What a translation did not carry over as it was: nothing is lost silently."""
+"""Records everything that a translation dropped or changed, so that nothing is lost silently."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,7 +8,7 @@ type Action = Literal["dropped", "renamed", "changed", "capped", "repaired", "ad
 
 @dataclass(slots=True)
 class Entry:
-    """One kind of change: `field` is a path in the client's request (or in the answer, as `output.…`)."""
+    """One kind of change. `field` is a path in the client's request, or in the answer (`output.…`)."""
 
     action: Action
     field: str
@@ -22,7 +22,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything one turn dropped, renamed, capped or repaired, in order of first occurrence; equal entries count."""
+    """All changes of one turn, in the order in which they first occurred. Equal entries are counted."""
 
     _entries: dict[tuple[Action, str, str], Entry] = field(default_factory=dict)
 

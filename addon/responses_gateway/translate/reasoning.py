@@ -1,7 +1,8 @@
-"""Reasoning across turns: what the upstream thought travels with the client and is given back to the upstream.
+"""Reasoning that is carried from one turn to the next.
 
-The reasoning item's `encrypted_content` holds an envelope of ours; `content` holds the raw text as well, so that a
-client that keeps only one of them still gives it back.
+Upstreams want the reasoning of earlier turns back, and the gateway keeps no session for it: it travels with the client.
+The `encrypted_content` of a reasoning item holds all of it in an envelope. The item's `content` holds the raw text too,
+so a client that keeps only one of the two fields still sends the text back.
 """
 
 import base64
@@ -15,17 +16,17 @@ from responses_gateway.protocol.responses import Reasoning, TextPart
 _PREFIX = "rgw1:"
 
 
-class Seal(Protocol):
-    """Makes and opens envelopes: what an `encrypted_content` of ours holds."""
+class EnvelopeCodec(Protocol):
+    """Makes and opens the envelopes that the gateway puts into `encrypted_content`."""
 
     def seal(self, content: JsonObject) -> str: ...
 
     def open(self, envelope: str) -> JsonObject | None:
-        """None for what is not ours, or broken."""
+        """Return None for an envelope that is broken, or that another service made."""
 
 
-class PlainSeal:
-    """Envelopes that are only encoded: anyone who has one can read it, or write one."""
+class PlainEnvelopeCodec:
+    """Encodes envelopes without encrypting them: anyone can read them, or make them."""
 
     def seal(self, content: JsonObject) -> str:
         return _PREFIX + base64.urlsafe_b64encode(dumps(content)).decode()
@@ -40,76 +41,76 @@ class PlainSeal:
         return content if isinstance(content, dict) else None
 
 
-PLAIN = PlainSeal()
+PLAIN_ENVELOPES = PlainEnvelopeCodec()
 
 
 @dataclass(slots=True)
-class Thought:
-    """Reasoning of one assistant turn, as the upstream wants it back.
+class CarriedReasoning:
+    """The reasoning of one assistant turn, in the form in which the upstream wants it back.
 
-    `details` is the upstream's own list (`reasoning_details`), untouched; `calls` maps call ids to the `extra_content`
+    `details` is the upstream's own list (`reasoning_details`), unchanged. `calls` maps call ids to the `extra_content`
     (signatures) that came with those calls.
     """
 
     text: str = ""
     details: list[JsonObject] = field(default_factory=list)
     calls: dict[str, JsonObject] = field(default_factory=dict)
-    findings: list[JsonObject] = field(default_factory=list)
-    """Calls that the gateway carried out itself, with their results (see `findings.py`)."""
+    search_results: list[JsonObject] = field(default_factory=list)
+    """Web searches that the gateway made itself, with their results (see `request/search_results.py`)."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.details or self.calls or self.findings)
+        return bool(self.text or self.details or self.calls or self.search_results)
 
-    def __iadd__(self, other: "Thought") -> "Thought":
+    def __iadd__(self, other: "CarriedReasoning") -> "CarriedReasoning":
         self.text = f"{self.text}\n\n{other.text}" if self.text and other.text else self.text or other.text
         self.details += other.details
         self.calls |= other.calls
-        self.findings += other.findings
+        self.search_results += other.search_results
         return self
 
 
-def seal(thought: Thought, how: Seal = PLAIN) -> str:
-    """The envelope for `encrypted_content`."""
+def seal_reasoning(reasoning: CarriedReasoning, envelopes: EnvelopeCodec = PLAIN_ENVELOPES) -> str:
+    """Put `reasoning` into an envelope, for `encrypted_content`."""
     content: JsonObject = {}
-    if thought.text:
-        content["text"] = thought.text
-    if thought.details:
-        content["details"] = thought.details
-    if thought.calls:
-        content["calls"] = thought.calls
-    if thought.findings:
-        content["findings"] = thought.findings
-    return how.seal(content)
+    if reasoning.text:
+        content["text"] = reasoning.text
+    if reasoning.details:
+        content["details"] = reasoning.details
+    if reasoning.calls:
+        content["calls"] = reasoning.calls
+    if reasoning.search_results:
+        content["findings"] = reasoning.search_results
+    return envelopes.seal(content)
 
 
-def unseal(envelope: str, how: Seal = PLAIN) -> Thought | None:
-    """The thought in `envelope`; None when it is not ours or broken."""
-    content = how.open(envelope)
+def open_reasoning(envelope: str, envelopes: EnvelopeCodec = PLAIN_ENVELOPES) -> CarriedReasoning | None:
+    """Take the reasoning out of `envelope`; None when it is broken, or another service made it."""
+    content = envelopes.open(envelope)
     if content is None:
         return None
     text, details, calls = content.get("text", ""), content.get("details", []), content.get("calls", {})
-    findings = content.get("findings", [])
+    search_results = content.get("findings", [])
     if not (isinstance(text, str) and isinstance(calls, dict)):
         return None
-    if not (isinstance(details, list) and isinstance(findings, list)):
+    if not (isinstance(details, list) and isinstance(search_results, list)):
         return None
-    return Thought(text, _objects(details), calls, _objects(findings))
+    return CarriedReasoning(text, _objects(details), calls, _objects(search_results))
 
 
 def _objects(entries: list[Any]) -> list[JsonObject]:
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def recall(item: Reasoning, how: Seal = PLAIN) -> tuple[Thought, bool]:
-    """What a reasoning item of the history holds, and whether its `encrypted_content` is foreign.
+def reasoning_of(item: Reasoning, envelopes: EnvelopeCodec = PLAIN_ENVELOPES) -> tuple[CarriedReasoning, bool]:
+    """Read the reasoning item of an earlier turn; also tells whether another service made its `encrypted_content`.
 
-    The envelope wins; then the raw text; then the summary, which is all that some clients keep.
+    The envelope is preferred, then the raw text, then the summary, which is all that some clients keep.
     """
-    sealed = unseal(item.encrypted_content, how) if item.encrypted_content else None
-    foreign = bool(item.encrypted_content) and sealed is None
-    if sealed:
-        return sealed, False
+    opened = open_reasoning(item.encrypted_content, envelopes) if item.encrypted_content else None
+    foreign = bool(item.encrypted_content) and opened is None
+    if opened:
+        return opened, False
     text = "".join(part.text for part in item.content if isinstance(part, TextPart))
     if not text:
         text = "\n\n".join(part.text for part in item.summary if isinstance(part, TextPart))
-    return Thought(text), foreign
+    return CarriedReasoning(text), foreign

@@ -1,4 +1,4 @@
-"""How large a prompt is, where no tokenizer of the model is at hand.
+"""Estimates the number of tokens, because the tokenizer of the model is not available.
 
 The estimate is four bytes of UTF-8 per token: about right for English and code with today's tokenizers, too high for
 most other scripts. A picture counts as 1,000 tokens, whatever its bytes.
@@ -11,11 +11,11 @@ from responses_gateway.protocol.json import JsonObject, dumps
 BYTES_PER_TOKEN = 4
 PICTURE_TOKENS = 1000
 _MESSAGE_TOKENS = 4
-"""What a chat template puts around each message."""
+"""Tokens that a chat template adds to each message."""
 
 
 def estimated_tokens(body: JsonObject) -> int:
-    """The prompt tokens of a chat request."""
+    """Estimate the prompt tokens of a chat request."""
     text, pictures = prompt_text(body)
     size = sum(len(piece.encode("utf-8", "replace")) for piece in text)
     messages = len(body.get("messages", ()))
@@ -23,7 +23,7 @@ def estimated_tokens(body: JsonObject) -> int:
 
 
 def prompt_text(body: JsonObject) -> tuple[list[str], int]:
-    """Everything that the model reads as text, and the number of its pictures and other media."""
+    """Return all text that the model reads, and the number of pictures and other media."""
     text = [dumps(tool["function"]).decode() for tool in body.get("tools", ())]
     pictures = 0
     for message in body.get("messages", ()):
@@ -42,20 +42,20 @@ def prompt_text(body: JsonObject) -> tuple[list[str], int]:
 
 
 def estimated_usage(prompt_tokens: int, output: Sequence[JsonObject]) -> JsonObject:
-    """The Responses usage object of an answer with these items, for an upstream that counts nothing."""
-    thought = sum(_item_size(item) for item in output if item["type"] == "reasoning") // BYTES_PER_TOKEN
-    said = sum(_item_size(item) for item in output if item["type"] != "reasoning") // BYTES_PER_TOKEN
+    """Return the usage object of an answer with these items, for an upstream that sends no usage."""
+    reasoning = sum(_item_size(item) for item in output if item["type"] == "reasoning") // BYTES_PER_TOKEN
+    written = sum(_item_size(item) for item in output if item["type"] != "reasoning") // BYTES_PER_TOKEN
     return {
         "input_tokens": prompt_tokens,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": said + thought,
-        "output_tokens_details": {"reasoning_tokens": thought},
-        "total_tokens": prompt_tokens + said + thought,
+        "output_tokens": written + reasoning,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
+        "total_tokens": prompt_tokens + written + reasoning,
     }
 
 
 def _item_size(item: JsonObject) -> int:
-    """Bytes of what the model wrote for an output item."""
+    """Return the bytes of text that the model wrote for an output item."""
     parts = [part.get("text") or part.get("refusal") for part in item.get("content") or ()]
     fields = [item.get(name) for name in ("name", "arguments", "input")]
     return sum(len(text.encode("utf-8", "replace")) for text in (*parts, *fields) if isinstance(text, str))

@@ -9,14 +9,14 @@ from typing import Any
 from responses_gateway.protocol import sse
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.answer.answer_reader import AnswerReader
 from responses_gateway.translate.answer.items import Event
-from responses_gateway.translate.answer.payload_reader import AnswerReader
-from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.answer.whole_answer import completion_in, final_response
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.upstream_errors import error_in
 from responses_gateway.translate.token_estimate import estimated_tokens
-from responses_gateway.translate.tools.web_search import Finding, SearchCall
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 from responses_gateway.turn.upstream_request import UpstreamRequest
 
 
@@ -24,7 +24,7 @@ class AnswerRounds:
     """Turns upstream bytes into events. The methods that make events are generators that may raise anything: the
     exchange ends the response then."""
 
-    def __init__(self, machine: ChatToResponses, request: UpstreamRequest, ledger: Ledger, *, streams: bool) -> None:
+    def __init__(self, machine: AnswerStateMachine, request: UpstreamRequest, ledger: Ledger, *, streams: bool) -> None:
         """`streams`: the client sees events as they are made, so that an error after the first one is final."""
         self._machine = machine
         self._request = request
@@ -106,9 +106,9 @@ class AnswerRounds:
         """Whether the model is to be asked again, with the results of its hosted calls."""
         return self._machine.wants_round and not self.ended
 
-    def add_finding(self, finding: Finding) -> Iterator[list[Event]]:
+    def add_search_result(self, finding: SearchCallResult) -> Iterator[list[Event]]:
         """The hosted call has ended."""
-        events = self._machine.found(finding)
+        events = self._machine.add_search_result(finding)
         self.response = final_response(events)
         yield events
 
@@ -228,7 +228,7 @@ class AnswerRounds:
             self._forgives_empty = False
             self.fault = EmptyAnswer()
             return []
-        if self._forgives_draft and (fault := self._machine.fault_of_draft()) is not None:
+        if self._forgives_draft and (fault := self._machine.draft_fault()) is not None:
             self._forgives_draft = False
             self.fault = fault
             return []

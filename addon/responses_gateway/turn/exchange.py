@@ -13,12 +13,12 @@ from responses_gateway.protocol.responses import ResponsesRequest, items_of
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.answer.items import Event
-from responses_gateway.translate.answer.state_machine import ChatToResponses
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.answer.whole_answer import final_response
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.upstream_errors import upstream_error
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
-from responses_gateway.translate.tools.web_search import Finding, SearchCall
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 from responses_gateway.turn.answer_rounds import AnswerRounds
 from responses_gateway.turn.client_stream import ClientStream, encode_end
 from responses_gateway.turn.observers import TurnObserver
@@ -36,7 +36,7 @@ class Exchange:
         self,
         request: ResponsesRequest,
         upstream_request: UpstreamRequest,
-        machine: ChatToResponses,
+        machine: AnswerStateMachine,
         session: Session | None,
         recorder: Recorder,
         watch: Watch | None,
@@ -100,9 +100,9 @@ class Exchange:
         """The response, if the result of a hosted call completed it."""
         return self._rounds.response
 
-    def add_finding(self, finding: Finding) -> None:
+    def add_search_result(self, finding: SearchCallResult) -> None:
         """The hosted call has ended."""
-        self._client.put_aside(self._safely(self._rounds.add_finding(finding)))
+        self._client.put_aside(self._safely(self._rounds.add_search_result(finding)))
 
     def continue_answer(self) -> None:
         """Prepare the round after hosted calls: the same request, and everything that was answered so far."""

@@ -8,10 +8,11 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
+from responses_gateway.translate.answer.compaction_output import CompactionOutput
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
-from responses_gateway.translate.answer.state_machine import ChatToResponses
-from responses_gateway.translate.request.compaction import CompactionOutput, asks_for_compaction
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
+from responses_gateway.translate.request.compaction import asks_for_compaction
 from responses_gateway.translate.tools.offered_tools import forbids_calls
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
@@ -52,7 +53,7 @@ def open_exchange(
     if request.model is None:
         request = request.model_copy(update={"model": route.model})
     for_codex = _is_codex(headers)
-    machine = ChatToResponses(
+    machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
         upstream_request.tools,
         recorder.ledger,
@@ -63,7 +64,9 @@ def open_exchange(
         ),
         new_id=runtime.new_id,
         clock=runtime.clock,
-        output=CompactionOutput(runtime.new_id, recorder.seal(COMPACTION)) if asks_for_compaction(request) else None,
+        output=CompactionOutput(runtime.new_id, recorder.envelopes(COMPACTION))
+        if asks_for_compaction(request)
+        else None,
     )
     return kind(request, upstream_request, machine, session, recorder, runtime.watch, for_codex=for_codex)
 
@@ -74,7 +77,7 @@ def _stream_options(
     return StreamOptions(
         reasoning=settings.reasoning,
         seal_reasoning=SEAL_REASONING in (request.include or ()),
-        seal=recorder.seal(route.provider, route.model),
+        envelopes=recorder.envelopes(route.provider, route.model),
         queued=bool(request.background),
         incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and for_codex),
         heal_markup=route.profile.heal_markup,

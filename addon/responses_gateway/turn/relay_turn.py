@@ -14,8 +14,8 @@ from responses_gateway.proxy.guard import MESSAGE
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.security.redaction import ErrorRedactor, Redactor
 from responses_gateway.settings.settings import Settings
-from responses_gateway.translate.answer.chunk_reader import pieces_of
-from responses_gateway.translate.answer.payload_reader import AnswerReader
+from responses_gateway.translate.answer.answer_reader import AnswerReader
+from responses_gateway.translate.answer.chunk_reader import read_chunk
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.observers import RelayObserver
@@ -129,7 +129,7 @@ class RelayTurn:
             self._chunks += 1
             return
         for chunk in self._reader.feed(data):
-            if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
+            if not isinstance(chunk, dict) or any(piece.has_content for piece in read_chunk(chunk)[0]):
                 self._chunks += 1
 
     def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:

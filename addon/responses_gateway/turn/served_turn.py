@@ -232,7 +232,7 @@ class ServedTurn:
         exchange.observer.round_ended()
         self._searches.begin_round()
         while (call := exchange.hosted_call) is not None:
-            exchange.add_finding(await self._searches.run(call))
+            exchange.add_search_result(await self._searches.run(call))
         if not exchange.wants_round:
             self._response = exchange.completed_response
             return False

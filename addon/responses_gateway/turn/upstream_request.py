@@ -102,8 +102,8 @@ class UpstreamRequest:
             card=route.card,
             ledger=ledger,
             earlier_tools=self._session.tools if self._session else (),
-            seal=self._recorder.seal(route.provider, route.model),
-            compaction_seal=self._recorder.seal(COMPACTION),
+            envelopes=self._recorder.envelopes(route.provider, route.model),
+            compaction_envelopes=self._recorder.envelopes(COMPACTION),
             web_search=self._web_search,
         )
         if self._session and "tools" in translation.body:

@@ -39,7 +39,7 @@ _REQUEST: JsonObject = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What is known about one provider. None: could not be found out, because of what failed before it."""
 
     model: str
@@ -56,7 +56,7 @@ class Finding:
         return not self.problem
 
 
-async def probe(route: Route) -> Finding:
+async def probe(route: Route) -> ProbeResult:
     """Run the turn. Never raises: what fails is in the finding, without the key that some upstreams repeat."""
     redactor = Redactor()
     redactor.conceal(route.secrets)
@@ -64,7 +64,7 @@ async def probe(route: Route) -> Finding:
     return replace(finding, problem=redactor.clean_text(finding.problem))
 
 
-async def _turn(route: Route) -> Finding:
+async def _turn(route: Route) -> ProbeResult:
     request = parse_request(dumps({"model": route.model, **_REQUEST}))
     body = translate_request(request, model=route.model, profile=route.profile, card=route.card, ledger=Ledger()).body
     headers = request_headers(route, {}, None, "text/event-stream")
@@ -77,9 +77,9 @@ async def _turn(route: Route) -> Finding:
         ):
             answer, _ = await response.read(_MAX_ANSWER)
     except TimeoutError as error:
-        return Finding(route.model, problem=str(error) or f"did not answer within {PATIENCE:g} seconds")
+        return ProbeResult(route.model, problem=str(error) or f"did not answer within {PATIENCE:g} seconds")
     except OSError as error:
-        return Finding(route.model, problem=f"cannot be reached: {error or type(error).__name__}")
+        return ProbeResult(route.model, problem=f"cannot be reached: {error or type(error).__name__}")
     if response.status != 200:
         refusal = upstream_error(
             response.status, response.headers, answer, upstream=route.provider, credential=route.credential
@@ -88,15 +88,15 @@ async def _turn(route: Route) -> Finding:
     return _answered(route.model, answer)
 
 
-def _refused(model: str, status: int, error: GatewayError) -> Finding:
+def _refused(model: str, status: int, error: GatewayError) -> ProbeResult:
     if error.code == "model_not_found":
-        return Finding(model, True, True, False, problem=error.message)
+        return ProbeResult(model, True, True, False, problem=error.message)
     if status in (401, 403) or error.code == "invalid_api_key":
-        return Finding(model, True, False, problem=error.message)
-    return Finding(model, True, problem=error.message)
+        return ProbeResult(model, True, False, problem=error.message)
+    return ProbeResult(model, True, problem=error.message)
 
 
-def _answered(model: str, answer: bytes) -> Finding:
+def _answered(model: str, answer: bytes) -> ProbeResult:
     decoder = sse.SseDecoder()
     chunks = []
     for payload in (*decoder.feed(answer), *decoder.finish()):
@@ -106,12 +106,14 @@ def _answered(model: str, answer: bytes) -> Finding:
             continue
     for chunk in chunks:
         if (error := error_in(chunk)) is not None:
-            return Finding(model, True, True, problem=error.message)
+            return ProbeResult(model, True, True, problem=error.message)
     if not chunks:
-        return Finding(model, True, True, True, False, problem="does not stream: the answer has no events")
+        return ProbeResult(model, True, True, True, False, problem="does not stream: the answer has no events")
     if not any(_has_call(chunk) for chunk in chunks):
-        return Finding(model, True, True, True, True, False, problem="did not call the tool that it was told to call")
-    return Finding(model, True, True, True, True, True)
+        return ProbeResult(
+            model, True, True, True, True, False, problem="did not call the tool that it was told to call"
+        )
+    return ProbeResult(model, True, True, True, True, True)
 
 
 def _has_call(chunk: object) -> bool:

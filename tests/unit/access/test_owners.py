@@ -15,11 +15,11 @@ from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
-from responses_gateway.state.secret import AesSeal
+from responses_gateway.state.secret import AesEnvelopeCodec
 from responses_gateway.state.store import Store
 from responses_gateway.state.thoughts import ThoughtCache
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Thought, seal, unseal
+from responses_gateway.translate.reasoning import CarriedReasoning, open_reasoning, seal_reasoning
 from responses_gateway.turn.listeners import Listeners
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
@@ -104,19 +104,19 @@ def test_lists_that_were_got_with_the_gateways_key_are_everybodys():
 
 
 def test_an_envelope_opens_for_its_owner_only():
-    secret, thought = bytes(range(32)), Thought("Hm.")
-    envelope = seal(thought, AesSeal(secret, "p", "one"))
-    assert unseal(envelope, AesSeal(secret, "p", "one")) == thought
-    assert unseal(envelope, AesSeal(secret, "p", "two")) is None
-    before = seal(thought, AesSeal(secret, "p"))
-    assert unseal(before, AesSeal(secret, "p", "one")) == thought
+    secret, thought = bytes(range(32)), CarriedReasoning("Hm.")
+    envelope = seal_reasoning(thought, AesEnvelopeCodec(secret, "p", "one"))
+    assert open_reasoning(envelope, AesEnvelopeCodec(secret, "p", "one")) == thought
+    assert open_reasoning(envelope, AesEnvelopeCodec(secret, "p", "two")) is None
+    before = seal_reasoning(thought, AesEnvelopeCodec(secret, "p"))
+    assert open_reasoning(before, AesEnvelopeCodec(secret, "p", "one")) == thought
 
 
 @pytest.mark.parametrize("locked", [True, False])
 def test_envelopes_name_an_owner_who_is_known_by_an_access_key(tmp_path, locked):
     state = runtime(Settings(store="none", secret_file=tmp_path / "secret")).state
-    envelope = Recorder(state, "one", Ledger(), known_owner=locked).seal("p").seal({"a": 1})
-    other = Recorder(state, "two", Ledger(), known_owner=locked).seal("p")
+    envelope = Recorder(state, "one", Ledger(), known_owner=locked).envelopes("p").seal({"a": 1})
+    other = Recorder(state, "two", Ledger(), known_owner=locked).envelopes("p")
     assert other.open(envelope) == (None if locked else {"a": 1})
 
 

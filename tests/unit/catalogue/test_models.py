@@ -9,7 +9,7 @@ from responses_gateway.catalogue.models import upstream_listing as listing
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers import shipped as providers
 from responses_gateway.endpoints.models import model_body, models_body
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 from responses_gateway.upstream.routing import Router
 
 REQUIRED_BY_CODEX = {

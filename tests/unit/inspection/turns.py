@@ -7,7 +7,7 @@ from typing import Any
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.protocol.json import dumps, loads
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 from unit.world import open_exchange, runtime
 
 URL = "https://llm.example/v1"

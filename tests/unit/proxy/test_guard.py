@@ -112,8 +112,8 @@ def error_response(status: int, message: str) -> http.Response:
 
 
 BUGS = [
-    "translate.answer.state_machine.pieces_of",
-    "translate.answer.state_machine.ChatToResponses.chunk",
+    "translate.answer.state_machine.read_chunk",
+    "translate.answer.state_machine.AnswerStateMachine.chunk",
     "state.recorder.Recorder.take",
     "inspection.recording.turn_recorder.TurnRecorder.received",
     "inspection.recording.turn_recorder.TurnRecorder.sent",
@@ -167,7 +167,7 @@ def test_a_bug_in_a_relayed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = GuardedTurn(RelayTurn(request, (), SETTINGS, Unobserved()), error_response)
     assert turn.begin(200, http.Headers([(b"content-type", b"text/event-stream")]))
     assert turn.feed(b"data: {") == b"data: {"
-    monkeypatch.setattr("responses_gateway.turn.relay_turn.pieces_of", broken)
+    monkeypatch.setattr("responses_gateway.turn.relay_turn.read_chunk", broken)
     assert turn.feed(b"}\n\n") == b""
     end = turn.end()
     assert end.startswith(b'\n\ndata: {"error":{')

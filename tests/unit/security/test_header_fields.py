@@ -8,7 +8,9 @@ import pytest
 import responses_gateway
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.security.header_fields import affinity_key, encoded, is_safe, safe_url
-from responses_gateway.settings.settings import Settings, SettingsError, load_settings
+from responses_gateway.settings.config_file import SettingsError
+from responses_gateway.settings.loading import load_settings
+from responses_gateway.settings.settings import Settings
 from unit.world import open_exchange, runtime
 
 PACKAGE = Path(responses_gateway.__file__).parent

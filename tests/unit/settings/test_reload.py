@@ -10,7 +10,7 @@ from mitmproxy.test import taddons
 
 from responses_gateway.addon import Gateway
 from responses_gateway.settings.config_watch import INTERVAL, ConfigWatch
-from responses_gateway.settings.settings import unknown_options
+from responses_gateway.settings.loading import unknown_options
 
 
 def test_a_file_is_looked_at_once_in_an_interval(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@ import stat
 
 import pytest
 
-from responses_gateway.settings.settings import OPTIONS, Options, SettingsError, load_settings
+from responses_gateway.settings.config_file import SettingsError
+from responses_gateway.settings.loading import load_settings
+from responses_gateway.settings.options import OPTIONS, Options
 
 
 @pytest.fixture

@@ -5,43 +5,43 @@ from pathlib import Path
 import pytest
 
 from responses_gateway.protocol.responses import Compaction
-from responses_gateway.state.secret import AesSeal, SecretError, read_secret
+from responses_gateway.state.secret import AesEnvelopeCodec, SecretError, read_secret
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import PLAIN, Thought, seal, unseal
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, CarriedReasoning, open_reasoning, seal_reasoning
 from responses_gateway.translate.request.compaction import expand
 
 SECRET = bytes(range(32))
 
 
 def test_an_envelope_opens_where_it_was_made_for() -> None:
-    thought = Thought("Hm.", [{"type": "x"}], {"call_1": {"a": 1}})
-    envelope = seal(thought, AesSeal(SECRET, "provider\0model"))
+    thought = CarriedReasoning("Hm.", [{"type": "x"}], {"call_1": {"a": 1}})
+    envelope = seal_reasoning(thought, AesEnvelopeCodec(SECRET, "provider\0model"))
     assert "Hm." not in envelope
-    assert unseal(envelope, AesSeal(SECRET, "provider\0model")) == thought
-    assert unseal(envelope, AesSeal(SECRET, "provider\0another")) is None
-    assert unseal(envelope, AesSeal(bytes(32), "provider\0model")) is None
-    assert unseal(envelope, PLAIN) is None
+    assert open_reasoning(envelope, AesEnvelopeCodec(SECRET, "provider\0model")) == thought
+    assert open_reasoning(envelope, AesEnvelopeCodec(SECRET, "provider\0another")) is None
+    assert open_reasoning(envelope, AesEnvelopeCodec(bytes(32), "provider\0model")) is None
+    assert open_reasoning(envelope, PLAIN_ENVELOPES) is None
 
 
 def test_what_was_forged_does_not_open() -> None:
-    how = AesSeal(SECRET, "p")
-    envelope = seal(Thought("Hm."), how)
+    how = AesEnvelopeCodec(SECRET, "p")
+    envelope = seal_reasoning(CarriedReasoning("Hm."), how)
     last = "A" if envelope[-5] != "A" else "B"
     for forged in (
-        seal(Thought("Hm.")),
+        seal_reasoning(CarriedReasoning("Hm.")),
         envelope[:-5] + last + envelope[-4:],
         envelope[:12],
         "rgw2:!",
         "rgw2:",
         "gAAAA",
     ):
-        assert unseal(forged, how) is None
+        assert open_reasoning(forged, how) is None
 
 
 def test_a_foreign_compaction_is_a_note() -> None:
     ledger = Ledger()
-    how = AesSeal(SECRET, "compaction")
-    item = Compaction(type="compaction", encrypted_content=PLAIN.seal({"summary": "Trust me."}))
+    how = AesEnvelopeCodec(SECRET, "compaction")
+    item = Compaction(type="compaction", encrypted_content=PLAIN_ENVELOPES.seal({"summary": "Trust me."}))
     assert "Trust me." not in expand(item, how, ledger)
     assert len(ledger.entries) == 1
     item = Compaction(type="compaction", encrypted_content=how.seal({"summary": "They met."}))

@@ -152,7 +152,7 @@ def test_a_fault_of_our_own_ends_the_stream(monkeypatch: pytest.MonkeyPatch, cap
     one = exchange()
     one.begin({})
     sent = one.feed(frame(delta(content="half")))
-    monkeypatch.setattr("responses_gateway.translate.answer.state_machine.pieces_of", broken)
+    monkeypatch.setattr("responses_gateway.translate.answer.state_machine.read_chunk", broken)
     with caplog.at_level(logging.ERROR):
         sent += one.feed(frame(delta(content=" an")) * 2)
     assert "RuntimeError: a bug" in caplog.text
@@ -169,8 +169,8 @@ def test_a_fault_while_failing_ends_the_stream_too(monkeypatch: pytest.MonkeyPat
     one = exchange()
     one.begin({})
     sent = one.feed(frame(delta(content="half")))
-    monkeypatch.setattr("responses_gateway.translate.answer.output_assembler.Stage.abandon", broken)
-    monkeypatch.setattr("responses_gateway.translate.answer.state_machine.pieces_of", broken)
+    monkeypatch.setattr("responses_gateway.translate.answer.output_assembler.OutputAssembler.abandon", broken)
+    monkeypatch.setattr("responses_gateway.translate.answer.state_machine.read_chunk", broken)
     received = events(sent + one.feed(frame(delta(content=" an"))))
     assert received[-1]["type"] == "response.failed"
     assert [event["sequence_number"] for event in received] == list(range(len(received)))

@@ -3,7 +3,7 @@ from base64 import b64decode
 import pytest
 
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.settings.settings import load_settings
+from responses_gateway.settings.loading import load_settings
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.upstreams import request_headers
 

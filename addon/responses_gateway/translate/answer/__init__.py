@@ -1,4 +1,4 @@
-"""Chat chunks become Responses events: reading chunks, the state machine, output items, usage, citations.
+"""Translates chat chunks into Responses events: reads chunks, assembles output items, counts usage, finds citations.
 
-May import the other three rooms. One state machine makes all output: streams, whole answers, stored responses.
+May import the other three folders. One state machine makes all output: streams, whole answers, stored responses.
 """

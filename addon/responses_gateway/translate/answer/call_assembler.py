@@ -1,4 +1,4 @@
-"""Which call a tool call delta belongs to, when servers number, name and identify calls as they like.
+"""Assigns tool call deltas to calls, although servers number, name and identify calls as they like.
 
 Seen in the wild: no index, index 0 for every call, an id in the first delta only or in every one, a name in pieces,
 repeated or empty in later deltas, arguments as an object.
@@ -12,7 +12,7 @@ from responses_gateway.translate.answer.call_items import CallItem, arguments_te
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call of the upstream. `waiting` holds arguments that came before its item could open."""
+    """One call of the upstream. `waiting` holds arguments that came before its item was opened."""
 
     name: str = ""
     upstream_id: str | None = None
@@ -22,13 +22,13 @@ class Call:
     item: CallItem | None = None
     closed: bool = False
     successor: "Call | None" = None
-    """The call whose arguments the model glued to this one's."""
+    """The call whose arguments the model wrote right behind those of this one."""
 
     has_arguments: bool = False
 
 
 def name_in(delta: JsonObject) -> str:
-    """The name, or the piece of one, that an entry of `tool_calls` brings."""
+    """Return the name in an entry of `tool_calls`, or the part of one."""
     name = _function(delta).get("name")
     return name if isinstance(name, str) else ""
 
@@ -39,7 +39,7 @@ def _function(delta: JsonObject) -> JsonObject:
 
 
 class CallAssembler:
-    """Assigns deltas to calls. `calls` are all of them, in the order of their first delta."""
+    """Assigns deltas to calls. `calls` holds all calls, in the order of their first delta."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -47,7 +47,7 @@ class CallAssembler:
         self._by_id: dict[str, Call] = {}
 
     def take(self, delta: JsonObject) -> tuple[Call, str]:
-        """The call that `delta` belongs to, and the piece of arguments that it brings."""
+        """Return the call that `delta` belongs to, and the part of its arguments in the delta."""
         function = _function(delta)
         name = name_in(delta)
         call_id = delta.get("id")
@@ -67,7 +67,7 @@ class CallAssembler:
         return call, text
 
     def add(self, name: str) -> Call:
-        """A call that came in no delta."""
+        """Add a call that came in no delta."""
         call = Call(name)
         self.calls.append(call)
         return call
@@ -88,7 +88,7 @@ class CallAssembler:
         return known
 
     def _latest(self, call_id: str | None, name: str) -> Call | None:
-        """The call of a delta without index."""
+        """Find the call of a delta without index."""
         if call_id is not None and call_id in self._by_id:
             return self._by_id[call_id]
         latest = self.calls[-1] if self.calls else None

@@ -1,24 +1,21 @@
-"""Output items that are tool calls, in the forms in which clients know them."""
+"""Output items that are tool calls, one class for each kind that clients know."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.answer.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import ArgumentStream, CallArguments, InputStream
-from responses_gateway.translate.tools.patch import PatchMender
+from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
 from responses_gateway.translate.tools.table import Tool
-from responses_gateway.translate.tools.web_search import Finding, SearchCall, Source, action
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, Source, action
 
 
 class CallItem(OutputItem):
-    """A tool call; the kinds differ in how arguments are shown."""
+    """A tool call. The kinds differ in how they show the arguments."""
 
     prefix: str
 
@@ -42,7 +39,7 @@ class CallItem(OutputItem):
 
     @property
     def rest(self) -> str:
-        """What came behind the arguments: the arguments of a second call that the model glued to this one."""
+        """Text behind the arguments: those of a second call, which the model wrote right behind this one."""
         return self._stream.rest
 
     def feed(self, text: str) -> None:
@@ -53,10 +50,10 @@ class CallItem(OutputItem):
         return self._stream.feed(text)
 
     def check_end(self, status: ItemStatus) -> None:
-        """Raises GatewayError if the call, which would be closed with `status`, was cut off and would not show it.
+        """Raise GatewayError if the call was cut off and its item, closed with `status`, would not show that.
 
-        Of broken JSON, and of a patch without its last line, clients tell the model, which then repeats the call; half
-        of anything else they would do.
+        Clients report broken JSON, and a patch without its last line, to the model, which then repeats the call. Half
+        of anything else they would carry out.
         """
         if not self._hides_cut(status):
             return
@@ -79,7 +76,7 @@ class CallItem(OutputItem):
         self._end("".join(self._sent), status)
 
     def _remainder(self, status: ItemStatus) -> str:
-        """What is still to be shown at the end; a call that was cut off before its arguments came has none."""
+        """Return the rest of the arguments. A call that was cut off before its arguments came has none."""
         return self._stream.finish() if status == "completed" or self._fed else ""
 
     def abandon(self) -> JsonObject:
@@ -91,14 +88,14 @@ class CallItem(OutputItem):
             self._delta(text)
 
     def _delta(self, text: str) -> None:
-        """Show a piece of the arguments; kinds without such an event say nothing."""
+        """Show a part of the arguments; kinds without such an event send nothing."""
 
     def _end(self, text: str, status: ItemStatus) -> None:
         self._output.done(self._index, self._item(status, text))
 
     @abstractmethod
     def _item(self, status: str, text: str) -> JsonObject:
-        """The item with the arguments `text`."""
+        """Render the item with the arguments `text`."""
 
     def _named(self, item: JsonObject) -> JsonObject:
         if self.tool.namespace is not None:
@@ -139,12 +136,12 @@ class FunctionCallItem(CallItem):
 
 
 class CustomCallItem(CallItem):
-    """A freeform call: the input is decoded from the function's one string field while it arrives."""
+    """A call of a freeform tool. Its input is decoded from the one string field of the function while it arrives."""
 
     prefix = "ctc"
 
     def __init__(self, output: Output, tool: Tool, call_id: str, ledger: Ledger) -> None:
-        self._mender = PatchMender() if tool.name == "apply_patch" else None
+        self._patch_repairer = PatchRepairer() if tool.name == "apply_patch" else None
         super().__init__(output, tool, call_id, ledger)
 
     def _new_stream(self) -> InputStream:
@@ -152,26 +149,26 @@ class CustomCallItem(CallItem):
 
     @property
     def complete(self) -> bool:
-        """As of all calls; a patch that lacks its last line may go on to the end of the answer."""
-        return super().complete and (self._mender is None or self._mender.ended)
+        """As for all calls, but a patch that lacks its last line may go on to the end of the answer."""
+        return super().complete and (self._patch_repairer is None or self._patch_repairer.ended)
 
     def _hides_cut(self, status: ItemStatus) -> bool:
-        return self._mender is None and (status != "completed" or self._stream.cut)
+        return self._patch_repairer is None and (status != "completed" or self._stream.cut)
 
     def _decode(self, text: str) -> str:
         decoded = self._stream.feed(text)
-        return self._mender.feed(decoded) if self._mender else decoded
+        return self._patch_repairer.feed(decoded) if self._patch_repairer else decoded
 
     def _remainder(self, status: ItemStatus) -> str:
         decoded = self._stream.finish()
-        mender = self._mender
-        if mender is None:
+        repairer = self._patch_repairer
+        if repairer is None:
             return decoded
         whole = status == "completed" and not self._stream.cut
-        rest = mender.feed(decoded)
-        rest += mender.finish(closed=self._stream.complete) if whole else mender.give_up()
-        for mend in mender.mends:
-            self._ledger.add("repaired", f"output.{self.tool.wire}.input", mend)
+        rest = repairer.feed(decoded)
+        rest += repairer.finish(closed=self._stream.complete) if whole else repairer.give_up()
+        for repair in repairer.repairs:
+            self._ledger.add("repaired", f"output.{self.tool.wire}.input", repair)
         return rest
 
     def _delta(self, text: str) -> None:
@@ -195,7 +192,7 @@ class CustomCallItem(CallItem):
 
 
 class ObjectCallItem(CallItem):
-    """A call whose arguments are an object in the item: shown whole, when it is done."""
+    """A call whose item holds the arguments as an object; they are shown at once, when the call is complete."""
 
     def _hides_cut(self, status: ItemStatus) -> bool:
         return status != "completed" or self._stream.cut
@@ -268,7 +265,7 @@ class ApplyPatchCallItem(ObjectCallItem):
 
 
 class WebSearchCallItem(ObjectCallItem):
-    """A call that the gateway carries out itself; it stays open until `found` says what came of it."""
+    """A call that the gateway carries out itself; it stays open until it has its result."""
 
     prefix = "ws"
 
@@ -280,26 +277,26 @@ class WebSearchCallItem(ObjectCallItem):
 
     @property
     def complete(self) -> bool:
-        """Never: whole arguments are only the beginning."""
+        """Never: the result is still missing when the arguments are complete."""
         return False
 
     def _hides_cut(self, status: ItemStatus) -> bool:
-        """Never: the gateway itself tells the model what was wrong."""
+        """Never: the gateway itself reports the fault to the model."""
         return False
 
-    def ask(self) -> SearchCall:
-        """The call to carry out now that the model has said all of it."""
+    def start_search(self) -> SearchCall:
+        """Return the call to carry out, because its arguments are complete."""
         self._send(self._remainder("completed"))
         self._emit("response.web_search_call.searching", {})
         return SearchCall(self.tool.name, self._arguments(self.arguments))
 
-    def found(self, finding: Finding, with_sources: bool) -> None:
-        self._failed = finding.failed
-        self._sources = finding.sources if with_sources else None
+    def set_result(self, result: SearchCallResult, with_sources: bool) -> None:
+        self._failed = result.failed
+        self._sources = result.sources if with_sources else None
 
     @property
     def arguments(self) -> str:
-        """As the model gave them."""
+        """The arguments, as the model wrote them."""
         return "".join(self._sent)
 
     def close(self, status: ItemStatus) -> None:
@@ -333,7 +330,7 @@ def open_call(output: Output, tool: Tool, call_id: str, ledger: Ledger) -> CallI
 
 
 def arguments_text(value: object) -> str:
-    """Arguments as the text that they should have been: some servers send the object itself, or null."""
+    """Return arguments as text, which they should be: some servers send the object itself, or null."""
     if value is None:
         return ""
     return value if isinstance(value, str) else dumps_text(value)

@@ -1,6 +1,6 @@
-"""One chunk of a chat stream, read tolerantly: servers agree on little more than `choices[].delta`.
+"""Reads one chunk of a chat stream tolerantly: servers agree on little more than `choices[].delta`.
 
-The oddities taken here were seen in the wild: null for any field, content as a list of parts, reasoning under seven
+These deviations were seen in real answers: null for any field, content as a list of parts, reasoning under seven
 names, a whole `message` instead of a `delta`, the chunk wrapped in `data`, the legacy `function_call`.
 """
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from responses_gateway.protocol.json import JsonObject
 
-type PieceKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "finish"]
+type DeltaKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "finish"]
 
 _REASONING_FIELDS = (
     "reasoning_content",
@@ -23,20 +23,20 @@ _REASONING_FIELDS = (
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
 _OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
 _LARGEST = 1e300
-"""What a float can hold for certain; a logarithm has no use for more."""
+"""The largest log probability that is passed on: a float can certainly hold it."""
 
 
-class Piece(NamedTuple):
-    """One thing that a chunk says. `text` is the text, or the reason for `finish`; `objects` the rest, as it came."""
+class DeltaPart(NamedTuple):
+    """One part of a chunk. `text` is its text, or the finish reason; `objects` holds everything else, as it came."""
 
-    kind: PieceKind
+    kind: DeltaKind
     text: str = ""
     objects: Sequence[JsonObject] = ()
     choice: int = 0
 
     @property
     def has_content(self) -> bool:
-        """Whether it is a piece of the answer, neither its end nor an empty shell."""
+        """Whether it is content of the answer: neither its end nor empty."""
         if self.kind == "call":
             function = self.objects[0].get("function")
             return isinstance(function, dict) and bool(function.get("name") or function.get("arguments"))
@@ -45,59 +45,59 @@ class Piece(NamedTuple):
         return self.kind != "finish"
 
 
-def pieces_of(chunk: JsonObject) -> tuple[list[Piece], JsonObject | None]:
-    """What `chunk` says, in the order in which it is to be shown, and its usage object if it has one."""
+def read_chunk(chunk: JsonObject) -> tuple[list[DeltaPart], JsonObject | None]:
+    """Return the parts of `chunk`, in the order in which they are shown, and its usage object if it has one."""
     if "choices" not in chunk and isinstance(chunk.get("data"), dict):
         chunk = chunk["data"]
-    pieces: list[Piece] = []
+    parts: list[DeltaPart] = []
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):
-            _read_choice(choice, pieces)
+            _read_choice(choice, parts)
     usage = chunk.get("usage")
     if not isinstance(usage, dict):
         groq = chunk.get("x_groq")
         usage = groq.get("usage") if isinstance(groq, dict) else None
-    return pieces, usage if isinstance(usage, dict) else None
+    return parts, usage if isinstance(usage, dict) else None
 
 
-def _read_choice(choice: JsonObject, pieces: list[Piece]) -> None:
+def _read_choice(choice: JsonObject, parts: list[DeltaPart]) -> None:
     number = choice.get("index")
     index = number if isinstance(number, int) and number > 0 else 0
     delta = choice.get("delta")
     if not isinstance(delta, dict):
         delta = choice.get("message")
     if isinstance(delta, dict):
-        _read_delta(delta, _logprobs(choice["logprobs"]) if choice.get("logprobs") else (), index, pieces)
+        _read_delta(delta, _logprobs(choice["logprobs"]) if choice.get("logprobs") else (), index, parts)
     elif isinstance(choice.get("text"), str) and choice["text"]:
-        pieces.append(Piece("text", choice["text"], choice=index))
+        parts.append(DeltaPart("text", choice["text"], choice=index))
     reason = choice.get("finish_reason")
     if isinstance(reason, str) and reason:
-        pieces.append(Piece("finish", reason.lower(), choice=index))
+        parts.append(DeltaPart("finish", reason.lower(), choice=index))
 
 
-def _read_delta(delta: JsonObject, logprobs: Sequence[JsonObject], index: int, pieces: list[Piece]) -> None:
+def _read_delta(delta: JsonObject, logprobs: Sequence[JsonObject], index: int, parts: list[DeltaPart]) -> None:
     # Most deltas have text and nothing else: two set operations tell.
     if not _REASONING.isdisjoint(delta):
-        _read_reasoning(delta, index, pieces)
+        _read_reasoning(delta, index, parts)
     content = delta.get("content")
     if isinstance(content, str):
         if content:
-            pieces.append(Piece("text", content, logprobs, index))
+            parts.append(DeltaPart("text", content, logprobs, index))
     elif isinstance(content, list):
         for part in content:
-            _read_part(part, index, pieces)
+            _read_part(part, index, parts)
     if not _OTHERS.isdisjoint(delta):
-        _read_others(delta, index, pieces)
+        _read_others(delta, index, parts)
 
 
-def _read_others(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
+def _read_others(delta: JsonObject, index: int, parts: list[DeltaPart]) -> None:
     refusal = delta.get("refusal")
     if isinstance(refusal, str) and refusal:
-        pieces.append(Piece("refusal", refusal, choice=index))
+        parts.append(DeltaPart("refusal", refusal, choice=index))
     annotations = delta.get("annotations")
     if isinstance(annotations, list) and annotations:
-        pieces.append(Piece("annotations", objects=[_annotation(entry) for entry in annotations], choice=index))
+        parts.append(DeltaPart("annotations", objects=[_annotation(entry) for entry in annotations], choice=index))
     calls = delta.get("tool_calls")
     if isinstance(calls, dict):
         calls = [calls]
@@ -106,26 +106,26 @@ def _read_others(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
     # llama-cpp-python says a forced call in both forms, in every delta.
     if isinstance(legacy, dict) and not entries:
         entries = [{"index": 0, "function": legacy}]
-    pieces += (Piece("call", objects=[entry], choice=index) for entry in entries)
+    parts += (DeltaPart("call", objects=[entry], choice=index) for entry in entries)
 
 
-def _read_reasoning(delta: JsonObject, index: int, pieces: list[Piece]) -> None:
+def _read_reasoning(delta: JsonObject, index: int, parts: list[DeltaPart]) -> None:
     details = delta.get("reasoning_details")
     entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
     for name in _REASONING_FIELDS:
         value = delta.get(name)
         if text := _text(value):
-            pieces.append(Piece("reasoning", text, choice=index))
+            parts.append(DeltaPart("reasoning", text, choice=index))
             break
     else:
         if text := "".join(_text(entry) for entry in entries):
-            pieces.append(Piece("reasoning", text, choice=index))
+            parts.append(DeltaPart("reasoning", text, choice=index))
     if entries:
-        pieces.append(Piece("details", objects=entries, choice=index))
+        parts.append(DeltaPart("details", objects=entries, choice=index))
 
 
 def _text(value: object) -> str:
-    """The text of a reasoning field: a string, an object around one, or a list of them."""
+    """Return the text of a reasoning field, which is a string, an object around one, or a list of those."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -135,16 +135,16 @@ def _text(value: object) -> str:
     return ""
 
 
-def _read_part(part: object, index: int, pieces: list[Piece]) -> None:
+def _read_part(part: object, index: int, parts: list[DeltaPart]) -> None:
     if isinstance(part, str):
-        pieces.append(Piece("text", part, choice=index))
+        parts.append(DeltaPart("text", part, choice=index))
     elif isinstance(part, dict):
         kind = str(part.get("type"))
         if kind in ("thinking", "reasoning"):
             text = _text(part.get("thinking")) or _text(part)
-            pieces.append(Piece("reasoning", text, choice=index))
+            parts.append(DeltaPart("reasoning", text, choice=index))
         elif text := _text(part):
-            pieces.append(Piece("text", text, choice=index))
+            parts.append(DeltaPart("text", text, choice=index))
 
 
 def _logprobs(holder: object) -> list[JsonObject]:
@@ -172,7 +172,7 @@ def _token(entry: JsonObject) -> JsonObject:
 
 
 def _annotation(entry: object) -> JsonObject:
-    """An `url_citation`, which chat nests one level deeper than Responses."""
+    """Make a `url_citation`, which chat nests one level deeper than Responses."""
     outer = entry if isinstance(entry, dict) else {}
     nested = outer.get("url_citation")
     inner = nested if isinstance(nested, dict) else outer
@@ -190,7 +190,7 @@ def _offset(value: object) -> int:
 
 
 def merge_details(details: list[JsonObject], entries: Sequence[JsonObject], *, snapshots: bool) -> None:
-    """Add streamed `reasoning_details`: pieces of one entry share its type and index, and their text is joined.
+    """Add streamed `reasoning_details`: parts of one entry share its type and index, and their text is joined.
 
     With `snapshots`, a text may repeat all that came before.
     """

@@ -1,4 +1,4 @@
-"""Where a text cites the sources that a web search found."""
+"""Finds where a text cites the sources of a web search."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,9 @@ _MARK = re.compile(
 
 
 def citations(text: str, sources: Sequence[Source]) -> list[JsonObject]:
-    """The `url_citation` annotations of `text`: Markdown links to a source, its bare URL, or its number in brackets.
+    """Return the `url_citation` annotations of `text`.
+
+    A citation is a Markdown link to a source, its bare URL, or its number in brackets.
 
     Indexes count characters (code points), `end_index` exclusive, as OpenAI's do. `sources` are numbered from 1.
     """
@@ -49,5 +51,5 @@ def _cited(match: re.Match[str], by_url: Mapping[str, Source], sources: Sequence
 
 
 def _key(url: str) -> str:
-    """A URL without what models add or lose when they copy it."""
+    """Remove from a URL what models add or lose when they copy it."""
     return url.partition("#")[0].removesuffix("?utm_source=openai").rstrip("/")

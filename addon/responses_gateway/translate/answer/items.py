@@ -1,6 +1,6 @@
-"""Output items: each kind owns its id, its output_index, and its added, delta and done events.
+"""Output items: each has its id, its output_index, and its added, delta and done events.
 
-Items are opened, fed and closed; an index is handed out when an item opens. Event names and fields follow
+Items are opened, fed and closed; an item gets its index when it opens. Event names and fields follow
 `openai.types.responses`.
 """
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.citations import citations
-from responses_gateway.translate.reasoning import PLAIN, Seal, Thought, seal
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, CarriedReasoning, EnvelopeCodec, seal_reasoning
 from responses_gateway.translate.tools.web_search import Source
 
 type Event = JsonObject
@@ -23,7 +23,7 @@ type ReasoningForm = Literal["summary", "text", "both", "none"]
 
 
 class Output:
-    """The events not yet taken, and the items that are done; hands out sequence numbers and output indexes."""
+    """Collects events and finished items, and assigns sequence numbers and output indexes."""
 
     def __init__(self, new_id: NewId) -> None:
         self.new_id = new_id
@@ -67,15 +67,15 @@ class OutputItem(ABC):
 
     @abstractmethod
     def close(self, status: ItemStatus) -> None:
-        """End the item: its done events, and its place in the output."""
+        """End the item: send its done events, and add it to the output."""
 
     @abstractmethod
     def abandon(self) -> JsonObject:
-        """The item as far as it came, for an answer that failed; its client must not use it, so it is never done."""
+        """Return the unfinished item of an answer that failed. It is never done, because clients must not use it."""
 
 
 class MessageItem(OutputItem):
-    """An assistant message. Text and refusals are parts of their own, opened when they come."""
+    """An assistant message. Text and refusals are separate parts, which are opened when they begin."""
 
     def __init__(self, output: Output) -> None:
         super().__init__(output, "msg")
@@ -121,7 +121,7 @@ class MessageItem(OutputItem):
         self._annotations.append(annotation)
 
     def cite(self, sources: Sequence[Source]) -> None:
-        """Annotate what the current text cites, now that it is complete."""
+        """Annotate the citations in the current text, which is complete."""
         if self._kind == "output_text":
             for annotation in citations("".join(self._pieces), sources):
                 self.annotate(annotation)
@@ -171,16 +171,18 @@ class MessageItem(OutputItem):
 
 
 class ReasoningItem(OutputItem):
-    """What the model thought, shown in the wanted form; the raw text always stays in the item."""
+    """The reasoning, shown in the form that the client wants; the raw text is always in the item."""
 
-    def __init__(self, output: Output, form: ReasoningForm, sealed: bool, how: Seal = PLAIN) -> None:
+    def __init__(
+        self, output: Output, form: ReasoningForm, sealed: bool, envelopes: EnvelopeCodec = PLAIN_ENVELOPES
+    ) -> None:
         super().__init__(output, "rs")
         self._summarise = form in ("summary", "both")
         self._raw = form in ("text", "both")
         self._sealed = sealed
-        self._how = how
+        self._envelopes = envelopes
         self._pieces: list[str] = []
-        self.thought = Thought()
+        self.carried = CarriedReasoning()
         self._open(self._item("in_progress", ""))
 
     def text(self, text: str) -> None:
@@ -196,7 +198,7 @@ class ReasoningItem(OutputItem):
             self._emit("response.reasoning_text.delta", {"content_index": 0, "delta": text})
 
     def close(self, status: ItemStatus) -> None:
-        text = self.thought.text = "".join(self._pieces)
+        text = self.carried.text = "".join(self._pieces)
         if text and self._summarise:
             self._emit("response.reasoning_summary_text.done", {"summary_index": 0, "text": text})
             self._emit("response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)})
@@ -204,9 +206,9 @@ class ReasoningItem(OutputItem):
             self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
             self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
         item = self._item(status, text)
-        needed = self.thought.details or self.thought.calls or self.thought.findings
+        needed = self.carried.details or self.carried.calls or self.carried.search_results
         if self._sealed or needed:
-            item["encrypted_content"] = seal(self.thought, self._how)
+            item["encrypted_content"] = seal_reasoning(self.carried, self._envelopes)
         self._output.done(self._index, item)
 
     def abandon(self) -> JsonObject:

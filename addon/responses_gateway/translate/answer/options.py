@@ -1,35 +1,48 @@
-"""How one answer is to be translated."""
+"""Options for the translation of one answer."""
 
 from dataclasses import dataclass
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.items import ReasoningForm
-from responses_gateway.translate.reasoning import PLAIN, Seal
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, EnvelopeCodec
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How the client and the upstream's profile want the output.
-
-    `incomplete_completes`: an answer cut by a limit ends with `response.completed` (status `incomplete`), because
-    Codex fails the turn on `response.incomplete`. `tolerate_eof`: this upstream may end its stream with neither
-    finish_reason nor [DONE]. `for_codex`: messages say whether they are commentary or the final answer, and a
-    failure has a code that Codex acts on, and leaves what was half said undone.
-    `reasoning_snapshots`: a delta of reasoning may repeat all of it so far. `queued`: the response was waiting before
-    it began. `seal` makes the envelopes of reasoning. `schema`: the answer's text is JSON that has to match it, and is
-    held back until it is known to. `search_sources`: web_search_call items say what was found. `uncallable`: the
-    client takes no call, and these are the tools that the upstream is told of all the same; None: calls may come.
-    """
+    """How the client and the profile of the upstream want the output."""
 
     reasoning: ReasoningForm = "summary"
     seal_reasoning: bool = True
-    seal: Seal = PLAIN
+    """Whether every reasoning item gets `encrypted_content`, and not only one that holds more than text."""
+
+    envelopes: EnvelopeCodec = PLAIN_ENVELOPES
+    """Makes the envelopes of reasoning."""
+
     incomplete_completes: bool = False
+    """Whether an answer that a limit has cut off ends with `response.completed` (status `incomplete`). Codex fails the
+    turn on `response.incomplete`."""
+
     heal_markup: bool = True
+    """Whether tool calls that the model wrote as text become calls."""
+
     tolerate_eof: bool = False
+    """Whether this upstream may end its stream with neither finish_reason nor [DONE]."""
+
     for_codex: bool = False
+    """Whether messages say that they are commentary or the final answer. A failure then has a code that Codex acts on,
+    and leaves unfinished items undone."""
+
     reasoning_snapshots: bool = False
+    """Whether a delta of reasoning may repeat all of the reasoning so far."""
+
     queued: bool = False
+    """Whether the response waited in a queue before it began."""
+
     schema: JsonObject | None = None
+    """JSON schema that the text has to match. The text is held back until it is complete and was checked."""
+
     search_sources: bool = False
+    """Whether web_search_call items list the sources that were found."""
+
     uncallable: frozenset[str] | None = None
+    """Tools that the upstream knows of although the client takes no call. None: the model may call tools."""

@@ -1,4 +1,4 @@
-"""The Response object: the request's settings echoed, as OpenAI's API does it, around the answer so far."""
+"""The Response object: the answer so far, with the parameters of the request echoed as OpenAI's API does."""
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import ResponsesRequest
@@ -7,8 +7,8 @@ from responses_gateway.protocol.responses import ResponsesRequest
 class Snapshot:
     """Renders the Response object of one turn at any moment.
 
-    Every field of the Open Responses specification is present, null where there is nothing; `user`, which it does not
-    have, only when the client sent one.
+    Every field of the Open Responses specification is present, and null where it has no value. `user`, which the
+    specification lacks, is present only when the client sent it.
     """
 
     def __init__(self, request: ResponsesRequest, response_id: str, created_at: int) -> None:

@@ -1,6 +1,6 @@
-"""The state machine that makes all output: chat chunks in, Responses events out.
+"""The state machine that translates one answer: it takes chat chunks and returns Responses events.
 
-Non-streaming answers come from the same machine (see `completion.py`).
+Whole answers, without streaming, go through the same machine (see `whole_answer.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,21 +9,21 @@ from typing import Literal
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_assembler import name_in
-from responses_gateway.translate.answer.chunk_reader import Piece, pieces_of
-from responses_gateway.translate.answer.content_splitter import Hearing
+from responses_gateway.translate.answer.chunk_reader import DeltaPart, read_chunk
+from responses_gateway.translate.answer.content_splitter import ContentSplitter
 from responses_gateway.translate.answer.items import Event, ItemStatus, NewId, Output
 from responses_gateway.translate.answer.options import StreamOptions
-from responses_gateway.translate.answer.output_assembler import Stage
+from responses_gateway.translate.answer.output_assembler import OutputAssembler
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.usage import merge_usage, translate_usage
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
-from responses_gateway.translate.repair.text_calls import TextCall
+from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.repair.upstream_errors import failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.translate.tools.table import ToolTable
-from responses_gateway.translate.tools.web_search import Finding, SearchCall
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 
 type Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -47,8 +47,11 @@ _FINISHES: dict[str, Verdict] = {
 """Finish reasons that are not the ordinary end of a turn."""
 
 
-class ChatToResponses:
-    """Translates one answer. Every method returns the events that are due; after the terminal event, none are."""
+class AnswerStateMachine:
+    """Translates one answer.
+
+    Every method returns the events to send now; after the terminal event, there are none.
+    """
 
     def __init__(
         self,
@@ -69,14 +72,14 @@ class ChatToResponses:
         self._clock = clock
         self._output = output or Output(new_id)
         self.terminal: str | None = None
-        """The response's status, once its terminal event was made."""
+        """The final status of the response, once its terminal event was made."""
         self.usage: JsonObject | None = None
         """The usage of all upstream rounds so far, in the Responses shape."""
         self.content = 0
-        """How many pieces of answers have come that say something."""
+        """The number of delta parts with content so far."""
         self.prompt_tokens = 0
-        """How large the prompt is about, for an upstream that does not tell."""
-        self._stage = Stage(self._output, tools, ledger, options, new_id)
+        """An estimate of the prompt, for an upstream that sends no usage."""
+        self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
         self._search: SearchCall | None = None
         self._begin_round()
 
@@ -84,22 +87,24 @@ class ChatToResponses:
         self._earlier_usage = self.usage
         self._search = None
         self.wants_round = False
-        """Whether the round has ended with nothing but calls that the gateway has carried out."""
+        """Whether another round has to follow, because this one ended with calls that the gateway carried out."""
         self._finish_reason: str | None = None
-        self._other_choices: dict[int, list[Piece]] = {}
+        self._other_choices: dict[int, list[DeltaPart]] = {}
         self.forbidden_call: ForbiddenCall | None = None
-        """The call of the round that the client would not take; nothing behind it is heard."""
-        self._begin_hearing()
+        """The call of the round that the client does not take; everything behind it is ignored."""
+        self._new_splitter()
 
-    def _begin_hearing(self) -> None:
+    def _new_splitter(self) -> None:
         options = self._options
         names = self._tools.wire_names if options.uncallable is None else options.uncallable
-        self._hearing = Hearing(names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots)
+        self._splitter = ContentSplitter(
+            names if options.heal_markup else frozenset(), snapshots=options.reasoning_snapshots
+        )
 
-    # What the caller does ---------------------------------------------------------------------------------------------
+    # Called from outside ----------------------------------------------------------------------------------------------
 
     def start(self) -> list[Event]:
-        """`response.created` and `response.in_progress`."""
+        """Make `response.created` and `response.in_progress`."""
         response = self._snapshot.render("in_progress")
         if self._options.queued:
             waiting = self._snapshot.render("queued")
@@ -111,29 +116,29 @@ class ChatToResponses:
         return self._output.take()
 
     def heartbeat(self) -> list[Event]:
-        """An event that says nothing but that the turn is alive."""
+        """Make an event that only shows that the turn is alive."""
         if not self.terminal:
             self._output.emit("response.in_progress", {"response": self._snapshot.render("in_progress")})
         return self._output.take()
 
     def chunk(self, chunk: JsonObject) -> list[Event]:
-        """One parsed chunk of the upstream's stream, which carries no error (see `error_in`)."""
+        """Translate one parsed chunk of the upstream's stream, which carries no error (see `error_in`)."""
         if self.terminal:
             return []
-        pieces, usage = pieces_of(chunk)
+        parts, usage = read_chunk(chunk)
         if usage is not None:
             self.usage = merge_usage(self._earlier_usage, translate_usage(usage))
-        for piece in pieces:
-            if piece.has_content:
+        for part in parts:
+            if part.has_content:
                 self.content += 1
-            if piece.choice:
-                self._other_choices.setdefault(piece.choice, []).append(piece)
+            if part.choice:
+                self._other_choices.setdefault(part.choice, []).append(part)
             else:
-                self._take(piece)
+                self._take(part)
         return self._output.take()
 
     def finish(self, done: bool) -> list[Event]:
-        """The upstream's stream has ended; `done` tells whether it said so itself ([DONE], or a whole JSON body)."""
+        """End the round. `done`: the upstream itself marked the end of its stream, by [DONE] or a whole JSON body."""
         if self.terminal or self._search is not None or self.wants_round:
             return []
         self.end_text()
@@ -142,35 +147,35 @@ class ChatToResponses:
         return self._end()
 
     def _end(self) -> list[Event]:
-        """The end of the round, as far as it goes without what a hosted call is still to find."""
+        """End the round, as far as possible without the result of a hosted call."""
         try:
             return self._end_round()
         except GatewayError as error:
             return self.fail(error)
 
     def _end_round(self) -> list[Event]:
-        """Raises GatewayError for a call that was cut off, or that the client would not take."""
+        """Raise GatewayError for a call that was cut off, or that the client does not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
-        self._search = self._stage.end_calls(status)
+        self._search = self._assembler.end_calls(status)
         if self._search is not None:
             return self._output.take()
-        self.wants_round = verdict == "completed" and self._stage.only_searched
+        self.wants_round = verdict == "completed" and self._assembler.only_searched
         if self.wants_round:
-            self._stage.comment()
-        self._stage.end_choice(status)
+            self._assembler.close_commentary()
+        self._assembler.end_choice(status)
         if self.wants_round:
             return self._output.take()
         for choice in sorted(self._other_choices):
-            self._stage.begin_choice()
-            self._begin_hearing()
-            for piece in self._other_choices[choice]:
-                self._take(piece)
+            self._assembler.begin_choice()
+            self._new_splitter()
+            for part in self._other_choices[choice]:
+                self._take(part)
             self.end_text()
             if self.forbidden_call is not None:
                 raise self.forbidden_call
-            self._stage.end_choice(status)
-        if not self._stage.has_answer and verdict == "completed":
+            self._assembler.end_choice(status)
+        if not self._assembler.has_answer and verdict == "completed":
             return self.fail(EmptyAnswer())
         self._terminate(verdict)
         return self._output.take()
@@ -179,22 +184,22 @@ class ChatToResponses:
     def hosted_call(self) -> SearchCall | None:
         """The call that the gateway has to carry out before the round, whose stream has ended, can end.
 
-        `found` takes what it brought.
+        `add_search_result` takes its result.
         """
         return self._search
 
-    def found(self, finding: Finding) -> list[Event]:
-        """What the hosted call brought; the round goes on to its end, to the next such call or to `wants_round`."""
+    def add_search_result(self, result: SearchCallResult) -> list[Event]:
+        """Take the result of the hosted call, and go on to the next such call or to the end of the round."""
         if self.terminal or self._search is None:
             return []
-        self._stage.found(finding)
+        self._assembler.add_search_result(result)
         return self._end()
 
     def fail(self, error: GatewayError) -> list[Event]:
-        """End the answer with `response.failed`; what was shown of it stays in the response."""
+        """End the answer with `response.failed`. The items that were shown stay in the response."""
         if self.terminal:
             return []
-        unfinished = self._stage.abandon()
+        unfinished = self._assembler.abandon()
         self.terminal = "failed"
         response = self._snapshot.render(
             "failed",
@@ -206,33 +211,33 @@ class ChatToResponses:
         return self._output.take()
 
     def give_up(self, error: GatewayError) -> list[Event]:
-        """`fail` after a fault of our own, which may have left anything in any state."""
+        """End the answer after a fault of the gateway itself, which may have left this object in any state."""
         try:
             return self.fail(error)
         except Exception:  # noqa: BLE001 (the first fault is the one to report)
             return self.last_words(error)
 
     def last_words(self, error: GatewayError) -> list[Event]:
-        """The terminal event, last of all that is due, made without a look at the state that the answer is in."""
+        """Make the terminal event without reading the state of the answer; events that are due come before it."""
         self.terminal = "failed"
         details = {"code": error.code, "message": error.message}
         self._output.emit("response.failed", {"response": self._snapshot.render("failed", error=details)})
         return self._output.take()
 
     def next_round(self) -> None:
-        """Another upstream answer follows within this response; what the last one said so far stays."""
-        self._stage.begin_round()
+        """Begin another upstream answer within this response; the items so far stay."""
+        self._assembler.begin_round()
         self._begin_round()
 
-    def fault_of_draft(self) -> NonCompliantAnswer | None:
-        """What is wrong with the answer to a request for JSON, whose upstream has ended its stream properly."""
+    def draft_fault(self) -> NonCompliantAnswer | None:
+        """Check an answer that has to be JSON, if its stream ended properly. None when nothing is wrong."""
         self.end_text()
-        return None if _FINISHES.get(self._finish_reason or "") else self._stage.fault_of_draft()
+        return None if _FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
 
     @property
     def has_shown(self) -> bool:
         """Whether anything of the current round's answer was shown to the client."""
-        return self._stage.has_shown
+        return self._assembler.has_shown
 
     @property
     def items(self) -> list[JsonObject]:
@@ -249,54 +254,54 @@ class ChatToResponses:
         """Whether the current round, which is over, brought nothing at all, and not because of a limit."""
         return (
             not self.terminal
-            and self._stage.empty
+            and self._assembler.empty
             and not self._other_choices
             and (self._finish_reason is None or self._finish_reason not in _FINISHES)
         )
 
-    # What the upstream says -------------------------------------------------------------------------------------------
+    # Parts of chunks --------------------------------------------------------------------------------------------------
 
-    def _take(self, piece: Piece) -> None:
+    def _take(self, part: DeltaPart) -> None:
         if self.forbidden_call is not None:
             return
-        match piece.kind:
+        match part.kind:
             case "text":
-                if piece.objects:
-                    self._stage.add_logprobs(piece.objects)
-                self._show(self._hearing.text(piece.text))
+                if part.objects:
+                    self._assembler.add_logprobs(part.objects)
+                self._show(self._splitter.text(part.text))
             case "finish":
-                self._finish_reason = piece.text
+                self._finish_reason = part.text
             case "call":
-                name = name_in(piece.objects[0])
+                name = name_in(part.objects[0])
                 if name and self._options.uncallable is not None:
                     self._refuse_call(name)
                 else:
-                    self._stage.take_call(piece.objects[0])
+                    self._assembler.take_call(part.objects[0])
             case "details":
-                self._stage.add_details(piece.objects)
+                self._assembler.add_details(part.objects)
             case "reasoning":
-                self._stage.show(self._hearing.reasoning(piece.text))
+                self._assembler.show(self._splitter.reasoning(part.text))
             case _:
-                self._stage.show(piece)
+                self._assembler.show(part)
 
     def end_text(self) -> None:
-        """The round brings no more text: take what was held back of it."""
-        self._show(self._hearing.end())
+        """Show the text that was held back, because no more text follows in this round."""
+        self._show(self._splitter.end())
 
     def _refuse_call(self, name: str) -> None:
-        self._stage.comment()
+        self._assembler.close_commentary()
         self.forbidden_call = ForbiddenCall(name)
 
-    def _show(self, heard: Iterator[Piece | TextCall]) -> None:
-        for piece in heard:
+    def _show(self, deltas: Iterator[DeltaPart | TextCall]) -> None:
+        for part in deltas:
             if self.forbidden_call is not None:
                 return
-            if isinstance(piece, TextCall) and self._options.uncallable is not None:
-                self._refuse_call(piece.name)
-            elif isinstance(piece, TextCall):
-                self._stage.take_written_call(piece)
+            if isinstance(part, TextCall) and self._options.uncallable is not None:
+                self._refuse_call(part.name)
+            elif isinstance(part, TextCall):
+                self._assembler.take_text_call(part)
             else:
-                self._stage.show(piece)
+                self._assembler.show(part)
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -305,13 +310,13 @@ class ChatToResponses:
         if _FINISHES.get(reason or "") == "failed":
             return _upstream_fault(f"The upstream gave up: finish_reason {reason}.")
         if reason is None and not done:
-            if not (self._options.tolerate_eof and self._stage.has_answered):
+            if not (self._options.tolerate_eof and self._assembler.has_answered):
                 return _upstream_fault(
                     "The upstream closed its stream before the answer was complete: neither finish_reason nor [DONE] "
                     "came."
                 )
             self._ledger.add("repaired", "output", "the stream ended without finish_reason and [DONE]")
-        if self._stage.has_nameless_call:
+        if self._assembler.has_nameless_call:
             return _upstream_fault("The upstream sent a tool call without a name.")
         return None
 

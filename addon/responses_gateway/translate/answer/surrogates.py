@@ -1,4 +1,4 @@
-"""Characters that a server cut in two.
+"""Joins characters that a server cut in two.
 
 Servers that count in UTF-16 may end one delta with the first half of a pair (an emoji, for one) and begin the next
 with the second, each escaped as a lone surrogate. Neither half can be shown by itself.
@@ -12,7 +12,7 @@ type _Path = tuple[object, ...]
 
 
 class SurrogateJoiner:
-    """Holds first halves back until the same field of a later chunk brings the second."""
+    """Holds a first half back until the same field of a later chunk brings the second."""
 
     def __init__(self) -> None:
         self._halves: dict[_Path, str] = {}
@@ -23,7 +23,7 @@ class SurrogateJoiner:
         return bool(self._halves)
 
     def join(self, chunk: JsonObject) -> JsonObject:
-        """`chunk` with whole characters only. Raises RecursionError."""
+        """Return `chunk` with whole characters only. Raises RecursionError."""
         joined: JsonObject = self._value(chunk, ())
         return joined
 
@@ -47,5 +47,5 @@ class SurrogateJoiner:
 
 
 def _place(entry: object, position: int) -> object:
-    """What tells an entry of a list from its neighbours over several chunks: choices and calls have an index."""
+    """Return what identifies a list entry over several chunks: choices and calls have an index."""
     return entry.get("index", position) if isinstance(entry, dict) else position

@@ -1,17 +1,17 @@
-"""Reasoning that a model wrote into its text, as a leading `<think>` block."""
+"""Splits off reasoning that a model wrote into its text, as a leading `<think>` block."""
 
 from typing import Literal
 
 _BLOCKS = {"<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>", "◁think▷": "◁/think▷"}
 
-type Spoken = tuple[Literal["reasoning", "text"], str]
+type Section = tuple[Literal["reasoning", "text"], str]
 
 
 class ThinkSplitter:
-    """Tells a leading think block from the text behind it, over any chunk borders.
+    """Splits a leading think block from the text behind it, wherever chunks end.
 
     Only a block at the very start counts: a model that mentions the tag later is talking about it. Line breaks next to
-    the tags belong to neither side.
+    the tags are removed.
     """
 
     def __init__(self) -> None:
@@ -22,27 +22,27 @@ class ThinkSplitter:
         self._behind = False
         self._at_tag = False
         self.passing = False
-        """Whether everything from now on is text, so that a caller may skip the splitter."""
+        """Whether all that follows is text, so that a caller may skip the splitter."""
 
-    def feed(self, text: str) -> list[Spoken]:
+    def feed(self, text: str) -> list[Section]:
         if self.passing:
             return [("text", text)]
         self._held += text
-        spoken: list[Spoken] = []
+        sections: list[Section] = []
         if self._closer is None:
             self._look_for_opener()
         if self._closer is not None and not self._behind:
-            self._read_thought(spoken)
+            self._read_reasoning(sections)
         if self._behind:
             self._trim()
             self.passing = bool(self._held)
         if self.passing:
-            spoken.append(("text", self._held))
+            sections.append(("text", self._held))
             self._held = ""
-        return spoken
+        return sections
 
-    def finish(self) -> list[Spoken]:
-        """What was held back at the end of the stream."""
+    def finish(self) -> list[Section]:
+        """Return what was held back, at the end of the stream."""
         held, self._held = "".join([*self._blank, self._held]), ""
         self._blank.clear()
         if not held or self._behind:
@@ -63,26 +63,26 @@ class ThinkSplitter:
             self._held = "".join([*self._blank, start])
             self._blank.clear()
 
-    def _read_thought(self, spoken: list[Spoken]) -> None:
+    def _read_reasoning(self, sections: list[Section]) -> None:
         closer = self._closer or ""
         if self._at_tag:
             self._trim()
             self._at_tag = not self._held
-        thought, found, behind = self._held.partition(closer)
+        reasoning, found, behind = self._held.partition(closer)
         if found:
             self._behind, self._held = True, behind
         else:
-            keep = _overlap(thought, closer)
-            thought, self._held = thought[: len(thought) - keep], thought[len(thought) - keep :]
-        if thought:
-            spoken.append(("reasoning", thought))
+            keep = _overlap(reasoning, closer)
+            reasoning, self._held = reasoning[: len(reasoning) - keep], reasoning[len(reasoning) - keep :]
+        if reasoning:
+            sections.append(("reasoning", reasoning))
 
     def _trim(self) -> None:
         self._held = self._held.lstrip("\r\n")
 
 
 def _overlap(text: str, marker: str) -> int:
-    """How many characters at the end of `text` may be the start of `marker`."""
+    """Return how many characters at the end of `text` may be the start of `marker`."""
     for length in range(min(len(text), len(marker) - 1), 0, -1):
         if marker.startswith(text[-length:]):
             return length

@@ -1,10 +1,10 @@
-"""Token usage, from any of the places where upstreams put it."""
+"""Translates token usage, which upstreams put into different fields."""
 
 from responses_gateway.protocol.json import JsonObject
 
 
 def translate_usage(usage: JsonObject) -> JsonObject:
-    """The Responses usage object. Counts that the upstream does not tell are 0."""
+    """Make the Responses usage object. Counts that the upstream does not send are 0."""
     details = _object(usage.get("prompt_tokens_details"))
     completion = _object(usage.get("completion_tokens_details"))
     prompt_tokens = _count(usage.get("prompt_tokens"), usage.get("input_tokens"))
@@ -33,7 +33,7 @@ def translate_usage(usage: JsonObject) -> JsonObject:
 
 
 def merge_usage(one: JsonObject | None, other: JsonObject | None) -> JsonObject | None:
-    """The sum of the usage of two upstream rounds of one response."""
+    """Add up the usage of two upstream rounds of one response."""
     if one is None or other is None:
         return one or other
     return {

@@ -1,4 +1,4 @@
-"""Non-streaming answers: the same state machine, fed with one whole body."""
+"""Whole answers, without streaming: the state machine takes the body as one chunk."""
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, loads
@@ -7,7 +7,7 @@ from responses_gateway.translate.repair.upstream_errors import error_in
 
 
 def completion_in(body: bytes) -> JsonObject:
-    """The completion that a whole `body` is; the state machine takes it as one chunk.
+    """Parse a whole `body` as a completion.
 
     Raises GatewayError when the body holds an error, or no completion at all.
     """
@@ -23,7 +23,7 @@ def completion_in(body: bytes) -> JsonObject:
 
 
 def final_response(events: list[Event]) -> JsonObject | None:
-    """The Response object of the terminal event, if it is among `events`."""
+    """Return the Response object of the terminal event, if it is among `events`."""
     last = events[-1] if events else {}
     if last.get("type") in ("response.completed", "response.incomplete", "response.failed"):
         response: JsonObject = last["response"]

@@ -1,4 +1,4 @@
-"""What goes wrong and how it is mended: calls written as text, refused requests, upstream errors, structured output.
+"""Repairs calls written as text and refused requests, checks structured output, and classifies upstream errors.
 
-Imports none of the other rooms. A repair changes the form of what a model said, never what it said.
+Imports none of the other folders. A repair changes the form of what a model said, never what it said.
 """

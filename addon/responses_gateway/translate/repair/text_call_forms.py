@@ -1,15 +1,14 @@
-"""The forms in which models write tool calls as text: what their chat templates look like when no parser took them.
+"""The forms in which models write tool calls as text.
 
-A pattern is a sequence of literals and small expressions (one character class or a look-ahead each), so that of a text
-that ends too early it can also be said that it may still match. A form without wrapper stands alone; in a wrapper, one
-call may follow the other.
+This is what the chat templates of models look like when no parser took the calls out. A form without wrapper stands
+alone; inside a wrapper, several calls may follow one another.
 """
 
 import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-type Pattern = tuple[str | re.Pattern[str], ...]
+from responses_gateway.translate.repair.text_call_patterns import Pattern
 
 SPACE = re.compile(r"\s{0,200}")
 NAME = re.compile(r"(?P<name>[\w.:/-]{1,160})")
@@ -24,19 +23,19 @@ _TAG_AHEAD = re.compile(r"(?=<)")
 
 
 class Body(Enum):
-    """What stands between the beginning and the end of a call."""
+    """The format of a call between its beginning and its end."""
 
     ARGUMENTS = auto()
-    """The arguments as JSON, or parameters if the form has them."""
+    """The arguments as JSON, or parameter by parameter if the form has a pattern for them."""
     ENVELOPE = auto()
-    """JSON with the name too, `{"name": …, "arguments": …}`, or a list of such."""
+    """JSON that holds the name too, `{"name": …, "arguments": …}`, or a list of such objects."""
     CHANNEL = auto()
-    """What the harmony channel in the beginning says: reasoning, text, or a call's arguments."""
+    """Reasoning, text or the arguments of a call, as the harmony channel in the beginning says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapper:
-    """What stands around calls."""
+    """The markup around one or more calls."""
 
     opening: Pattern
     closing: Pattern
@@ -44,7 +43,7 @@ class Wrapper:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way of writing a call; `ends` are tried in order, and an empty one means that the JSON's end is enough."""
+    """One way of writing a call. `ends` are tried in order; an empty end means that the end of the JSON is enough."""
 
     label: str
     begins: tuple[Pattern, ...]
@@ -53,7 +52,7 @@ class Form:
     parameter: Pattern | None = None
     parameter_end: re.Pattern[str] = field(default=re.compile(r"</parameter>"))
     trims: bool = False
-    """A value with a line break at both ends was only laid out that way."""
+    """Whether a line break at both ends of a value is layout, and no part of the value."""
     wrappers: tuple[Wrapper | None, ...] = (None,)
 
 
@@ -163,63 +162,27 @@ FORMS: tuple[Form, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One way in: a form, in one of its wrappers or alone, from the first character of its opening on."""
+class Opening:
+    """One way in which calls can begin: the opening of a wrapper if there is one, and the beginning of a call."""
 
     begin: Pattern
     form: Form
     wrapper: Wrapper | None
 
     @property
-    def opener(self) -> str:
+    def first_literal(self) -> str:
         """The literal that it begins with."""
         first = self.begin[0]
         return first if isinstance(first, str) else ""
 
 
-ENTRIES: tuple[Entry, ...] = tuple(
-    Entry((*wrapper.opening, SPACE, *begin) if wrapper else begin, form, wrapper)
+OPENINGS: tuple[Opening, ...] = tuple(
+    Opening((*wrapper.opening, SPACE, *begin) if wrapper else begin, form, wrapper)
     for form in FORMS
     for wrapper in form.wrappers
     for begin in form.begins
 )
-OPENERS = frozenset(entry.opener for entry in ENTRIES)
-OPENER_BEGINNINGS = frozenset(opener[:length] for opener in OPENERS for length in range(1, len(opener)))
-LONGEST_OPENER = max(map(len, OPENERS))
-OPENER = re.compile("|".join(re.escape(opener) for opener in sorted(OPENERS, key=len, reverse=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A pattern matched up to `end`."""
-
-    end: int
-    groups: dict[str, str | None]
-
-
-class Outcome(Enum):
-    """A pattern that did not match."""
-
-    NO = auto()
-    MORE = auto()
-    """The text ends too early to tell."""
-
-
-def match(pattern: Pattern, text: str, pos: int, *, final: bool) -> Found | Outcome:
-    """Match at `pos`; when the text is `final`, nothing more will come."""
-    groups: dict[str, str | None] = {}
-    for part in pattern:
-        if isinstance(part, str):
-            if text.startswith(part, pos):
-                pos += len(part)
-            else:
-                return Outcome.MORE if not final and part.startswith(text[pos : pos + len(part)]) else Outcome.NO
-            continue
-        found = part.match(text, pos)
-        if not final and (pos == len(text) or (found and found.end() == len(text))):
-            return Outcome.MORE
-        if found is None:
-            return Outcome.NO
-        groups |= found.groupdict()
-        pos = found.end()
-    return Found(pos, groups)
+_FIRST_LITERALS = frozenset(opening.first_literal for opening in OPENINGS)
+PARTIAL_OPENINGS = frozenset(first[:length] for first in _FIRST_LITERALS for length in range(1, len(first)))
+LONGEST_OPENING = max(map(len, _FIRST_LITERALS))
+OPENING = re.compile("|".join(re.escape(first) for first in sorted(_FIRST_LITERALS, key=len, reverse=True)))

@@ -1,4 +1,4 @@
-"""A Responses request becomes a chat request: messages, content, parameters, compaction, truncation.
+"""Translates a Responses request into a chat request: messages, content, parameters, compaction, truncation.
 
 May import `tools` and `repair`. Does not know answers.
 """

@@ -10,11 +10,11 @@ from responses_gateway.protocol.chat import ChatTool
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import PLAIN, Seal
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, EnvelopeCodec
 from responses_gateway.translate.request.messages import MessageTranslator
 from responses_gateway.translate.request.parameters import ParameterTranslator
-from responses_gateway.translate.request.search_results import with_findings
-from responses_gateway.translate.tools.offered_tools import ToolOffer, offers_tools
+from responses_gateway.translate.request.search_results import restore_search_results
+from responses_gateway.translate.tools.offered_tools import OfferedTools, offers_tools
 from responses_gateway.translate.tools.table import ToolTable
 
 
@@ -37,23 +37,25 @@ def translate_request(
     ledger: Ledger,
     earlier_tools: Sequence[ChatTool] = (),
     web_search: bool = False,
-    seal: Seal = PLAIN,
-    compaction_seal: Seal = PLAIN,
+    envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
+    compaction_envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
 ) -> Translation:
     """Translate `request` for `model` of the upstream that `profile` describes.
 
     `earlier_tools` are those that the same session offered before: a request whose history holds calls but that
     offers no tools (Codex's compaction) keeps them, not to be called, so that the prompt stays what it was. Keys come
     in one order, messages last, so that consecutive requests of a session share the longest possible prefix.
-    `web_search`: whether the gateway carries out searches itself. `seal` opens the envelopes of reasoning,
-    `compaction_seal` those of compactions. Raises GatewayError.
+    `web_search`: whether the gateway carries out searches itself. `envelopes` opens the envelopes of reasoning,
+    `compaction_envelopes` those of compactions. Raises GatewayError.
     """
     table = declare_tools(request, ledger, web_search=web_search)
-    translator = MessageTranslator(table, profile, card, ledger, seal=seal, compaction_seal=compaction_seal)
-    messages = translator.translate(request.instructions, with_findings(request.input, seal, ledger))
+    translator = MessageTranslator(
+        table, profile, card, ledger, envelopes=envelopes, compaction_envelopes=compaction_envelopes
+    )
+    messages = translator.translate(request.instructions, restore_search_results(request.input, envelopes, ledger))
     sends_tools = card.tools and (offers_tools(request) or any("tool_calls" in message for message in messages))
     parameters = ParameterTranslator(request, profile, card, ledger, sends_tools)
-    offer = ToolOffer(request, table, profile.tools, card, ledger, parameters.thinks)
+    offer = OfferedTools(request, table, profile.tools, card, ledger, parameters.thinks)
     body: JsonObject = {"model": model, **parameters.translate(), **offer.render(messages, earlier_tools)}
     if instruction := parameters.format_instruction():
         messages.append({"role": "system" if profile.messages.system == "anywhere" else "user", "content": instruction})

@@ -5,9 +5,8 @@ The upstream writes a summary; the client gets it in an envelope of ours as the 
 """
 
 from responses_gateway.protocol.responses import Compaction, CompactionTrigger, Message, ResponsesRequest
-from responses_gateway.translate.answer.items import Event, NewId, Output
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Seal
+from responses_gateway.translate.reasoning import EnvelopeCodec
 
 PROMPT = (
     "The conversation so far is about to be removed, and only what you write now will remain of it. Write a handoff "
@@ -32,60 +31,11 @@ def summary_request(request: ResponsesRequest) -> ResponsesRequest:
     return request.model_copy(update={**changes, **choice})
 
 
-def expand(item: Compaction, seal: Seal, ledger: Ledger) -> str:
+def expand(item: Compaction, envelopes: EnvelopeCodec, ledger: Ledger) -> str:
     """What the upstream reads in place of a compaction item."""
-    content = seal.open(item.encrypted_content or "")
+    content = envelopes.open(item.encrypted_content or "")
     summary = content.get("summary") if content else None
     if isinstance(summary, str):
         return _SUMMARY + summary
     ledger.add("changed", f"input.{item.type}", "not written by this gateway; a note stands in for it")
     return _UNREADABLE
-
-
-class CompactionOutput(Output):
-    """Shows one compaction item instead of what the upstream wrote."""
-
-    def __init__(self, new_id: NewId, seal: Seal) -> None:
-        super().__init__(new_id)
-        self._seal = seal
-        self._shown = 0
-
-    def take(self) -> list[Event]:
-        shown: list[Event] = []
-        for event in super().take():
-            match event["type"]:
-                case "response.created" | "response.in_progress" | "response.queued":
-                    shown.append(event)
-                case "response.failed":
-                    shown.append({**event, "response": {**event["response"], "output": []}})
-                case "response.completed" | "response.incomplete":
-                    shown += self._end(event)
-        for event in shown:
-            event["sequence_number"] = self._shown
-            self._shown += 1
-        return shown
-
-    def _end(self, event: Event) -> list[Event]:
-        response = event["response"]
-        summary = "\n\n".join(
-            part["text"]
-            for item in response["output"]
-            if item["type"] == "message"
-            for part in item["content"]
-            if part["type"] == "output_text"
-        )
-        if not summary:
-            error = {"code": "server_error", "message": "The model wrote no summary of the conversation."}
-            failed = {**response, "status": "failed", "output": [], "completed_at": None, "error": error}
-            return [{**event, "type": "response.failed", "response": failed}]
-        item = {
-            "id": self.new_id("cmp"),
-            "type": "compaction",
-            "encrypted_content": self._seal.seal({"summary": summary}),
-        }
-        done = {**response, "output": [item], "status": "completed", "incomplete_details": None}
-        return [
-            {"type": "response.output_item.added", "sequence_number": 0, "output_index": 0, "item": item},
-            {"type": "response.output_item.done", "sequence_number": 0, "output_index": 0, "item": item},
-            {**event, "type": "response.completed", "response": done},
-        ]

@@ -1,7 +1,8 @@
-"""What web searches found travels with the client, in the envelope of a reasoning item, and becomes tool results again.
+"""Results of earlier web searches become tool results again.
 
-The client has no use for what the model read, and most keep only a web_search_call's `action`; so the calls as the
-model made them, and their results, are sealed beside its reasoning.
+The model needs them in every later turn, but clients have no use for them, and most keep only the `action` of a
+web_search_call item. So the calls as the model made them, and their results, travel in the envelope of a reasoning
+item.
 """
 
 from collections import deque
@@ -10,52 +11,55 @@ from collections.abc import Sequence
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Seal, recall
+from responses_gateway.translate.reasoning import EnvelopeCodec, reasoning_of
 
 
-def sealed_finding(item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
-    """One call and its result, for `Thought.findings`; `name` and `arguments` are the model's own."""
+def search_result_entry(item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
+    """Make the entry of one call and its result for `CarriedReasoning.search_results`.
+
+    `name` and `arguments` are those of the model.
+    """
     return {"id": item_id, "call_id": call_id, "name": name, "arguments": arguments, "text": text}
 
 
-def with_findings(items: Sequence[wire.Item], seal: Seal, ledger: Ledger) -> list[wire.Item]:
-    """The input with its web_search_call items as the function calls that they were, and their results.
+def restore_search_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec, ledger: Ledger) -> list[wire.Item]:
+    """Replace the web_search_call items of an input by the function calls that they were, and add their results.
 
-    A call whose result did not come back is dropped: the model would only see that it asked.
+    A call whose result did not come back is dropped: without the result, it tells the model nothing.
     """
     if not any(isinstance(item, wire.WebSearchCall) for item in items):
         return list(items)
-    findings = [_findings(item, seal) if isinstance(item, wire.Reasoning) else [] for item in items]
-    by_id = {finding["id"]: finding for found in findings for finding in found}
+    carried = [_entries(item, envelopes) if isinstance(item, wire.Reasoning) else [] for item in items]
+    by_id = {entry["id"]: entry for entries in carried for entry in entries}
     # Older clients send items back without their ids; then the order tells.
     in_order = deque(by_id.values())
-    expanded: list[wire.Item] = []
-    for item, found in zip(items, findings, strict=True):
+    restored: list[wire.Item] = []
+    for item, entries in zip(items, carried, strict=True):
         if isinstance(item, wire.WebSearchCall):
-            finding = by_id.get(item.id) if item.id else (in_order.popleft() if in_order else None)
-            if finding is None:
+            entry = by_id.get(item.id) if item.id else (in_order.popleft() if in_order else None)
+            if entry is None:
                 ledger.add("dropped", "input.web_search_call", "what it found did not come back with it")
             else:
-                expanded.append(_call(finding))
+                restored.append(_call(entry))
         else:
-            expanded.append(item)
-            expanded += [_result(finding) for finding in found]
-    return expanded
+            restored.append(item)
+            restored += [_result(entry) for entry in entries]
+    return restored
 
 
-def _findings(item: wire.Reasoning, seal: Seal) -> list[JsonObject]:
-    thought, _ = recall(item, seal)
+def _entries(item: wire.Reasoning, envelopes: EnvelopeCodec) -> list[JsonObject]:
+    reasoning, _ = reasoning_of(item, envelopes)
     names = ("id", "call_id", "name", "arguments", "text")
-    return [entry for entry in thought.findings if all(isinstance(entry.get(name), str) for name in names)]
+    return [entry for entry in reasoning.search_results if all(isinstance(entry.get(name), str) for name in names)]
 
 
-def _call(finding: JsonObject) -> wire.FunctionCall:
+def _call(entry: JsonObject) -> wire.FunctionCall:
     return wire.FunctionCall(
-        type="function_call", name=finding["name"], arguments=finding["arguments"], call_id=finding["call_id"]
+        type="function_call", name=entry["name"], arguments=entry["arguments"], call_id=entry["call_id"]
     )
 
 
-def _result(finding: JsonObject) -> wire.CallOutput:
+def _result(entry: JsonObject) -> wire.CallOutput:
     return wire.CallOutput.model_validate(
-        {"type": "function_call_output", "call_id": finding["call_id"], "output": finding["text"]}
+        {"type": "function_call_output", "call_id": entry["call_id"], "output": entry["text"]}
     )

@@ -1,4 +1,4 @@
-"""Tools: as the client declares them, as they are offered to the model, and what a model calls them with.
+"""Translates tool declarations into chat functions, and repairs the arguments of calls.
 
 May import `repair`. Does not know messages or events.
 """

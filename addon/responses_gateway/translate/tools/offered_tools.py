@@ -11,7 +11,8 @@ from responses_gateway.protocol.chat import ChatMessage, ChatTool
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.table import Kind, Tool, ToolTable, missing
+from responses_gateway.translate.tools.declarations import missing_parameter
+from responses_gateway.translate.tools.table import Kind, Tool, ToolTable
 from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
 
 type Mode = Literal["auto", "none", "required"]
@@ -51,13 +52,13 @@ class ForbiddenCall(GatewayError):
 
 
 def without_tools(body: JsonObject, profile: ToolsProfile) -> JsonObject:
-    """A chat request without the fields that a ToolOffer renders."""
+    """A chat request without the fields that a OfferedTools renders."""
     fields = {"tools", "tool_choice", "parallel_tool_calls", *profile.stream_extra}
     return {key: value for key, value in body.items() if key not in fields}
 
 
 @dataclass(slots=True)
-class ToolOffer:
+class OfferedTools:
     """Renders the tool fields of one chat request. `thinks`: whether the model will reason before it answers."""
 
     request: wire.ResponsesRequest
@@ -144,7 +145,7 @@ class ToolOffer:
         if isinstance(choice, str):
             return choice, None
         if not isinstance(choice.get("type"), str):
-            raise missing("tool_choice.type")
+            raise missing_parameter("tool_choice.type")
         if choice["type"] == "allowed_tools":
             return self._allowed(choice)
         tool = self._named(choice)
@@ -163,7 +164,7 @@ class ToolOffer:
         inner = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
         named = inner.get("tools")
         if not isinstance(named, list):
-            raise missing("tool_choice.tools")
+            raise missing_parameter("tool_choice.tools")
         allowed = [tool for entry in named if isinstance(entry, dict) and (tool := self._named(entry))]
         mode = _mode(inner.get("mode", "auto"))
         return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed

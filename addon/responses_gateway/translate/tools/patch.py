@@ -41,17 +41,17 @@ _BACKSLASH_N = re.compile(r"(?<!\\)((?:\\\\)*)\\n")
 _LINE_OF_A_PATCH = re.compile(r"\*\*\* |@@|[ +-]|\Z")
 
 
-class PatchMender:
+class PatchRepairer:
     """Mends one apply_patch input that arrives in pieces.
 
     A patch that begins right streams through, and comes out byte for byte if it is right to the end; anything else is
-    held and mended by `finish`, or passed on unchanged when it is not recognised. A patch that was cut off ends with
+    held and repaired by `finish`, or passed on unchanged when it is not recognised. A patch that was cut off ends with
     `give_up`: its client refuses one without a last line, and completed, half an edit would be applied.
     """
 
     def __init__(self) -> None:
-        self.mends: list[str] = []
-        """What was mended, for people; empty if nothing was."""
+        self.repairs: list[str] = []
+        """What was repaired, for people; empty if nothing was."""
         self._held: list[str] = []
         self._decided = False
         self._through: _PassThrough | None = None
@@ -63,7 +63,7 @@ class PatchMender:
         if self._through is not None:
             return self._through.ended
         if self._held_ended is None:
-            self._held_ended = is_patch(_mend("".join(self._held), [], closed=False))
+            self._held_ended = is_patch(_repair("".join(self._held), [], closed=False))
         return self._held_ended
 
     def feed(self, text: str) -> str:
@@ -82,7 +82,7 @@ class PatchMender:
         self._decided = True
         if not _RIGHT_START.match(start):
             return ""
-        self._through = _PassThrough(self.mends)
+        self._through = _PassThrough(self.repairs)
         return self._through.feed(start)
 
     def finish(self, *, closed: bool) -> str:
@@ -93,10 +93,10 @@ class PatchMender:
         """
         if self._through is not None:
             return self._through.finish(closed=closed)
-        return _mend("".join(self._held), self.mends, closed=closed)
+        return _repair("".join(self._held), self.repairs, closed=closed)
 
     def give_up(self) -> str:
-        """Like `finish`, for a patch that was cut off: what is left of it, not mended."""
+        """Like `finish`, for a patch that was cut off: what is left of it, not repaired."""
         return self._through.give_up() if self._through is not None else "".join(self._held)
 
 
@@ -109,8 +109,8 @@ def _may_judge(start: str) -> bool:
 class _PassThrough:
     """A patch that began right: goes through, except for what stands after its last line."""
 
-    def __init__(self, mends: list[str]) -> None:
-        self._mends = mends
+    def __init__(self, repairs: list[str]) -> None:
+        self._repairs = repairs
         self._line = ""
         """The beginning of the current line while it may become the last one; not yet sent."""
         self._in_line = False
@@ -146,28 +146,28 @@ class _PassThrough:
             # A line without its end may be half a line.
             if not closed or self._in_line or self._line:
                 return self._line
-            self._mends.append(f'added missing "{_END}"')
+            self._repairs.append(f'added missing "{_END}"')
             return _END
         after = "".join(self._after)
         if after.strip() and not after[:1].isalnum() and not _ENVELOPE_LINE.search(after):
-            self._mends.append(f'dropped text after "{_END}"')
+            self._repairs.append(f'dropped text after "{_END}"')
             return "\n"
         return after
 
 
-def _mend(text: str, mends: list[str], *, closed: bool) -> str:
-    """The patch in `text`, or `text` itself when none is recognised; each mend is named in `mends`."""
-    steps: list[_Mend] = [*_MENDS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
+def _repair(text: str, repairs: list[str], *, closed: bool) -> str:
+    """The patch in `text`, or `text` itself when none is recognised; each repair is named in `repairs`."""
+    steps: list[_Repair] = [*_REPAIRS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
     patch, done = text, list[str]()
-    # Each mend takes one wrapper off, and wrappers are nested a few deep at most.
+    # Each repair takes one wrapper off, and wrappers are nested a few deep at most.
     for _ in range(len(steps) + 2):
         if is_patch(patch):
-            mends += done
+            repairs += done
             return patch
-        for name, mend in steps:
-            mended = mend(patch)
-            if mended is not None:
-                patch = mended
+        for name, repair in steps:
+            repaired = repair(patch)
+            if repaired is not None:
+                patch = repaired
                 done.append(name)
                 break
         else:
@@ -267,10 +267,10 @@ def _with_envelope(text: str, *, closed: bool) -> str | None:
     return f"{begin}{patch}\n{_END}\n" if closed and text.endswith("\n") else None
 
 
-type _Mend = tuple[str, Callable[[str], str | None]]
-"""What is done, for people, and what does it; None where there is nothing to mend."""
+type _Repair = tuple[str, Callable[[str], str | None]]
+"""What is done, for people, and what does it; None where there is nothing to repair."""
 
-_MENDS: list[_Mend] = [
+_REPAIRS: list[_Repair] = [
     ("taken out of JSON", _out_of_json),
     ("newlines unescaped", _unescaped),
     ("taken out of a code fence", _out_of_fence),

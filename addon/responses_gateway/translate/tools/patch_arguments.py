@@ -1,11 +1,11 @@
-"""Arguments of apply_patch where it is declared as a function: mended as the input of the custom tool is."""
+"""Arguments of apply_patch where it is declared as a function: repaired as the input of the custom tool is."""
 
 from dataclasses import dataclass
 
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads, object_text
 from responses_gateway.protocol.json_scanner import Part
 from responses_gateway.translate.tools.arguments import NOTHING_CAME, CallArguments, InputStream
-from responses_gateway.translate.tools.patch import PatchMender, is_patch
+from responses_gateway.translate.tools.patch import PatchRepairer, is_patch
 from responses_gateway.translate.tools.table import Tool
 
 
@@ -19,8 +19,8 @@ def patch_field(tool: Tool) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mended:
-    """Arguments after all mends; `lacked_end`: the patch's last line had not come."""
+class _Repaired:
+    """Arguments after all repairs; `lacked_end`: the patch's last line had not come."""
 
     arguments: str
     repairs: list[str]
@@ -37,12 +37,12 @@ class PatchArguments(CallArguments):
         super().__init__()
         self._field = field
         self._held: list[str] = []
-        self._mended: _Mended | None = None
+        self._repaired: _Repaired | None = None
 
     @property
     def complete(self) -> bool:
         """As of all arguments; a patch that lacks its last line may go on to the end of the answer."""
-        return super().complete and not self._mend().lacked_end
+        return super().complete and not self._repair().lacked_end
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now, which is nothing."""
@@ -58,20 +58,20 @@ class PatchArguments(CallArguments):
             return "{}"
         if self.cut:
             return raw
-        mended = self._mend()
-        self.repairs += mended.repairs
-        return mended.arguments
+        repaired = self._repair()
+        self.repairs += repaired.repairs
+        return repaired.arguments
 
     def give_up(self) -> str:
         """Like `finish`, for arguments that were cut off: completed, half an edit would be applied."""
         return "".join(self._held)
 
-    def _mend(self) -> _Mended:
-        if self._mended is None:
-            self._mended = self._mend_all("".join(self._held))
-        return self._mended
+    def _repair(self) -> _Repaired:
+        if self._repaired is None:
+            self._repaired = self._repair_all("".join(self._held))
+        return self._repaired
 
-    def _mend_all(self, raw: str) -> _Mended:
+    def _repair_all(self, raw: str) -> _Repaired:
         # Clients take no control characters in strings.
         answer: JsonObject = loads(raw) if object_text(raw) == raw else {}
         if isinstance(answer.get(self._field), str):
@@ -80,11 +80,11 @@ class PatchArguments(CallArguments):
             stream = InputStream(self._field)
             text, repairs = stream.feed(raw) + stream.finish(), stream.repairs
             answer = {}
-        mender = PatchMender()
-        fed = mender.feed(text)
-        lacked_end = not mender.ended
-        patch = fed + mender.finish(closed=super().complete)
-        if not is_patch(patch) or (answer and not mender.mends):
-            return _Mended(raw, [], lacked_end)
-        repairs = [*repairs, *mender.mends] or ["characters escaped that JSON does not take as they are"]
-        return _Mended(dumps_text({**answer, self._field: patch}), repairs, lacked_end)
+        repairer = PatchRepairer()
+        fed = repairer.feed(text)
+        lacked_end = not repairer.ended
+        patch = fed + repairer.finish(closed=super().complete)
+        if not is_patch(patch) or (answer and not repairer.repairs):
+            return _Repaired(raw, [], lacked_end)
+        repairs = [*repairs, *repairer.repairs] or ["characters escaped that JSON does not take as they are"]
+        return _Repaired(dumps_text({**answer, self._field: patch}), repairs, lacked_end)

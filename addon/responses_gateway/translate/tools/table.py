@@ -4,17 +4,28 @@ One ToolTable is made from one request. It alone knows which wire name stands fo
 guessed from names.
 """
 
-import hashlib
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from responses_gateway.catalogue.providers.profile import ToolsProfile
 from responses_gateway.protocol.chat import ChatTool
-from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.declarations import (
+    APPLY_PATCH_SCHEMA,
+    LOCAL_SHELL_SCHEMA,
+    SHELL_SCHEMA,
+    TOOL_SEARCH_SCHEMA,
+    check_function,
+    custom_description,
+    declared_name,
+    input_schema,
+    missing_parameter,
+    object_schema,
+    text_or_empty,
+)
+from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.schema import dialect
 from responses_gateway.translate.tools.web_search import (
     WEB_SEARCH_TYPES,
@@ -25,63 +36,11 @@ from responses_gateway.translate.tools.web_search import (
 
 type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "web_search"]
 
-NAME_LIMIT = 64
-"""Characters of a function name that chat upstreams take."""
-
 ABOUT_LIMIT = 4000
 """Characters of a namespace's description that are sent with every request: an MCP server may have written a book."""
 
-INPUT_FIELD = "input"
-"""The one string field of the function that stands for a custom tool."""
-
 _DEFAULT_NAMESPACE = "functions"
 """Codex takes calls of plain functions with this namespace, and calls of this namespace without it."""
-
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
-_SEPARATORS = re.compile(r"[^a-z0-9]+")
-
-_COMMAND_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {
-        "command": {"type": "array", "items": {"type": "string"}, "description": "The program and its arguments."},
-        "working_directory": {"type": "string"},
-        "timeout_ms": {"type": "integer"},
-    },
-    "required": ["command"],
-    "additionalProperties": False,
-}
-_COMMANDS_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {
-        "commands": {"type": "array", "items": {"type": "string"}, "description": "Shell commands to run."},
-        "timeout_ms": {"type": "integer"},
-        "max_output_length": {"type": "integer"},
-    },
-    "required": ["commands"],
-    "additionalProperties": False,
-}
-_PATCH_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string", "enum": ["create_file", "update_file", "delete_file"]},
-        "path": {"type": "string"},
-        "diff": {"type": "string", "description": "A V4A diff; absent for delete_file."},
-    },
-    "required": ["type", "path"],
-    "additionalProperties": False,
-}
-_SEARCH_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {"query": {"type": "string"}},
-    "required": ["query"],
-}
-_ANY_OBJECT: JsonObject = {"type": "object", "properties": {}}
-
-_FUNCTION_FIELDS: Mapping[str, tuple[type, str]] = {
-    "description": (str, "a valid string"),
-    "parameters": (dict, "an object"),
-    "strict": (bool, "a valid boolean"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +94,8 @@ class ToolTable:
         kind = raw.get("type", "function" if "name" in raw else None)
         if kind == "namespace" and namespace is None:
             children = raw.get("tools")
-            name = _name(raw, path)
-            self._describe(name, _text(raw.get("description")).strip())
+            name = declared_name(raw, path)
+            self._describe(name, text_or_empty(raw.get("description")).strip())
             for position, child in enumerate(children if isinstance(children, list) else []):
                 if isinstance(child, dict):
                     self._declare_one(child, f"{path}.tools[{position}]", {**raw, "name": name})
@@ -148,17 +107,17 @@ class ToolTable:
         match kind:
             case "function":
                 flat = raw["function"] if isinstance(raw.get("function"), dict) else raw
-                _check(flat, path, _FUNCTION_FIELDS)
+                check_function(flat, path)
                 self._add(
                     "function",
                     inside,
-                    _name(flat, path),
-                    _object_schema(flat.get("parameters")),
-                    _text(flat.get("description")),
+                    declared_name(flat, path),
+                    object_schema(flat.get("parameters")),
+                    text_or_empty(flat.get("description")),
                     flat.get("strict"),
                 )
             case "custom":
-                self._add("custom", inside, _name(raw, path), _input_schema(raw), _custom_description(raw))
+                self._add("custom", inside, declared_name(raw, path), input_schema(raw), custom_description(raw))
             case "tool_search":
                 if raw.get("execution", "client") == "server":
                     self.ledger.add("dropped", f"tools.{kind}", "searching tools at the server is not possible here")
@@ -168,22 +127,25 @@ class ToolTable:
                     "tool_search",
                     None,
                     "tool_search",
-                    _object_schema(schema) if schema else _SEARCH_SCHEMA,
-                    _text(raw.get("description")) or "Search for further tools. Those found can be called afterwards.",
+                    object_schema(schema) if schema else TOOL_SEARCH_SCHEMA,
+                    text_or_empty(raw.get("description"))
+                    or "Search for further tools. Those found can be called afterwards.",
                 )
             case "local_shell":
-                self._add("local_shell", None, "local_shell", _COMMAND_SCHEMA, "Run a program on the user's machine.")
+                self._add(
+                    "local_shell", None, "local_shell", LOCAL_SHELL_SCHEMA, "Run a program on the user's machine."
+                )
             case "shell":
-                self._add("shell", None, "shell", _COMMANDS_SCHEMA, "Run shell commands on the user's machine.")
+                self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
             case "apply_patch":
-                self._add("apply_patch", None, "apply_patch", _PATCH_SCHEMA, "Create, update or delete one file.")
+                self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
             case str() if kind in WEB_SEARCH_TYPES and self.web_search:
                 self.search = self.search or search_settings(raw, self.ledger)
                 for function in hosted_functions(self.search):
                     self._add("web_search", None, function.name, function.schema, function.description)
             case _:
                 if not isinstance(kind, str):
-                    raise missing(f"{path}.type")
+                    raise missing_parameter(f"{path}.type")
                 self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
 
     def _describe(self, namespace: str, about: str) -> None:
@@ -217,7 +179,7 @@ class ToolTable:
         wire = wanted = flat_name(namespace, name)
         salt = "\0".join((kind, namespace or "", name))
         while wire in self._by_wire:
-            wire, salt = _hashed(wanted, salt), f"{salt}\0"
+            wire, salt = hashed_name(wanted, salt), f"{salt}\0"
         if wire != (f"{namespace}__{name}" if namespace else name):
             self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
         about = self._untold.pop(namespace, "") if namespace else ""
@@ -269,9 +231,9 @@ class ToolTable:
             self._loose = {}
             for tool in self:
                 whole = f"{tool.namespace or ''} {tool.name}"
-                for key in {_key(tool.name), _key(whole), _key(f"functions {whole}")}:
+                for key in {loose_name(tool.name), loose_name(whole), loose_name(f"functions {whole}")}:
                     self._loose[key] = None if key in self._loose else tool
-        return self._loose.get(_key(wire))
+        return self._loose.get(loose_name(wire))
 
     def render(self, profile: ToolsProfile, allowed: Collection[str] | None = None) -> list[ChatTool]:
         """The `tools` of the chat request; those with an `allowed` wire name, if such are given.
@@ -302,82 +264,3 @@ class ToolTable:
             elif tool.strict:
                 self.ledger.add("dropped", f"tools.{tool.wire}.strict", "the upstream does not take it")
         return rendered
-
-
-def flat_name(namespace: str | None, name: str) -> str:
-    """`namespace__name` in the characters and the length that chat upstreams take; the same names give the same."""
-    whole = f"{namespace}__{name}" if namespace else name
-    legal = _ILLEGAL.sub("_", whole)
-    if legal == whole and len(legal) <= NAME_LIMIT:
-        return legal
-    return _hashed(legal, whole)
-
-
-def _hashed(legal: str, identity: str) -> str:
-    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{legal[: NAME_LIMIT - 9]}_{digest}"
-
-
-def _key(name: str) -> str:
-    return _SEPARATORS.sub("", name.lower())
-
-
-def _name(raw: JsonObject, path: str) -> str:
-    name = raw.get("name")
-    if not isinstance(name, str) or not name:
-        raise missing(f"{path}.name")
-    return name
-
-
-def missing(param: str) -> GatewayError:
-    """The error for a request without `param`."""
-    return GatewayError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
-
-
-def _check(raw: JsonObject, path: str, fields: Mapping[str, tuple[type, str]]) -> None:
-    """Raises GatewayError for a field of the wrong type; the upstream's error would name another place."""
-    for name, (kind, words) in fields.items():
-        value = raw.get(name)
-        if value is not None and not isinstance(value, kind):
-            param = f"{path}.{name}"
-            message = f"Invalid value for '{param}': Input should be {words}."
-            raise GatewayError(message, code="invalid_value", param=param)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object_schema(value: object) -> JsonObject:
-    """Parameters as an object schema: chat upstreams refuse a function without one."""
-    if not isinstance(value, dict) or not value:
-        return _ANY_OBJECT
-    if "type" in value or "$ref" in value or "anyOf" in value or "oneOf" in value or "allOf" in value:
-        return value
-    return {"type": "object", **value}
-
-
-def _input_schema(raw: JsonObject) -> JsonObject:
-    what = "The tool's whole input, as plain text."
-    if isinstance(raw.get("format"), dict) and raw["format"].get("type") == "grammar":
-        what = "The tool's whole input, as plain text that matches the grammar."
-    return {
-        "type": "object",
-        "properties": {INPUT_FIELD: {"type": "string", "description": what}},
-        "required": [INPUT_FIELD],
-        "additionalProperties": False,
-    }
-
-
-def _custom_description(raw: JsonObject) -> str:
-    """The tool's description, its grammar in full, and how to answer."""
-    blocks = [_text(raw.get("description"))]
-    rule = raw.get("format")
-    if isinstance(rule, dict) and isinstance(rule.get("grammar"), dict):
-        rule = {"type": rule.get("type"), **rule["grammar"]}
-    if isinstance(rule, dict) and isinstance(rule.get("definition"), str):
-        blocks.append(f"The input must match this {rule.get('syntax', '')} grammar:\n{rule['definition']}")
-    blocks.append(
-        f'How to call it here: put the complete input, unescaped and unfenced, into the string field "{INPUT_FIELD}".'
-    )
-    return "\n\n".join(block for block in blocks if block)

@@ -55,7 +55,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SearchCallResult:
     """What a call brought: `text` goes to the model, `sources` to the client."""
 
     text: str

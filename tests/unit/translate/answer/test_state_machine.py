@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import unseal
+from responses_gateway.translate.reasoning import open_reasoning
 from responses_gateway.translate.repair.upstream_errors import error_in
 from unit.machine import ECHO, PATCH, RUN, SEARCH, Json, call, check, delta, machine, output, run, spoken
 
@@ -185,7 +185,7 @@ def test_reasoning_details_are_kept_for_the_round_trip() -> None:
         {"type": "reasoning.text", "signature": "s", "index": 0},
     ]
     events = run([delta(reasoning_details=details[:1]), delta(reasoning_details=details[1:]), delta(content="a"), STOP])
-    sealed = unseal(output(events)[0]["encrypted_content"])
+    sealed = open_reasoning(output(events)[0]["encrypted_content"])
     assert sealed is not None
     assert sealed.details == [{"type": "reasoning.text", "text": "t", "index": 0, "signature": "s"}]
 
@@ -196,7 +196,7 @@ def test_reasoning_that_repeats_itself_is_shown_once() -> None:
     ]
     events = run([*chunks, delta(content="so"), STOP], reasoning_snapshots=True)
     assert spoken(output(events)[0]) == ("reasoning", "abc")
-    sealed = unseal(output(events)[0]["encrypted_content"])
+    sealed = open_reasoning(output(events)[0]["encrypted_content"])
     assert sealed is not None
     assert sealed.details == [{"type": "x", "text": "abc"}]
 
@@ -205,7 +205,7 @@ def test_a_signature_that_comes_with_a_call_is_kept() -> None:
     chunk = call(0, "run", "{}", "c1")
     chunk["choices"][0]["delta"]["tool_calls"][0]["extra_content"] = {"google": {"thought_signature": "s"}}
     items = output(run([chunk, CALLS], RUN))
-    sealed = unseal(items[-1]["encrypted_content"])
+    sealed = open_reasoning(items[-1]["encrypted_content"])
     assert sealed is not None
     assert sealed.calls == {"c1": {"google": {"thought_signature": "s"}}}
 

@@ -18,7 +18,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import Thought, seal
+from responses_gateway.translate.reasoning import CarriedReasoning, seal_reasoning
 from responses_gateway.translate.request.chat_request import Translation, translate_request
 from responses_gateway.translate.request.messages import EMPTY_RESULT, NO_RESULT
 from unit.machine import Json
@@ -295,7 +295,11 @@ def test_files_and_audio() -> None:
     ],
 )
 def test_reasoning_is_given_back_as_the_upstream_wants_it(rule: ReasoningProfile, field: str, value: Any) -> None:
-    item = {"type": "reasoning", "summary": [], "encrypted_content": seal(Thought("hm", [{"type": "x"}]))}
+    item = {
+        "type": "reasoning",
+        "summary": [],
+        "encrypted_content": seal_reasoning(CarriedReasoning("hm", [{"type": "x"}])),
+    }
     profile = Profile(name="p", reasoning=rule)
     translated = messages(item, {"role": "assistant", "content": "a"}, said("user", "x"), profile=profile)
     assert translated[0].get(field) == value
@@ -309,7 +313,11 @@ def test_a_placeholder_where_the_upstream_insists_on_reasoning() -> None:
 
 def test_a_signature_goes_back_to_its_call() -> None:
     extra = {"google": {"thought_signature": "s"}}
-    item = {"type": "reasoning", "summary": [], "encrypted_content": seal(Thought(calls={"c2": extra}))}
+    item = {
+        "type": "reasoning",
+        "summary": [],
+        "encrypted_content": seal_reasoning(CarriedReasoning(calls={"c2": extra})),
+    }
     rule = ReasoningProfile(signatures=True, signature_placeholder="none")
     history = [called("c1"), called("c2"), item, result("c1"), result("c2")]
     translated = messages(*history, profile=Profile(name="p", reasoning=rule))

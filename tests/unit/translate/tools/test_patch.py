@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.translate.tools.patch import PatchMender, is_patch
+from responses_gateway.translate.tools.patch import PatchRepairer, is_patch
 from unit.chunks import cut, every_chunking, joined
 
 PATCH = """*** Begin Patch
@@ -28,8 +28,8 @@ INNER = PATCH.removeprefix("*** Begin Patch\n").removesuffix("*** End Patch\n")
 
 
 def run(pieces: list[str], *, closed: bool = True) -> tuple[str, list[str]]:
-    mender = PatchMender()
-    return joined(mender.feed, lambda: mender.finish(closed=closed), pieces), mender.mends
+    repairer = PatchRepairer()
+    return joined(repairer.feed, lambda: repairer.finish(closed=closed), pieces), repairer.repairs
 
 
 LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
@@ -72,18 +72,18 @@ def test_the_result_does_not_depend_on_borders(text: str, data: st.DataObject) -
 
 
 def test_a_right_patch_streams() -> None:
-    mender = PatchMender()
-    assert mender.feed("*** Begin Pat") == ""
-    assert mender.feed("ch\n***") == ""
-    assert mender.feed(" Add File: a\n+x") == "*** Begin Patch\n*** Add File: a\n+x"
-    assert mender.feed("y") == "y"
-    assert mender.feed("\n*** ") == "\n"
-    assert mender.feed("Up") == "*** Up"
-    assert mender.feed("date File: b\n") == "date File: b\n"
-    assert mender.feed("*** End Patch") == "*** End Patch"
-    assert mender.feed("\n") == ""
-    assert mender.finish(closed=False) == "\n"
-    assert mender.mends == []
+    repairer = PatchRepairer()
+    assert repairer.feed("*** Begin Pat") == ""
+    assert repairer.feed("ch\n***") == ""
+    assert repairer.feed(" Add File: a\n+x") == "*** Begin Patch\n*** Add File: a\n+x"
+    assert repairer.feed("y") == "y"
+    assert repairer.feed("\n*** ") == "\n"
+    assert repairer.feed("Up") == "*** Up"
+    assert repairer.feed("date File: b\n") == "date File: b\n"
+    assert repairer.feed("*** End Patch") == "*** End Patch"
+    assert repairer.feed("\n") == ""
+    assert repairer.finish(closed=False) == "\n"
+    assert repairer.repairs == []
 
 
 ONE_LINE = PATCH.strip().replace("\\", "\\\\").replace("\n", "\\n")
@@ -118,15 +118,15 @@ ONE_LINE = PATCH.strip().replace("\\", "\\\\").replace("\n", "\\n")
 )
 def test_wrong_patches_are_mended(text: str, mend: str) -> None:
     for pieces in (every_chunking(text)[0], every_chunking(text)[-1]):
-        out, mends = run(pieces)
+        out, repairs = run(pieces)
         assert out.strip() == PATCH.strip()
-        assert any(mend in each for each in mends)
+        assert any(mend in each for each in repairs)
 
 
 def test_newlines_alone_may_have_been_escaped() -> None:
-    out, mends = run(['*** Begin Patch\\n*** Add File: a\\n+x = "1"\\n*** End Patch'])
+    out, repairs = run(['*** Begin Patch\\n*** Add File: a\\n+x = "1"\\n*** End Patch'])
     assert out == '*** Begin Patch\n*** Add File: a\n+x = "1"\n*** End Patch'
-    assert mends == ["newlines unescaped"]
+    assert repairs == ["newlines unescaped"]
 
 
 @pytest.mark.parametrize("end", ["+x\n", "+x", "+x\n*** End", "+x\n*** End of File\n"])

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.translate.repair.text_calls import LONGEST_CALL, MarkupHealer, Piece, TextCall, TextReasoning
+from responses_gateway.translate.repair.text_call_parser import LONGEST_CALL, TextCallParser, TextPart
+from responses_gateway.translate.repair.text_call_values import TextCall, TextReasoning
 from unit.chunks import cut, every_chunking
 
 OFFERED = ["exec_command", "write_stdin", "mcp__echo__echo"]
 
 
-def run(pieces: list[str], offered: list[str] = OFFERED) -> list[Piece]:
+def run(pieces: list[str], offered: list[str] = OFFERED) -> list[TextPart]:
     """What comes out, neighbouring texts joined."""
-    healer = MarkupHealer(offered)
-    out: list[Piece] = []
+    healer = TextCallParser(offered)
+    out: list[TextPart] = []
     for piece in (*(each for text in pieces for each in healer.feed(text)), *healer.finish()):
         last = out[-1] if out else None
         if isinstance(piece, str) and isinstance(last, str):
@@ -28,7 +29,7 @@ def run(pieces: list[str], offered: list[str] = OFFERED) -> list[Piece]:
     return out
 
 
-def calls(pieces: list[Piece]) -> list[tuple[str, Any]]:
+def calls(pieces: list[TextPart]) -> list[tuple[str, Any]]:
     return [(piece.name, json.loads(piece.arguments)) for piece in pieces if isinstance(piece, TextCall)]
 
 
@@ -305,7 +306,7 @@ def test_harmony_channels() -> None:
 
 
 def test_channels_stream() -> None:
-    healer = MarkupHealer(OFFERED)
+    healer = TextCallParser(OFFERED)
     assert healer.feed("<|channel|>analysis<|message|>I th") == [TextReasoning("I th")]
     assert healer.feed("ink <|e") == [TextReasoning("ink ")]
     assert healer.feed("nd|>") == []
@@ -315,7 +316,7 @@ def test_channels_stream() -> None:
 
 
 def test_text_waits_only_while_it_may_be_markup() -> None:
-    healer = MarkupHealer(OFFERED)
+    healer = TextCallParser(OFFERED)
     assert healer.feed("plain | text ") == ["plain | text "]
     assert healer.feed("a <") == ["a "]
     assert healer.feed("b") == ["<b"]
@@ -332,7 +333,7 @@ def test_text_waits_only_while_it_may_be_markup() -> None:
 
 
 def test_the_first_call_does_not_wait_for_the_second() -> None:
-    healer = MarkupHealer(OFFERED)
+    healer = TextCallParser(OFFERED)
     first, second = FORMS["minimax"][0].split("</invoke>\n", 1)
     assert calls(healer.feed(first + "</invoke>")) == [LS]
     assert calls(healer.feed(second)) == [ECHO]
@@ -380,7 +381,7 @@ def test_nothing_is_lost_when_nothing_is_healed(text: str) -> None:
 
 @given(st.text())
 def test_plain_text_passes_at_once(text: str) -> None:
-    healer = MarkupHealer(OFFERED)
+    healer = TextCallParser(OFFERED)
     text = text.translate(dict.fromkeys(map(ord, "<[`~")))
     assert healer.feed(text) == ([text] if text else [])
     assert healer.finish() == []

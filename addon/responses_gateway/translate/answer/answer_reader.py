@@ -1,4 +1,4 @@
-"""An upstream's answer as the JSON values that it consists of."""
+"""Reads the body of an upstream's answer as JSON values."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class AnswerReader:
-    """Reads the body of one round's answer, in whatever pieces it comes; leaves out what is no JSON."""
+    """Reads the body of one answer, in pieces of any size; skips lines that are not JSON."""
 
     def __init__(self, content_encoding: str, ledger: Ledger) -> None:
         """Raises ValueError for an encoding that is not known."""
@@ -23,24 +23,24 @@ class AnswerReader:
         self._ledger = ledger
         self._surrogates = SurrogateJoiner()
         self.done = False
-        """Whether the upstream has said that its answer is complete."""
+        """Whether the upstream has marked its answer as complete."""
 
     @property
     def pieces(self) -> int:
-        """How many pieces of a document have come, if the body is no event stream."""
+        """The number of pieces so far, if the body is one document."""
         return self._body.pieces
 
     @property
     def keep_alives(self) -> int:
-        """How many comments and blank lines have come."""
+        """The number of comments and blank lines so far."""
         return self._body.keep_alives
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """The chunks that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
+        """Return the chunks that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
         return self._chunks(self._body.feed(data))
 
     def finish(self) -> Iterator[Any]:
-        """What is left at the end of the body, or all of it as a completion. Raises GatewayError if it is none."""
+        """Return the rest at the end of the body, or all of it as a completion. Raises GatewayError if it is none."""
         yield from self._chunks(self._body.finish())
         if self._body.kind in ("json", "other"):
             yield completion_in(self._body.body())
@@ -74,6 +74,6 @@ class AnswerReader:
         return self._surrogates.join(chunk) if cut and isinstance(chunk, dict) else chunk
 
     def _note_halves(self) -> None:
-        """What waits for its other half at the end is lost."""
+        """Record the half characters whose other half did not come: they are lost."""
         if self._surrogates.holds and not self.done:
             self._ledger.add("dropped", "output", "half a character, whose other half did not come")
