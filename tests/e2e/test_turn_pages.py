@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from e2e.browser import ARTIFACTS, browser
+from e2e.browser import ARTIFACTS, NOT_SHIPPED, browser
 from e2e.environment import API_KEY
 from e2e.mitmweb import PASSWORD, MitmwebProcess
 from e2e.test_archive import turns
@@ -25,7 +25,7 @@ ATTACKS = (
     "<script>document.title='pwned'</script>",
     "\"'></svg></code></pre></details><svg onload=\"document.title='pwned'\">",
     "[a](javascript:document.title='pwned') [b](https://x.example/\"onmouseover=\"document.title='pwned')",
-    "![c](https://x.example/a.png) <https://x.example/><iframe srcdoc=\"<script>parent.document.title='pwned'</script>\">",
+    "![c](https://x.example/a.png) <https://x.example/><iframe srcdoc=\"<script>parent.document.title='pwned'\">",
     "```\"><img src=x onerror=document.title='pwned'>\n</pre><script>document.title='pwned'</script>\n```",
     "| <b>a</b> |\n| --- |\n| <img src=x onerror=document.title='pwned'> |",
     "{{ 7 * 7 }} {% raw %} </style><style>body { display: none }</style> ]]> <!-- ",
@@ -47,10 +47,15 @@ def look(chromium: Browser, mitmweb: MitmwebProcess) -> Iterator[Callable[..., P
     opened: list[Page] = []
     complaints: list[str] = []
 
+    def console(message: ConsoleMessage) -> None:
+        # mitmweb's own page asks for a file that it does not have.
+        if message.type == "error" and not str(message.location.get("url")).endswith(NOT_SHIPPED):
+            complaints.append(message.text)
+
     def open_page(path: str, size: tuple[int, int] = SIZES[0], scheme: Any = "light") -> Page:
         page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         opened.append(page)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", console)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.goto(f"http://127.0.0.1:{mitmweb.web_port}{path}{'&' if '?' in path else '?'}token={PASSWORD}")
@@ -137,9 +142,7 @@ def test_questions_are_answered_within_three_clicks(
     page = clicks_to(look(routes.SESSIONS))
     # What was lost or renamed, where the time went, where the cache broke and because of what, what it cost.
     changes = page.locator("section", has=page.locator("#side-changes"))
-    expect(changes).to_contain_text(
-        "droppedmetadatathe upstream is not known to take it".replace("metadata", " metadata ")
-    )
+    expect(changes).to_contain_text("dropped metadata the upstream is not known to take it")
     expect(page.locator("section", has=page.locator("#side-time"))).to_contain_text("connecting")
     cache = page.locator("section", has=page.locator("#side-cache"))
     expect(cache).to_contain_text("The prefix broke at messages[0].content")
@@ -162,9 +165,7 @@ def test_a_turn_goes_elsewhere(
     found = turns(tmp_path / "mitmweb", 4)
     third = found[2]
     here = routes.turn_url(third.session, third.id)
-    assert "${GATEWAY_KEY}" in read(mitmweb, f"{here}/export/curl-client") or "$GATEWAY_KEY" in read(
-        mitmweb, f"{here}/export/curl-client"
-    )
+    assert "$GATEWAY_KEY" in read(mitmweb, f"{here}/export/curl-client")
     assert '"rounds":' in read(mitmweb, f"{here}/export/fixture")
     assert get(mitmweb, f"{here}/export/nothing", authorization=f"Bearer {PASSWORD}")[0] == 404
     mitmweb.command("view.flows.remove", "@all")
@@ -300,7 +301,7 @@ def test_other_models_are_asked_without_touching_the_session(
     assert [one.kind for one in found] == ["turn", "asked", "asked"]
     assert [one.id for one in found if one.session == turn.session] == [turn.id]
     for other in others:
-        assert [name for name in other.requests[0].tools] == ["shell"]
+        assert list(other.requests[0].tools) == ["shell"]
         upstream.forget(other.model)
 
 
@@ -400,7 +401,6 @@ def test_hostile_text_stays_text(
 
 def assert_harmless(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("onerror")
-    assert "pwned" not in page.title() or "onerror" in page.title()
     assert page.title() != "pwned"
     assert page.locator(HARMFUL).count() == 0, page.locator(HARMFUL).first.evaluate("one => one.outerHTML")
     assert page.locator("img:not(.picture)").count() == 0

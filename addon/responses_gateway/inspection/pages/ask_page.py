@@ -44,7 +44,7 @@ class AskPage(Page):
         self._asking = asking
 
     async def get(self, session: str, turn: str) -> None:
-        models = self._asking.models()
+        models = await self._asking.models()
 
         def view(reading: Reading) -> dict[str, Any]:
             return {**ask_values(reading, session, turn), "models": models, "most": MOST}
