@@ -41,9 +41,6 @@ class Entry:
     index: int = -1
     """In the request's input; -1: it belongs to the answer."""
 
-    gist: str = ""
-    """Of a result: what was called."""
-
     type: str = ""
     """The item's type, and for messages the role: what entries of the ledger name."""
 
@@ -58,6 +55,9 @@ class Entry:
     is_new: bool = True
     changes: list[Any] = field(default_factory=list)
     """Entries of the ledger about items of this kind."""
+
+    gist: str = ""
+    """Of a result: what was called."""
 
 
 def entries_of(items: Sequence[tuple[int, Any]], new: Collection[int] = ()) -> list[Entry]:
