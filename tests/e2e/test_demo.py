@@ -111,6 +111,10 @@ def test_mitmweb_opens_with_the_printed_url_and_lists_the_call(start):
         flows = json.load(response)
     assert len(flows) == 1
     assert flows[0]["response"]["status_code"] == 200
+    with urllib.request.urlopen(
+        started.find(r"Sessions are shown at +(http\S+)"), timeout=SECONDS_TO_START
+    ) as response:
+        assert "Say hello" in response.read().decode()
 
 
 def test_an_upstream_of_the_configuration_file_takes_the_demo_models_place(start, tmp_path):

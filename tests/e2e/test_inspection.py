@@ -14,6 +14,7 @@ from e2e.capture import contents
 from e2e.environment import API_KEY, UPSTREAM_KEY, clean_environment
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.mitmweb import MitmwebProcess
+from responses_gateway.inspection.names import short_name
 from upstream import (
     CUT,
     Gate,
@@ -83,7 +84,9 @@ def turn(script: Script) -> dict[str, Any]:
 def test_the_list_and_the_views_tell_the_turn(mitmweb: MitmwebProcess, turn: dict[str, Any]) -> None:
     ask(mitmweb, turn)
     flow = mitmweb.wait_flow(ended)
-    assert flow["comment"].startswith(f"{turn['model']} · turn 1 · 41k→512 tok (97% cached) · 1 call · ")
+    assert flow["comment"].startswith(
+        f"{short_name('thread')} · {turn['model']} · turn 1 · 41k→512 tok (97% cached) · 1 call · "
+    )
     assert flow["comment"].endswith(" · completed")
     assert flow["marked"] == ""
     request = {name: mitmweb.view(flow["id"], "request", name) for name in REQUEST_VIEWS}

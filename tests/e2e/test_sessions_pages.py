@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from e2e.environment import API_KEY
+from e2e.gateway import StartGateway
 from e2e.mitmweb import PASSWORD, MitmwebProcess
 from e2e.test_archive import turns
 from e2e.test_inspection import ask
 from responses_gateway.inspection.archive.rows import Turn
 from responses_gateway.inspection.pages import routes
 from responses_gateway.inspection.pages.templating import ASSETS
-from upstream import Script, reply
+from upstream import Script, ScriptedUpstream, reply
 
 
 def get(
@@ -105,3 +106,30 @@ def test_a_page_that_has_not_changed_is_not_sent_again(mitmweb: MitmwebProcess, 
     _, headers, _ = get(mitmweb, f"{path}?fragment=", authorization=f"Bearer {PASSWORD}")
     status, _, body = get(mitmweb, f"{path}?fragment={headers['x-version']}", authorization=f"Bearer {PASSWORD}")
     assert (status, body) == (204, "")
+
+
+def test_saved_flows_give_the_same_pages(
+    upstream: ScriptedUpstream, script: Script, start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    saved = tmp_path / "session.flows"
+    script.answer(reply(text="Paris."))
+    gateway = start_gateway(arguments=("-w", str(saved)))
+    ask(gateway, {"model": script.model, "input": "The capital of France?", "prompt_cache_key": "geography"})
+    gateway.stop()
+    home = tmp_path / "another"
+    home.mkdir()
+    with MitmwebProcess(upstream.url, home, arguments=("-r", str(saved))) as web:
+        [turn] = turns(home, 1)
+        assert "The capital of France?" in read(web, routes.SESSIONS)
+        assert "The capital of France?" in read(web, routes.session_url("geography"))
+        assert "completed" in read(web, routes.turn_url("geography", turn.id))
+
+
+def test_pages_say_why_they_are_empty(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    with MitmwebProcess(upstream.url, tmp_path, {"gateway_archive": "off"}) as web:
+        status, _, body = get(web, routes.SESSIONS, authorization=f"Bearer {PASSWORD}")
+        assert (status, "gateway_archive" in body) == (503, True)
+
+
+def test_the_log_says_where_the_pages_are(mitmweb: MitmwebProcess) -> None:
+    mitmweb.wait_log(rf"Sessions are shown at http://127\.0\.0\.1:{mitmweb.web_port}/sessions$", 10)

@@ -234,6 +234,7 @@ def test_messages_are_saved_with_the_flow_and_keys_are_not(
     [turn] = [flow for flow in flows if flow.websocket is None]
     assert turn.response is not None
     assert b"Seen." in (turn.response.content or b"")
+    assert (upgrade.request.path, upgrade.comment) == ("/v1/responses", "GET /v1/responses")
     kinds = [json.loads(message.content)["type"] for message in upgrade.websocket.messages]
     assert (kinds[0], kinds[-1]) == ("response.create", "response.completed")
     assert not any(secret in str(upgrade.get_state()) for secret in (API_KEY, "secret-key", "secret=1"))

@@ -81,7 +81,7 @@ class SocketServer:
 
     def start(self) -> None:
         application = Application(
-            [(r"/", ResponsesSocket, {"server": self})],
+            [(r".*", ResponsesSocket, {"server": self})],
             websocket_ping_interval=self.limits.ping,
             websocket_ping_timeout=self.limits.ping,
             websocket_max_message_size=self.limits.message,

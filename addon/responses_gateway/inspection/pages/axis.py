@@ -75,7 +75,7 @@ class Axis:
 
     def ticks(self, count: int = TICKS) -> list[Tick]:
         """Round times of the clock, at most about `count` of them."""
-        step = next((step for step in _STEPS if self._length / step <= count), _STEPS[-1])
+        step = next((step for step in _STEPS if self._length / step <= count), self._length // count)
         least = 60 / count
         ticks: list[Tick] = []
         for stretch in self._stretches:

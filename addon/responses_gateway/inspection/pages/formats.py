@@ -49,13 +49,16 @@ def duration(seconds: float) -> str:
 
 
 def clock(when: float) -> str:
-    """Such as `14:03:07`."""
-    return datetime.fromtimestamp(when).strftime("%H:%M:%S")
+    """Such as `14:03:07`. A time that no calendar has is `–`, here and below: files may say anything."""
+    time = _time(when)
+    return time.strftime("%H:%M:%S") if time else UNKNOWN
 
 
 def moment(when: float, now: float) -> str:
     """Such as `14:03` for today, `27 Nov 14:03` for this year, `27 Nov 2025 14:03`."""
-    time, today = datetime.fromtimestamp(when), datetime.fromtimestamp(now)
+    time, today = _time(when), _time(now)
+    if time is None or today is None:
+        return UNKNOWN
     if time.date() == today.date():
         return time.strftime("%H:%M")
     return f"{time.day} {time:%b %H:%M}" if time.year == today.year else f"{time.day} {time:%b %Y %H:%M}"
@@ -63,4 +66,12 @@ def moment(when: float, now: float) -> str:
 
 def exactly(when: float) -> str:
     """ISO 8601 with the server's offset from UTC, to the second."""
-    return datetime.fromtimestamp(when).astimezone().isoformat(" ", "seconds")
+    time = _time(when)
+    return time.isoformat(" ", "seconds") if time else UNKNOWN
+
+
+def _time(when: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(when).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return None

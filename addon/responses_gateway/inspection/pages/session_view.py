@@ -10,6 +10,7 @@ from responses_gateway.inspection.archive.rows import Session, Turn
 from responses_gateway.inspection.pages.axis import TICKS, Axis, Break, Tick
 from responses_gateway.inspection.pages.context import Context, context_of
 from responses_gateway.inspection.pages.phases import NAMES, end_of, phases_of, up_to_date
+from responses_gateway.inspection.pages.source import NotThereError
 from responses_gateway.inspection.pages.threads import Thread, threads_of, turns_in_order
 from responses_gateway.inspection.pages.tips import turn_tip
 from responses_gateway.inspection.pages.waterfall import Lane, Part, lanes_of
@@ -38,6 +39,8 @@ class Line(NamedTuple):
     @property
     def did(self) -> str:
         """What the turn did, when no user said anything in it: such as `exec_command ×2, apply_patch`."""
+        if self.turn.status == "in_progress":
+            return "…"
         called = Counter(
             span.name or span.kind for span in self.turn.spans if span.kind not in ("reasoning", "message")
         )
@@ -84,7 +87,7 @@ def session_view(
     zoom: int = 1,
     whole: bool = False,
 ) -> SessionView:
-    """Read a session. Raises LookupError when there is none of that id, and ArchiveError.
+    """Read a session. Raises NotThereError, and ArchiveError.
 
     `running` is what is known of turns that run; `thread` the id of the one whose context is shown; `whole`: list all
     turns.
@@ -92,7 +95,7 @@ def session_view(
     found = archive.session(session)
     turns = [up_to_date(turn, running) for turn in archive.turns(session)]
     if found is None or not turns:
-        raise LookupError(session)
+        raise NotThereError
     return view_of(found, turns, now, thread=thread, zoom=zoom, whole=whole)
 
 

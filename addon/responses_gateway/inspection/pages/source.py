@@ -16,7 +16,6 @@ from responses_gateway.protocol.json import JsonObject
 STEP = 1.0
 """Seconds after which a page with something that runs is made anew."""
 
-
 _PATIENCE = 10.0
 """Seconds that a thread waits for the event loop."""
 

@@ -1,6 +1,7 @@
 """One line and one marker per turn, for mitmproxy's flow list."""
 
 from responses_gateway.catalogue.models.card import Price
+from responses_gateway.inspection.names import short_name
 from responses_gateway.inspection.text import counted, percent, tokens
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.security.terminal import one_line
@@ -17,12 +18,15 @@ _UNHAPPY = ("failed", "cut")
 
 
 def comment(facts: JsonObject) -> str:
-    """Such as `kimi-k2.6 · turn 7 · 41k→512 tok (97% cached, prefix 98%) · 3 calls · 1.2s/8.4s · completed`.
+    """Such as `#3f9a · kimi-k2.6 · turn 7 · 41k→512 tok (97% cached, prefix 98%) · 3 calls · 1.2s/8.4s · completed`.
 
-    The times are those until the first token and until the end. A turn that is over and has a marker begins with it.
+    It begins with a short name of the client's thread, when the client names one: a list has the turns of several
+    threads among each other. The times are those until the first token and until the end. The marker of a turn that is
+    over stands before its model.
     """
     sign = _SIGNS[marker(facts)] if facts["ended"] >= 0 else ""
-    parts = [sign + (facts["model"] or "?")]
+    parts = [short_name(facts["session"])] if facts["session"] else []
+    parts.append(sign + (facts["model"] or "?"))
     if facts["number"]:
         parts.append(f"turn {facts['number']}")
     if spent := _tokens(facts):

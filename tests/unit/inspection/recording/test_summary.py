@@ -3,6 +3,7 @@
 import pytest
 
 from responses_gateway.catalogue.models.card import Price
+from responses_gateway.inspection.names import short_name
 from responses_gateway.inspection.recording import summary
 from responses_gateway.inspection.recording.observer import Observer
 from responses_gateway.inspection.stats import Statistics, percentile
@@ -20,9 +21,17 @@ def test_the_comment_of_a_turn():
     chunks = [*call("shell", '{"cmd": "ls"}'), *ANSWER[-2:]]
     facts = gateway.record({**body, "input": items}, chunks).facts
     assert summary.comment(facts) == (
-        "kimi-k2.6 · turn 2 · 41k→512 tok (97% cached, prefix 86%) · 1 call · 0.2s/0.4s · completed"
+        short_name("thread")
+        + " · kimi-k2.6 · turn 2 · 41k→512 tok (97% cached, prefix 86%) · 1 call · 0.2s/0.4s · completed"
     )
     assert summary.marker(facts) == ""
+
+
+def test_threads_can_be_told_apart():
+    """Ids that one client makes within a second begin alike."""
+    one, other = "019ac2f0-5d1e-7a31-8b4e-000000000001", "019ac2f0-5d1e-7a31-8b4e-000000000002"
+    assert short_name(one) == short_name(one) != short_name(other)
+    assert len(short_name("\ud800<b>" * 100)) == 5
 
 
 def test_the_comment_of_a_running_turn():
