@@ -27,17 +27,17 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
-from responses_gateway.proxy.bodies import RequestBodies
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.connection_limit import ConnectionLimit
-from responses_gateway.proxy.contract import RoundEnd, Turn
+from responses_gateway.proxy.contract import RoundEnd, Turn, UpstreamSocket
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.log_output import unblock_log
-from responses_gateway.proxy.private_parts import missing_parts
+from responses_gateway.proxy.private_parts import missing_features
 from responses_gateway.proxy.replay import Replays, listener_of
-from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
+from responses_gateway.proxy.request_body_memory import RequestBodyMemory
 from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
+from responses_gateway.proxy.socket_fast_path import SocketFastPaths
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.config_watch import ConfigWatch
@@ -102,8 +102,8 @@ class Gateway:
         self._is_running = False
         self._ending = False
         self._inspector = Inspector(self._runtime, self._learnt)
-        self._shortcuts = Shortcuts()
-        self._bodies = RequestBodies()
+        self._socket_fast_paths = SocketFastPaths()
+        self._body_memory = RequestBodyMemory()
         self._replays = Replays(self, self._listener)
         # In this order: access is decided by what the inspector then hides.
         self._access_control = AccessControl(lambda: self._access)
@@ -112,7 +112,7 @@ class Gateway:
             ConnectionLimit(self._connections),
             self._access_control,
             self._inspector,
-            self._shortcuts,
+            self._socket_fast_paths,
             ClientWatches(),
             SocketMessages(),
         ]
@@ -120,12 +120,8 @@ class Gateway:
     def load(self, loader: Loader) -> None:
         for option in OPTIONS:
             loader.add_option(option.name, option.typespec, option.default, option.help)
-        if missing := missing_parts():
-            logger.warning(
-                "mitmproxy %s lacks what streams need to go past its layers, so they go through them and cost more: %s",
-                version.VERSION,
-                ", ".join(missing),
-            )
+        for consequence in missing_features():
+            logger.warning("With mitmproxy %s, %s.", version.VERSION, consequence)
         unblock_log(ctx.master)
         self._replays.install()
         # With eager connections, a client of an upstream that is down sees a closed socket and no answer.
@@ -236,8 +232,8 @@ class Gateway:
     def turn(self, flow: http.HTTPFlow) -> Turn | None:
         return self._turns.get(flow) or self._relays.get(flow)
 
-    def shortcut(self, connection: Connection) -> Shortcut | None:
-        return self._shortcuts.of(connection)
+    def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
+        return self._socket_fast_paths.of(connection)
 
     def body_limit(self) -> int:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)
@@ -247,9 +243,9 @@ class Gateway:
         assert self._settings is not None  # noqa: S101
         return self._settings.connections
 
-    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+    def reserve_body_memory(self, flow: http.HTTPFlow, size: int) -> bool:
         assert self._settings is not None  # noqa: S101
-        return self._bodies.take(flow, size, self._settings.bodies_limit)
+        return self._body_memory.reserve(flow, size, self._settings.bodies_limit)
 
     def error_response(self, status: int, message: str) -> http.Response:
         kind = "server_error" if status >= 500 else "invalid_request_error"

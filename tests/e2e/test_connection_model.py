@@ -175,7 +175,5 @@ def test_every_answer_belongs_to_its_question(gateway: Gateway, wire: WireUpstre
     at_rest = gateway.comes_to_hold(Held(tasks=999, files=999, slots=0, clients=0))
     run_state_machine_as_test(
         lambda: Conversation(gateway, wire, at_rest),
-        settings=settings(
-            max_examples=20, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=20, stateful_step_count=12, suppress_health_check=list(HealthCheck)),
     )

@@ -12,6 +12,7 @@ from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import ChatToResponses
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.repair.upstream_errors import error_in
 from responses_gateway.translate.tools.table import ToolTable
 
 Json = dict[str, Any]
@@ -77,11 +78,12 @@ def call(index: int | None, name: str | None = None, arguments: Any = None, call
 
 
 def run(chunks: list[Json], *tools: Json, done: bool = True, **options: Any) -> list[Json]:
-    """All events of an answer; checked."""
+    """All events of an answer, of which an error is the end; checked."""
     translator = machine(*tools, **options)
     events = translator.start()
     for chunk in chunks:
-        events += translator.chunk(chunk)
+        error = error_in(chunk)
+        events += translator.fail(error) if error else translator.chunk(chunk)
     events += translator.finish(done)
     check(events)
     return events

@@ -12,9 +12,8 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
-from responses_gateway.proxy.contract import Failure, GatewayRoundHook, Limits
+from responses_gateway.proxy.contract import Failure, GatewayRoundHook, Limits, UpstreamSocket
 from responses_gateway.proxy.layer import GatewayLayer
-from responses_gateway.proxy.shortcut import Shortcut
 
 REQUEST = b"POST /v1/responses HTTP/1.1\r\nhost: gateway\r\ncontent-length: 2\r\n\r\n{}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -102,7 +101,7 @@ class Wire:
     alarm: commands.RequestWakeup | None = None
     """The latest one."""
 
-    way: Shortcut | None = None
+    upstream_socket_path: UpstreamSocket | None = None
 
     def __post_init__(self) -> None:
         with taddons.context(Proxyserver()) as addons:
@@ -156,13 +155,13 @@ class Wire:
     def turn(self, flow: http.HTTPFlow) -> Turn:
         return self.served
 
-    def shortcut(self, connection: Connection) -> Shortcut | None:
-        return self.way
+    def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
+        return self.upstream_socket_path
 
     def body_limit(self) -> int:
         return 1000
 
-    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+    def reserve_body_memory(self, flow: http.HTTPFlow, size: int) -> bool:
         return True
 
     def error_response(self, status: int, message: str) -> http.Response:

@@ -1,4 +1,8 @@
-"""The client's side of an HTTP/1 connection: mitmproxy's, with errors that say what is wrong in the gateway's form."""
+"""HTTP/1 on the client's connection.
+
+mitmproxy's server, which in addition limits what a client sends, reports errors in the gateway's form, serves clients
+that close their side after the request, and lets a client whose request is refused read the answer.
+"""
 
 from collections.abc import Callable
 
@@ -21,49 +25,50 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
-from responses_gateway.proxy.chunks import chunk
+from responses_gateway.proxy.chunked_transfer import encode_chunk
 from responses_gateway.proxy.contract import ClientLeft
 from responses_gateway.proxy.trailers import discard_trailers
 
 type Commands = layer.CommandGenerator[None]
 
 MAX_HEAD = 256 << 10
-"""Bytes of a request's head."""
+"""Bytes that the head of a request may have."""
 
 MAX_AHEAD = 1 << 20
-"""Bytes that a client may send of its next requests while it waits for an answer."""
+"""Bytes of further requests that a client may send while it waits for an answer."""
 
 LINGER = 2.0
-"""Seconds in which a client that still sends can read why it should not."""
+"""Seconds for which a refused client's data is read and thrown away, so that it gets to read the answer."""
 
 type ErrorResponse = Callable[[int, str], http.Response]
 """Makes a response of a status and a message."""
 
 
-class _Refuse(commands.SendData):
-    """Our own words, for the passage through `read_headers`."""
+class _SendRefusal(commands.SendData):
+    """A response that `read_headers` and `read_body` have made here, not mitmproxy."""
 
 
 class GatewayHttp1Server(Http1Server):
     """Reads requests and writes responses."""
 
-    def __init__(self, context: Context, error_response: ErrorResponse) -> None:
+    def __init__(self, context: Context, error_response: ErrorResponse, *, may_half_close: bool) -> None:
+        """`may_half_close`: serve a client that has sent its last byte until `ClientLeft` says that it has left."""
         super().__init__(context)
         self._error_response = error_response
         self.chunked = False
-        """Whether the body of the response at hand goes out in chunks."""
-        self._bodiless = False
-        self._sends_no_more = False
-        self._left = False
-        self._is_read = True
+        """Whether the body of the response at hand is sent in chunks."""
+        self._is_head_request = False
+        self._half_closed = False
+        self._has_left = not may_half_close
+        self._request_complete = True
         """Whether the request at hand has come as a whole."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if not isinstance(event, ClientLeft):
             yield from super()._handle_event(event)
             return
-        self._left = True
-        if self._sends_no_more and self.state == self.wait:
+        self._has_left = True
+        if self._half_closed and self.state == self.wait:
             yield from super().wait(events.ConnectionClosed(self.conn))
 
     def wait(self, event: events.Event) -> Commands:
@@ -75,47 +80,47 @@ class GatewayHttp1Server(Http1Server):
             code = ErrorCode.CLIENT_DISCONNECTED
             yield ReceiveHttp(RequestProtocolError(self.stream_id, "The client sends ahead of the answer.", code))
             return
-        may_read = not self._left and bool(self.conn.state & ConnectionState.CAN_WRITE)
+        may_read = not self._has_left and bool(self.conn.state & ConnectionState.CAN_WRITE)
         if not isinstance(event, events.ConnectionClosed) or not may_read:
             yield from super().wait(event)
             return
-        self._sends_no_more = True
+        self._half_closed = True
         if self.response is None and self.request is not None and self.request.http_version == "HTTP/1.1":
-            # Of no meaning to a client that reads; one that does not refuses it.
+            # A client that reads ignores it. The operating system of one that does not refuses it, which is noticed.
             yield commands.SendData(self.conn, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
         yield from super().mark_done(request=request, response=response)
-        if self._sends_no_more and self.state in (self.read_headers, self.read_body):
+        if self._half_closed and self.state in (self.read_headers, self.read_body):
             yield from self.state(events.ConnectionClosed(self.conn))
             self.state = self.done
 
     def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, ResponseData) and self.chunked:
-            yield commands.SendData(self.conn, chunk(event.data))
+            yield commands.SendData(self.conn, encode_chunk(event.data))
             return
-        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._bodiless):
+        if isinstance(event, ResponseTrailers) or (isinstance(event, ResponseData) and self._is_head_request):
             return
         if isinstance(event, ResponseHeaders):
             headers = event.response.headers
-            if not self._is_read and event.response.status_code >= 200:
+            if not self._request_complete and event.response.status_code >= 200:
                 headers["connection"] = "close"
             if self.request is not None and self.request.http_version == "HTTP/1.0":
-                # It does not know chunks: the end of the connection is the end of the body.
+                # HTTP/1.0 has no chunks: the end of the connection is the end of the body.
                 headers.pop("transfer-encoding", None)
                 headers["connection"] = "close"
-            # Asking the headers for every piece of a stream costs more than all else here.
             # A body in answer to HEAD would be taken for the next answer.
-            self._bodiless = self.request is not None and self.request.method == "HEAD"
-            self.chunked = not self._bodiless and "chunked" in headers.get("transfer-encoding", "").lower()
+            self._is_head_request = self.request is not None and self.request.method == "HEAD"
+            # Kept, because asking the headers for every piece of a stream costs more than all else here.
+            self.chunked = not self._is_head_request and "chunked" in headers.get("transfer-encoding", "").lower()
         yield from super().send(event)
-        if isinstance(event, ResponseEndOfMessage) and not self._is_read:
-            yield from self._hang_up()
+        if isinstance(event, ResponseEndOfMessage) and not self._request_complete:
+            yield from self._close_lingering()
 
-    def _hang_up(self) -> Commands:
-        """Close the connection, although the client still sends: it sees the answer only if that is read for a while.
+    def _close_lingering(self) -> Commands:
+        """Close the connection of a client that still sends, but read on for a while (RFC 9112, section 9.6).
 
-        RFC 9112, 9.6: a socket that is closed with unread data is reset, and the client may lose what it was sent.
+        A socket that is closed with unread data is reset, and the client may lose the answer that it was sent.
         """
         self._throw_away()
         self.state = self._linger
@@ -132,18 +137,20 @@ class GatewayHttp1Server(Http1Server):
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         for command in super().read_headers(event):
-            if isinstance(command, commands.SendData) and not isinstance(command, _Refuse):
-                # mitmproxy sends data from here for one reason: a head that it cannot parse.
+            if isinstance(command, commands.SendData) and not isinstance(command, _SendRefusal):
+                # mitmproxy itself sends data here only when it cannot parse the head.
                 command.data = self._refusal("The HTTP request cannot be parsed.")
             elif isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                 # The gateway rewrites the request for the upstream; this side goes by what the client said.
                 self.request = command.event.request.copy()
-                self._is_read = command.event.end_stream
+                self._request_complete = command.event.end_stream
             yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
             self._throw_away()
             self.state = self.done
-            yield _Refuse(self.conn, self._refusal(f"The head of the request is larger than {MAX_HEAD} bytes.", 431))
+            yield _SendRefusal(
+                self.conn, self._refusal(f"The head of the request is larger than {MAX_HEAD} bytes.", 431)
+            )
             yield commands.CloseConnection(self.conn)
 
     def read_body(self, event: events.Event) -> Commands:
@@ -152,10 +159,10 @@ class GatewayHttp1Server(Http1Server):
         discard_trailers(self)
         for command in super().read_body(event):
             if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestEndOfMessage):
-                self._is_read = True
+                self._request_complete = True
             if isinstance(command, commands.CloseConnection) and self.response is None:
                 self.state = self.done
-                yield _Refuse(self.conn, self._refusal("The HTTP request body cannot be parsed."))
+                yield _SendRefusal(self.conn, self._refusal("The HTTP request body cannot be parsed."))
             yield command
 
     def _refusal(self, message: str, status: int = 400) -> bytes:

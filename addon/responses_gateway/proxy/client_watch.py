@@ -1,7 +1,7 @@
 """Tells clients that have left from those that have only sent their last byte.
 
-To both, the end of what they send looks the same. A client that has left refuses what is sent to it: the layers send it
-something, and the refusal is looked for here, where mitmproxy does not look.
+Either way, all that arrives is the end of the client's data. A client that has left refuses what is sent to it (TCP
+RST). So the layers send it something, and this module looks at the socket for the refusal, which mitmproxy does not.
 """
 
 import asyncio
@@ -14,11 +14,13 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server import ConnectionHandler
 
 from responses_gateway.proxy.contract import ClientLeft
+from responses_gateway.proxy.private_parts import CLIENT_WATCH, missing_parts
 
 _FIRST_LOOK = 0.005
-"""Seconds after the end of what a client sends. A refusal takes one round trip; the time doubles with every look."""
+"""Seconds from the end of a client's data to the first look. A refusal takes one round trip. Each next wait doubles."""
 
 _LAST_LOOK = 5.0
+"""No wait is followed by another that has lasted this many seconds."""
 
 
 class ClientWatch(asyncio.Protocol):
@@ -35,17 +37,17 @@ class ClientWatch(asyncio.Protocol):
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        self._look_in(_FIRST_LOOK)
+        self._look_after(_FIRST_LOOK)
         return self._inner.eof_received()
 
-    def _look_in(self, seconds: float) -> None:
+    def _look_after(self, seconds: float) -> None:
         self._next_look = asyncio.get_running_loop().call_later(seconds, self._look, seconds)
 
     def _look(self, waited: float) -> None:
         if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._tell_layers()
         elif waited < _LAST_LOOK:
-            self._look_in(waited * 2)
+            self._look_after(waited * 2)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._next_look is not None:
@@ -70,6 +72,8 @@ class ClientWatches:
     """The addon that watches the clients of reverse proxies."""
 
     def client_connected(self, client: Client) -> None:
+        if missing_parts(CLIENT_WATCH):
+            return
         server = ctx.master.addons.get("proxyserver")
         handler = server.connections.get(client.id) if server else None
         if handler is None or not isinstance(client.proxy_mode, ReverseMode):

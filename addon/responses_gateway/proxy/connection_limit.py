@@ -1,4 +1,4 @@
-"""Keeps the number of client connections within what the process can hold."""
+"""Limits the number of client connections."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,10 @@ logger = get_logger(__name__)
 
 
 class ConnectionLimit:
-    """An addon that closes connections beyond the limit before anything is read of them."""
+    """An addon that closes connections beyond the limit before anything is read from them.
+
+    It warns once until there is room again.
+    """
 
     def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit

@@ -1,30 +1,36 @@
-"""What the proxy layer asks of the gateway, and tells it."""
+"""The interface between this folder and the rest of the gateway: what the layers ask of it, and what they are told.
+
+The layers never import what implements these Protocols, and what implements them knows nothing of the layers.
+"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
 
-if TYPE_CHECKING:
-    from responses_gateway.proxy.shortcut import Shortcut
-
 MAX_WHOLE_ANSWER = 64 << 20
-"""Bytes of an answer that is not passed on piece by piece."""
+"""Bytes that an answer may have which is translated as a whole, not piece by piece."""
 
 
 class Limits(NamedTuple):
-    """In seconds. No heartbeats when `heartbeat` is 0."""
+    """The time limits of a turn, in seconds."""
 
     heartbeat: float
+    """Between two things that the client is sent; 0: no heartbeats."""
+
     connect: float
+    """Until the connection to the upstream is open."""
+
     first_byte: float
+    """From the end of the request to the head of the answer."""
+
     idle: float
-    """Without content, and without keep-alives of an upstream in whose queue the turn waits."""
+    """Without content and without keep-alives (an upstream in whose queue the turn waits sends them)."""
 
     queue: float = 0.0
-    """Without content, whatever keep-alives say; at least as long as `idle`."""
+    """Without content, even if keep-alives come; less than `idle` means `idle`."""
 
     turn: float = 0.0
     """For all rounds together; 0: no limit."""
@@ -50,11 +56,14 @@ class Failure(NamedTuple):
     cause: Cause
     text: str = ""
     seconds: float = 0.0
-    """The limit, for the timeouts."""
+    """The limit that was exceeded, for the timeouts."""
 
 
 class Turn(Protocol):
-    """One request of a client, served by one or more upstream rounds. The layer reaches it through `GuardedTurn`."""
+    """One request of a client, served by one or more requests to upstreams, which are called rounds.
+
+    The layers reach it through `GuardedTurn`.
+    """
 
     @property
     def limits(self) -> Limits: ...
@@ -65,7 +74,7 @@ class Turn(Protocol):
 
     @property
     def streams(self) -> bool:
-        """Whether the client takes its answer piece by piece."""
+        """Whether the client asked for a streamed answer."""
 
     @property
     def ended(self) -> bool:
@@ -73,112 +82,141 @@ class Turn(Protocol):
 
     @property
     def is_storing(self) -> bool:
-        """Whether the end of a streamed answer is kept back until `GatewayRoundHook` is done; then `told` gives it."""
+        """Whether the answer is to be stored: `told` gives its end, after `GatewayRoundHook` has completed."""
 
     @property
     def settled(self) -> bool:
-        """Whether the upstream has said all that matters, so that the rest of its stream is not waited for."""
+        """Whether the upstream has sent all that matters; its stream may go on for DRAIN_SECONDS more."""
 
     @property
     def flows(self) -> bool:
-        """Whether the answer goes on as it did: it has not ended, nor is it settled, nor the round over."""
+        """Whether the answer just goes on: it has not `ended`, and neither `settled` nor `round_over` holds."""
 
     @property
     def round_over(self) -> bool:
-        """Whether nothing more is wanted of this round although the answer has not ended."""
+        """Whether the turn needs nothing more from this round, although the answer has not ended."""
 
     @property
     def content(self) -> int:
-        """Grows with all that was fed and belongs to the answer, shown or not: text, reasoning, calls."""
+        """A count that grows whenever something is fed that belongs to the answer: text, reasoning, calls."""
 
     @property
     def keep_alives(self) -> int:
-        """Grows with what was fed to say nothing but that the upstream is alive: comments and blank lines."""
+        """A count that grows whenever something is fed that only says the upstream is alive: comments, blank lines."""
 
     def begin(self, status: int, headers: http.Headers) -> bool:
-        """The upstream answers. Whether its body goes to `feed` and `finish`, piece by piece, or whole to `take`."""
+        """The head of the upstream's answer has come. True: its body goes to `feed` and `finish`; False: to `take`."""
 
     def feed(self, data: bytes) -> bytes:
-        """A piece of the upstream's body; returns what the client gets."""
+        """Translate a piece of the upstream's body; returns what the client gets."""
 
     def finish(self) -> bytes:
         """The upstream's body has ended; returns what the client gets."""
 
     def take(self, body: bytes) -> None:
-        """A whole body."""
+        """Take the whole body of the upstream's answer."""
 
     def fail(self, failure: Failure) -> None:
-        """The round ended too early."""
+        """The round has ended too early."""
 
     def heartbeat(self) -> bytes:
-        """What the client gets to see that the turn is alive; also before the upstream answers."""
+        """What the client is sent to show that the turn is alive; may be asked for before the upstream answers."""
 
     def told(self) -> bytes:
-        """What the client gets of what happened between rounds."""
+        """What the client gets after `GatewayRoundHook`: events of what was done there, or the answer's end."""
 
     def head(self) -> http.Response:
-        """The head of a streamed answer."""
+        """The head of a streamed answer to the client."""
 
     def end(self) -> bytes:
-        """The end of a streamed answer that no further round follows."""
+        """The end of a streamed answer, when no further round follows."""
 
     def last_words(self) -> bytes:
-        """The end of a streamed answer, after everything else has failed to make one."""
+        """The end of a streamed answer, when `fail` and `end` have raised or given none."""
 
     def answer(self) -> http.Response:
         """The whole answer, when nothing of it was sent yet and no further round follows."""
 
     def presentable(self, body: bytes) -> bytes:
-        """What of a whole answer may be kept and shown."""
+        """What the flow may keep and show of the body of `answer`, without secrets."""
+
+
+class ChunkTranslator(Protocol):
+    """What the socket of an upstream connection needs of the layers, to send an answer on without them."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that the layers have received from the connection."""
+
+    def translate_chunks(self, data: bytes) -> bytes | None:
+        """What the client's socket gets for `data`; None if `data` has to go through the layers."""
+
+    @property
+    def flow_to_look_at(self) -> http.HTTPFlow | None:
+        """The flow that needs an `AnswerChanged` after a translation; None if its answer just goes on."""
+
+
+class UpstreamSocket(Protocol):
+    """What the layers ask of the socket of an upstream connection."""
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the upstream has sent anything, or closed, and the layers do not know it yet."""
+
+    def attach(self, translator: ChunkTranslator) -> None:
+        """From now on, `translator` is asked about data that arrives."""
 
 
 class Gateway(Protocol):
-    """What the layer asks about flows and connections."""
+    """What the layers ask about flows and connections."""
 
     def turn(self, flow: http.HTTPFlow) -> Turn | None:
         """The turn that the request hook made for a flow; None for flows that are not the gateway's to serve."""
 
-    def shortcut(self, connection: Connection) -> "Shortcut | None":
-        """The way past the layers from an upstream connection to the client, if there is one."""
+    def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
+        """The socket of an upstream connection, if there is no TLS on it nor on the client's."""
 
     def body_limit(self) -> int:
-        """Bytes of a request body."""
+        """Bytes that a request body may have."""
 
-    def holds(self, flow: http.HTTPFlow, size: int) -> bool:
-        """Whether there is room for `size` more bytes of the flow's request body, which are counted then."""
+    def reserve_body_memory(self, flow: http.HTTPFlow, size: int) -> bool:
+        """Count `size` more bytes of the flow's request body; False, and not counted, if that is too much."""
 
     def error_response(self, status: int, message: str) -> http.Response:
-        """How errors look that no hook sees."""
+        """The response for an error of which no hook is told."""
 
 
 @dataclass
 class GatewayRoundHook(commands.StartHook):
-    """A round has ended, and the answer has not. The addon may change the turn's request and set `again`."""
+    """A round has ended, the answer has not.
+
+    The addon's method `gateway_round` handles it. It may change the turn's request and set `again`.
+    """
 
     data: "RoundEnd"
 
 
 @dataclass(eq=False)
 class RoundEnd:
-    """What `GatewayRoundHook` carries."""
+    """The data of `GatewayRoundHook`."""
 
     flow: http.HTTPFlow
     turn: Turn
     again: bool = False
-    """Whether the turn's request is to be sent again."""
+    """Set by the addon: send the turn's request, in another round."""
 
 
 @dataclass
 class ShutDown(events.MessageInjected[None]):
-    """Ends the turn of a flow, because the process ends."""
+    """The process ends, and so the turn of this flow has to."""
 
     flow: http.HTTPFlow
     message: None = None
 
 
 @dataclass
-class PassedBy(events.MessageInjected[None]):
-    """The answer of a flow went past the layers, and does not go on as it did."""
+class AnswerChanged(events.MessageInjected[None]):
+    """After a piece that went past the layers, the answer of a flow does not just go on: it has ended, for example."""
 
     flow: http.HTTPFlow
     message: None = None
@@ -186,4 +224,4 @@ class PassedBy(events.MessageInjected[None]):
 
 @dataclass
 class ClientLeft(events.Event):
-    """The client does not read any more what is sent to it."""
+    """The client no longer reads what it is sent."""

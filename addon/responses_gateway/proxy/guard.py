@@ -1,4 +1,4 @@
-"""The one way from the proxy layer to a turn: an exception there would leave the client waiting for ever."""
+"""Keeps exceptions of a turn from the layers, where they would leave the client waiting for ever."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ type ErrorResponse = Callable[[int, str], http.Response]
 
 
 def _value(name: str) -> Any:
-    """The attribute `name` of the turn."""
+    """A property that reads the attribute `name` of the turn."""
 
     def value(self: "GuardedTurn") -> Any:
         try:
@@ -30,7 +30,7 @@ def _value(name: str) -> Any:
 
 
 def _method(name: str) -> Any:
-    """The method `name` of the turn."""
+    """A method that calls the method `name` of the turn."""
 
     def method(self: "GuardedTurn", *arguments: Any) -> Any:
         try:
@@ -42,10 +42,10 @@ def _method(name: str) -> Any:
 
 
 class GuardedTurn:
-    """A `Turn` that really never raises.
+    """A `Turn` that never raises: it calls the real one, and every call from the layers goes through it.
 
-    The first exception of the turn behind it is logged, and the turn has `crashed`: from then on it takes nothing and
-    gives nothing but its end, which the layer asks for at once.
+    The first exception of the real turn is logged, and `crashed` is set. From then on this turn takes nothing and gives
+    nothing but the end of its answer, for which the stream asks at once.
     """
 
     limits = _value("limits")
@@ -72,10 +72,10 @@ class GuardedTurn:
     def __init__(self, turn: Turn, error_response: ErrorResponse) -> None:
         self.crashed = False
         self.turn = turn
-        """What is guarded; after a crash, what stands in for it."""
+        """The real turn; after a crash, its replacement."""
         self._error_response = error_response
 
-    # These two are asked for every piece of a stream: written out, they cost next to nothing.
+    # These two are called for every piece of a stream; written out like this, they cost next to nothing.
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -91,7 +91,7 @@ class GuardedTurn:
             return self.crash().flows
 
     def crash(self) -> Turn:
-        """The turn has raised; returns what stands in for it."""
+        """The turn has raised. Returns its replacement."""
         if not self.crashed:
             logger.exception("a turn failed")
             self.crashed = True
@@ -100,7 +100,7 @@ class GuardedTurn:
 
 
 class _Crashed:
-    """Ends a turn that has raised, in the turn's own words as far as it can still speak."""
+    """Replaces a turn that has raised, and ends its answer: with what that turn makes, as long as it does not raise."""
 
     limits = Limits(0, 1, 1, 1)
     streams = False
@@ -127,10 +127,10 @@ class _Crashed:
         return b""
 
     def take(self, body: bytes) -> None:
-        """It is too late for it."""
+        """Nothing is done with it any more."""
 
     def fail(self, failure: Failure) -> None:
-        """It has failed."""
+        """The turn has failed already."""
 
     def heartbeat(self) -> bytes:
         return b""
@@ -149,7 +149,7 @@ class _Crashed:
             end = self._turn.end()
         except Exception:
             logger.exception("a turn that failed cannot end")
-        # One that has made its end before, and lost it, makes no other.
+        # A turn that has made its end before the crash, so that it was lost, makes no second one.
         return end or self.last_words()
 
     def last_words(self) -> bytes:

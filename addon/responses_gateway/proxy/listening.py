@@ -1,7 +1,7 @@
-"""Who may connect: this machine only, unless the user says where to listen.
+"""Lets only this machine connect, unless the user says where to listen.
 
-mitmproxy's default is every interface, and who can reach the gateway spends the user's key. A script is loaded only
-when the listeners are there, so foreign connections are refused one by one, before anything is read from them.
+mitmproxy listens on every interface by default, and whoever can reach the gateway spends the user's key. Its listeners
+are open before it loads a script, so connections of other machines are refused one by one, before anything is read.
 """
 
 import ipaddress

@@ -1,6 +1,7 @@
-"""Where the log goes: a pipe that nobody reads, or whose reader is gone, must not stop or end those who write to it.
+"""Writes the log from a thread of its own.
 
-mitmproxy prints its log, and every flow, from the event loop.
+mitmproxy prints its log, and every flow, from the event loop. A pipe that nobody reads would stop the loop, and one
+whose reader is gone would end the process.
 """
 
 import atexit
@@ -13,17 +14,17 @@ from typing import TextIO, cast
 from mitmproxy.master import Master
 
 LIMIT = 1 << 20
-"""Characters that may wait to be written; lines that come on top are dropped."""
+"""Characters that may wait to be written; further lines are dropped."""
 
 PATIENCE = 1.0
-"""Seconds at the end of the process for what still waits."""
+"""Seconds that the end of the process waits for what is not written yet."""
 
 
 class BackgroundOutput(io.TextIOBase):
-    """Writes to a stream's file from a thread of its own, and says later how many lines it had to drop."""
+    """Writes to a stream's file from a thread, and tells in the output how many lines it had to drop."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Raises OSError when the stream is no file."""
+        """Raises OSError when the stream has no file."""
         self._stream = stream
         self._file = stream.fileno()
         stream.flush()
@@ -39,7 +40,7 @@ class BackgroundOutput(io.TextIOBase):
         atexit.register(self.drain)
 
     def write(self, text: str) -> int:
-        """Takes everything at once, and raises nothing."""
+        """Return at once; raises nothing."""
         with self._news:
             if text and not self._gone:
                 self._take(text)
@@ -47,7 +48,7 @@ class BackgroundOutput(io.TextIOBase):
         return len(text)
 
     def drain(self) -> None:
-        """Wait until everything is written, as long as that makes sense."""
+        """Wait until everything is written, or the reader is gone, or PATIENCE seconds have passed."""
         with self._news:
             self._news.wait_for(lambda: self._gone or (self._idle and not (self._waiting or self._dropped)), PATIENCE)
 
@@ -105,7 +106,7 @@ class BackgroundOutput(io.TextIOBase):
 
 
 def in_background(stream: TextIO) -> TextIO:
-    """`stream`, whose writers never wait; as it is where that cannot be done."""
+    """`stream`, made such that its writers never wait; the stream itself where that is not possible."""
     if os.name != "posix" or isinstance(stream, BackgroundOutput):
         return stream
     try:
@@ -115,7 +116,7 @@ def in_background(stream: TextIO) -> TextIO:
 
 
 def unblock_log(master: Master) -> None:
-    """Put what the master prints of its log and its flows, if it does, into the background."""
+    """Let the master print its log and its flows, if it does, from a thread."""
     log, dumper = master.addons.get("termlog"), master.addons.get("dumper")
     if log is None:
         return

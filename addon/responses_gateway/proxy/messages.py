@@ -1,4 +1,7 @@
-"""The only place where mitmproxy's messages are made: their headers and URLs pass the gate of `protocol.fields`."""
+"""Makes mitmproxy's requests and responses. No other module does, so that all headers and URLs are checked.
+
+The checks are in `security.header_fields`.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +11,7 @@ from responses_gateway.security.header_fields import encoded, safe_url
 
 
 def headers(fields: Iterable[tuple[str, str]]) -> http.Headers:
-    """Raises UnsafeField."""
+    """mitmproxy's headers from names and values. Raises UnsafeField."""
     return http.Headers(encoded(fields))
 
 
@@ -35,7 +38,7 @@ def response(status: int, body: bytes = b"", fields: Mapping[str, str] | None = 
 
 
 def _text(value: str) -> str:
-    """Text of what mitmproxy reads as UTF-8, with a surrogate for each byte that is none."""
+    """Text from what mitmproxy has decoded as UTF-8, with a surrogate for each byte that was not."""
     data = value.encode("utf-8", "surrogateescape")
     try:
         return data.decode()

@@ -1,7 +1,7 @@
-"""mitmproxy's own replays (`replay.client`, mitmweb's Replay button): served as every other request is.
+"""Serves mitmproxy's replays (`replay.client`, mitmweb's Replay button) as every other request.
 
-mitmproxy replays a flow through a stack of layers of its own, with the flow in the place of a client. For the gateway's
-flows, the layer is ours.
+mitmproxy replays a flow through layers that it builds for that, with the flow in the place of a client. For flows of
+the gateway, the HTTP layer among them is `GatewayLayer`.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,13 +14,13 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from responses_gateway.proxy.contract import Gateway
 from responses_gateway.proxy.layer import GatewayLayer
 
-_MITMPROXYS = clientplayback.ReplayHandler
+_MitmproxyReplay = clientplayback.ReplayHandler
 
 type Listener = Callable[[http.HTTPFlow], ReverseMode | None]
 """Says which listener a flow belongs to; None when it is not the gateway's."""
 
 
-class GatewayReplay(_MITMPROXYS):
+class GatewayReplay(_MitmproxyReplay):
     """One replay of a flow of the gateway."""
 
     def __init__(self, flow: http.HTTPFlow, options: Options, gateway: Gateway) -> None:
@@ -33,13 +33,13 @@ class GatewayReplay(_MITMPROXYS):
         try:
             await super().replay()
         finally:
-            # What the layer would be woken for, perhaps in minutes, is over.
+            # The wakeups that the layer asked for, perhaps in minutes, are of no use any more.
             while self.wakeup_timer:
                 self.wakeup_timer.pop().cancel()
 
 
 class Replays:
-    """Takes the place of mitmproxy's handler of replays, between `install` and `remove`."""
+    """Replaces mitmproxy's handler of replays, between `install` and `remove`."""
 
     def __init__(self, gateway: Gateway, listener: Listener) -> None:
         self._gateway = gateway
@@ -49,11 +49,11 @@ class Replays:
         clientplayback.ReplayHandler = self._handler  # type: ignore[assignment, misc]
 
     def remove(self) -> None:
-        clientplayback.ReplayHandler = _MITMPROXYS  # type: ignore[misc]
+        clientplayback.ReplayHandler = _MitmproxyReplay  # type: ignore[misc]
 
     def _handler(self, flow: http.HTTPFlow, options: Options) -> clientplayback.ReplayHandler:
         if self._listener(flow) is None:
-            return _MITMPROXYS(flow, options)
+            return _MitmproxyReplay(flow, options)
         return GatewayReplay(flow, options, self._gateway)
 
 

@@ -1,4 +1,4 @@
-"""Chunked bodies with trailers (RFC 9112, section 7.1.2), which may be discarded and which mitmproxy cannot take."""
+"""Discards the trailers of chunked bodies, as RFC 9112, section 7.1.2 allows; mitmproxy raises on them."""
 
 import h11
 from h11._readers import ChunkedReader
@@ -6,8 +6,8 @@ from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.proxy.layers.http._http1 import Http1Connection
 
 
-class _Discarding(ChunkedReader):
-    """h11's reader, which reads over whatever stands behind the last chunk."""
+class _TrailerDiscardingReader(ChunkedReader):
+    """h11's reader, which reads over all lines after the last chunk."""
 
     def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         if self._reading_trailer:
@@ -16,6 +16,6 @@ class _Discarding(ChunkedReader):
 
 
 def discard_trailers(connection: Http1Connection) -> None:
-    """Prepare for a body of which nothing was read yet."""
+    """Call this before a body is read: it replaces the connection's reader of chunked bodies."""
     if type(connection.body_reader) is ChunkedReader:
-        connection.body_reader = _Discarding()
+        connection.body_reader = _TrailerDiscardingReader()

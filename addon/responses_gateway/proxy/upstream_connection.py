@@ -1,4 +1,8 @@
-"""The upstream's side of an HTTP/1 connection: mitmproxy's, which takes only what belongs to the request at hand."""
+"""HTTP/1 on an upstream connection.
+
+mitmproxy's client, which in addition reads over interim responses and trailers, and knows whether a kept connection has
+answered the request at hand.
+"""
 
 from http import HTTPStatus
 
@@ -27,32 +31,33 @@ class GatewayHttp1Client(Http1Client):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._requests = 0
-        self._heard = False
+        self._has_received = False
 
     @property
-    def was_kept_in_vain(self) -> bool:
-        """Whether the upstream has served this connection before, and has sent nothing for the request at hand.
+    def is_kept_and_unanswered(self) -> bool:
+        """Whether the connection has served an earlier request, and nothing has come for the one at hand.
 
-        When it closes now, it has most probably not seen the request: it closed what it took for idle.
+        If it is closed now, the upstream has most probably not seen the request: it closed what it took for idle.
         """
-        return self._requests > 1 and not self._heard
+        return self._requests > 1 and not self._has_received
 
     def send(self, event: HttpEvent) -> Commands:
         if isinstance(event, RequestTrailers):
-            # Whoever sends a body in pieces may have announced none.
+            # mitmproxy's client cannot send them, and a recipient may discard them (RFC 9110, section 6.5.1).
             return
         if isinstance(event, RequestHeaders):
             self._requests += 1
-            self._heard = False
+            self._has_received = False
         yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         """Read over interim responses (RFC 9110, section 15.2): the final one is yet to come."""
-        self._heard = self._heard or isinstance(event, events.DataReceived)
-        while (yield from self._reads_interim(event)):
+        self._has_received = self._has_received or isinstance(event, events.DataReceived)
+        while (yield from self._read_response_head(event)):
             self.response = None
 
-    def _reads_interim(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
+    def _read_response_head(self, event: events.ConnectionEvent) -> layer.CommandGenerator[bool]:
+        """Read one head, if there is one; returns whether it was that of an interim response."""
         for command in super().read_headers(event):
             if isinstance(command, ReceiveHttp) and isinstance(command.event, ResponseHeaders):
                 status = command.event.response.status_code

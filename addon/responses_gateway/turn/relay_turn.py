@@ -52,7 +52,8 @@ class RelayTurn:
         self.limits = limits_of(settings)._replace(heartbeat=0)
         self.streams = False
         self.ended = False
-        self.content = 0
+        self._chunks = 0
+        """How many chunks of the answer have come that say something."""
         self._reader = AnswerReader("", Ledger())
         self._is_readable = True
         """Whether the answer is in an encoding that is known here."""
@@ -104,6 +105,10 @@ class RelayTurn:
         return not (self.settled or self.round_over)
 
     @property
+    def content(self) -> int:
+        return self._chunks + self._reader.pieces
+
+    @property
     def keep_alives(self) -> int:
         return self._reader.keep_alives
 
@@ -112,7 +117,7 @@ class RelayTurn:
             data = self._decoded(self._decoder, data, encoding.MAX_PIECE)
         try:
             self._read(data)
-        except FrameTooLong as error:
+        except (FrameTooLong, encoding.TooLarge) as error:
             self._error = self._no_answer(502, str(error))
             return b""
         return self._pass(self._errors.feed(data))
@@ -126,11 +131,11 @@ class RelayTurn:
 
     def _read(self, data: bytes) -> None:
         if not self._is_readable:
-            self.content += 1
+            self._chunks += 1
             return
         for chunk in self._reader.feed(data):
             if not isinstance(chunk, dict) or any(piece.has_content for piece in pieces_of(chunk)[0]):
-                self.content += 1
+                self._chunks += 1
 
     def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:
         """b"" for what cannot be decoded, which ends the answer."""

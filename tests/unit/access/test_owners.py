@@ -165,11 +165,11 @@ LASTING = {
     "_search": "the operator's",
     "_sockets": "by connection",
     "_http": "keeps nothing",
-    "_bodies": "by flow",
+    "_body_memory": "by flow",
     "_is_running": "the process's",
     "_ending": "the process's",
     "_inspector": "the operator's",
-    "_shortcuts": "by connection",
+    "_socket_fast_paths": "by connection",
     "_replays": "the operator's",
     "addons": "see above",
 }

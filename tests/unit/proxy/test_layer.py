@@ -121,6 +121,29 @@ def test_a_process_that_ends_does_not_wait() -> None:
     assert b"".join(wire.sent) == chunked(b"a") + STORED_END
 
 
+class BrokenTurn(StoredTurn):
+    """It makes its end when it is asked for it, and then has to store it."""
+
+    def end(self) -> bytes:
+        self.is_storing = True
+        return b""
+
+
+def test_the_end_of_a_broken_answer_waits_for_the_hook_too() -> None:
+    wire = Wire(BrokenTurn(), decides=False)
+    wire.connect()
+    wire.upstream(HEAD)
+    wire.upstream(chunked(b"a"))
+    wire.sent.clear()
+    [upstream] = wire.opened
+    wire.upstream_ends(upstream)
+    wire.handle(events.ConnectionClosed(upstream))
+    wire.decide()
+    assert wire.sent == []
+    wire.decide()
+    assert b"".join(wire.sent) == STORED_END
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_interim_responses_and_trailers_are_read_over(wire: Wire, size: int) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
@@ -228,7 +251,7 @@ def refusal() -> tuple[Wire, Refused]:
 
 
 def test_the_body_of_an_error_has_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("responses_gateway.proxy.clock.REFUSAL", 0)
+    monkeypatch.setattr("responses_gateway.proxy.timeouts.ERROR_BODY_SECONDS", 0)
     wire, turn = refusal()
     wire.wake()
     assert turn.taken == b"no"

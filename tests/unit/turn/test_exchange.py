@@ -13,7 +13,7 @@ from responses_gateway.protocol import body
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.settings.settings import Settings
 from unit.exchanges import DONE, events, exchange, frame
-from unit.machine import PATCH, RUN, call, check, delta
+from unit.machine import PATCH, RUN, call, check, delta, spoken
 from unit.world import open_exchange, runtime
 
 WORDS = st.sampled_from(["a", " b", "<think>", "</think>", "\n\n", "<tool_call>", "｜DSML｜", "é", ""])
@@ -118,8 +118,31 @@ class AnyStream(RuleBasedStateMachine):
 
 TestAnyStream = AnyStream.TestCase
 TestAnyStream.settings = settings(
-    max_examples=150, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"error": {"message": "boom", "code": 500}},
+        {"error": "boom"},
+        {"error": [{"message": "boom"}]},
+        {"choices": [], "error": {"message": "boom"}},
+        {"base_resp": {"status_code": 1000, "status_msg": "boom"}},
+        {"detail": "boom"},
+        {"message": "boom", "type": "server_error"},
+        {"choices": [{"delta": {}, "error": {"message": "boom"}, "finish_reason": "error"}]},
+    ],
+)
+def test_an_error_in_the_stream_fails_the_response_and_keeps_the_text(chunk: Any) -> None:
+    one = exchange()
+    one.begin({})
+    end = events(one.feed(frame(delta(content="so far"))) + one.feed(frame(chunk)))[-1]
+    response = end["response"]
+    assert end["type"] == "response.failed"
+    assert "boom" in response["error"]["message"]
+    assert spoken(response["output"][0]) == ("message", "so far")
 
 
 def test_a_fault_of_our_own_ends_the_stream(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from responses_gateway.inspection.recording import timed_bytes as tape
-from responses_gateway.protocol import encoding
+from responses_gateway.protocol import body, encoding
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.relay_turn import RelayTurn
 
@@ -70,3 +70,19 @@ def test_an_encoding_that_is_not_known_is_left_as_it_is() -> None:
     assert turn.feed(b"\xff\x06") == b"\xff\x06"
     assert flow.response is not None
     assert flow.response.headers["content-encoding"] == "snappy"
+
+
+def test_a_document_that_is_called_a_stream_counts_as_an_answer() -> None:
+    _, turn = relay()
+    before = turn.content
+    assert turn.feed(b'{"choices": ') == b'{"choices": '
+    assert turn.content > before
+
+
+def test_a_document_without_end_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MAX_DOCUMENT", 1000)
+    _, turn = relay()
+    turn.feed(b"{" + b"x" * 500)
+    assert turn.feed(b"x" * 500) == b""
+    assert turn.round_over
+    assert b'"code":"server_error"' in turn.end()

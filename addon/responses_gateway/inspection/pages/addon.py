@@ -1,6 +1,5 @@
 """The addon that puts our pages on mitmweb's server. Where there is no mitmweb, it does nothing."""
 
-import logging
 from urllib.parse import urlsplit, urlunsplit
 
 from mitmproxy import ctx
@@ -12,8 +11,9 @@ from responses_gateway.inspection.pages.session_page import SessionPage
 from responses_gateway.inspection.pages.sessions_page import SessionsPage
 from responses_gateway.inspection.pages.source import Source
 from responses_gateway.inspection.pages.turn_page import TurnPage
+from responses_gateway.security.terminal import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _PAGES: list[tuple[str, type]] = [
     (routes.SESSIONS, SessionsPage),

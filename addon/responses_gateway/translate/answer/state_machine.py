@@ -19,7 +19,7 @@ from responses_gateway.translate.answer.usage import merge_usage, translate_usag
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_calls import TextCall
-from responses_gateway.translate.repair.upstream_errors import error_in, failed_response_error
+from responses_gateway.translate.repair.upstream_errors import failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.translate.tools.table import ToolTable
@@ -117,11 +117,9 @@ class ChatToResponses:
         return self._output.take()
 
     def chunk(self, chunk: JsonObject) -> list[Event]:
-        """One parsed chunk of the upstream's stream."""
+        """One parsed chunk of the upstream's stream, which carries no error (see `error_in`)."""
         if self.terminal:
             return []
-        if error := error_in(chunk):
-            return self.fail(error)
         pieces, usage = pieces_of(chunk)
         if usage is not None:
             self.usage = merge_usage(self._earlier_usage, translate_usage(usage))

@@ -35,6 +35,10 @@ def test_the_common_part_is_really_common(before, after):
     assert dumps(before)[:common] == dumps(after)[:common]
 
 
+def test_an_empty_key_is_not_the_first_index():
+    assert report({"a": [1]}, {"a": {"": 1}}).common == 0
+
+
 @given(BODIES)
 def test_an_equal_request_has_no_difference(body):
     found = report(body, body)

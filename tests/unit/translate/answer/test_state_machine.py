@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import unseal
+from responses_gateway.translate.repair.upstream_errors import error_in
 from unit.machine import ECHO, PATCH, RUN, SEARCH, Json, call, check, delta, machine, output, run, spoken
 
 STOP = delta(finish_reason="stop")
@@ -325,27 +326,6 @@ def test_an_answer_cut_by_length_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk",
-    [
-        {"error": {"message": "boom", "code": 500}},
-        {"error": "boom"},
-        {"error": [{"message": "boom"}]},
-        {"choices": [], "error": {"message": "boom"}},
-        {"base_resp": {"status_code": 1000, "status_msg": "boom"}},
-        {"detail": "boom"},
-        {"message": "boom", "type": "server_error"},
-        {"choices": [{"delta": {}, "error": {"message": "boom"}, "finish_reason": "error"}]},
-    ],
-)
-def test_an_error_in_the_stream_fails_the_response_and_keeps_the_text(chunk: Json) -> None:
-    events = run([delta(content="so far"), chunk])
-    response = events[-1]["response"]
-    assert events[-1]["type"] == "response.failed"
-    assert "boom" in response["error"]["message"]
-    assert spoken(response["output"][0]) == ("message", "so far")
-
-
-@pytest.mark.parametrize(
     ("error", "code", "for_codex"),
     [
         ({"message": "m", "code": "tool_use_failed", "type": "x"}, "server_error", "server_error"),
@@ -361,8 +341,10 @@ def test_an_error_in_the_stream_fails_the_response_and_keeps_the_text(chunk: Jso
     ],
 )
 def test_a_failed_response_has_a_code_that_its_reader_knows(error: Json, code: str, for_codex: str) -> None:
-    assert machine().chunk({"error": error})[-1]["response"]["error"]["code"] == code
-    assert machine(for_codex=True).chunk({"error": error})[-1]["response"]["error"]["code"] == for_codex
+    fault = error_in({"error": error})
+    assert fault is not None
+    assert machine().fail(fault)[-1]["response"]["error"]["code"] == code
+    assert machine(for_codex=True).fail(fault)[-1]["response"]["error"]["code"] == for_codex
 
 
 @pytest.mark.parametrize("kind", ["message", "reasoning"])

@@ -119,7 +119,7 @@ def test_a_forgotten_last_line_is_added_when_the_model_went_on_or_ended(tool: Js
 
 @pytest.mark.parametrize("tool", [PATCH, PATCH_FUNCTION], ids=["custom", "function"])
 @given(patch=GRAMMATICAL, finish=st.sampled_from(FINISHES), data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_patch_cut_anywhere(tool: Json, patch: str, finish: str | None, data: st.DataObject) -> None:
     whole = json.dumps({"input": patch})
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]

@@ -1,13 +1,12 @@
-"""The shortest way of a streamed answer: from socket to socket, past the task and the layers of its connection.
+"""The fast path of a streamed answer from socket to socket, past the asyncio task and the layers of its connection.
 
-Only where there is no TLS on either side: what is read and written is HTTP/1 as it is.
+It is taken only where there is no TLS on either side, because what is read and written must be plain HTTP/1.
 """
 
 import asyncio
 import selectors
 import socket
 from asyncio.trsock import TransportSocket
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mitmproxy import ctx
@@ -16,16 +15,16 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from responses_gateway.proxy.contract import PassedBy
-from responses_gateway.proxy.private_parts import missing_parts
-
-if TYPE_CHECKING:
-    from responses_gateway.proxy.passage import Passage
+from responses_gateway.proxy.contract import AnswerChanged, ChunkTranslator
+from responses_gateway.proxy.private_parts import FAST_PATH, missing_parts
 
 
-class Shortcut(asyncio.Protocol):
-    """Stands before the asyncio protocol of an upstream connection, and hands on to it all that has to go the long way:
-    whatever `Passage` does not take, and everything while the layers are behind or the client reads slowly."""
+class SocketFastPath(asyncio.Protocol):
+    """Stands before the asyncio protocol of an upstream connection.
+
+    It hands on to that protocol, and so to the layers, what the translator does not take, and everything while the
+    layers have not read all that was handed on, or the client reads slowly.
+    """
 
     def __init__(
         self,
@@ -35,9 +34,8 @@ class Shortcut(asyncio.Protocol):
         sock: TransportSocket | socket.socket,
     ) -> None:
         """`sock` is the upstream's."""
-        self.passage: Passage | None = None
-        """Of the connection, once the layers know it."""
-        self._handed_on = 0
+        self._translator: ChunkTranslator | None = None
+        self._bytes_handed_on = 0
         self._ended = False
         self._handler = handler
         self._upstream = upstream
@@ -45,28 +43,32 @@ class Shortcut(asyncio.Protocol):
         self._socket = sock
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def attach(self, translator: ChunkTranslator) -> None:
+        """The layers know the connection now; `translator` is theirs."""
+        self._translator = translator
+
     def data_received(self, data: bytes) -> None:
-        passage = self.passage
-        if passage is not None and passage.arrived == self._handed_on:
+        translator = self._translator
+        if translator is not None and translator.bytes_received == self._bytes_handed_on:
             client = self._client
             if not client.get_write_buffer_size() and not client.is_closing():
-                out = passage.take(data)
+                out = translator.translate_chunks(data)
                 if out is not None:
                     self._handler.timeout_watchdog.register_activity()
                     client.write(out)
-                    if passage.stream is not None and not passage.stream.flows:
-                        self._tell_layers(PassedBy(passage.stream.flow))
+                    if (flow := translator.flow_to_look_at) is not None:
+                        self._tell_layers(AnswerChanged(flow))
                     return
-        self._handed_on += len(data)
+        self._bytes_handed_on += len(data)
         self._upstream.data_received(data)
 
     @property
     def has_unread(self) -> bool:
         """Whether the upstream has sent anything, or closed, and the layers do not know it yet."""
-        arrived = self.passage.arrived if self.passage is not None else 0
-        return self._ended or self._handed_on != arrived or _is_readable(self._socket)
+        received = self._translator.bytes_received if self._translator is not None else 0
+        return self._ended or self._bytes_handed_on != received or _is_readable(self._socket)
 
-    def _tell_layers(self, event: PassedBy) -> None:
+    def _tell_layers(self, event: AnswerChanged) -> None:
         task = asyncio.get_running_loop().create_task(self._handler.server_event(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -94,29 +96,30 @@ def _is_readable(sock: TransportSocket | socket.socket) -> bool:
         return bool(selector.select(0))
 
 
-class Shortcuts:
-    """The addon that opens shortcuts."""
+class SocketFastPaths:
+    """The addon that puts a `SocketFastPath` before upstream connections."""
 
     def __init__(self) -> None:
-        # Each belongs to its transport, and refers to all that refers to the connection.
-        self._shortcuts: WeakValueDictionary[Connection, Shortcut] = WeakValueDictionary()
+        # A connection's transport keeps its path alive; a strong reference here would keep all that the path refers to.
+        self._paths: WeakValueDictionary[Connection, SocketFastPath] = WeakValueDictionary()
 
-    def of(self, connection: Connection) -> Shortcut | None:
-        return self._shortcuts.get(connection)
+    def of(self, connection: Connection) -> SocketFastPath | None:
+        """The path of an upstream connection that is open; None if it has none."""
+        return self._paths.get(connection)
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
-        """Nothing was read yet from the connection, so that from here on all of its bytes can be counted."""
-        if missing_parts():
+        """mitmproxy has read nothing yet from the connection, so that from here on all of its bytes can be counted."""
+        if missing_parts(FAST_PATH):
             return
         server = ctx.master.addons.get("proxyserver")
         handler = server.connections.get(data.client.id) if server else None
         if handler is not None and isinstance(data.client.proxy_mode, ReverseMode):
-            shortcut = _open(handler, data.server)
-            if shortcut is not None:
-                self._shortcuts[data.server] = shortcut
+            path = _install(handler, data.server)
+            if path is not None:
+                self._paths[data.server] = path
 
 
-def _open(handler: ConnectionHandler, server: Server) -> Shortcut | None:
+def _install(handler: ConnectionHandler, server: Server) -> SocketFastPath | None:
     if server.tls or server.via or handler.client.tls:
         return None
     upstream, client = handler.transports[server].writer, handler.transports[handler.client].writer
@@ -125,6 +128,6 @@ def _open(handler: ConnectionHandler, server: Server) -> Shortcut | None:
     protocol = upstream.transport.get_protocol()
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return None
-    shortcut = Shortcut(handler, protocol, client.transport, upstream.get_extra_info("socket"))
-    upstream.transport.set_protocol(shortcut)
-    return shortcut
+    path = SocketFastPath(handler, protocol, client.transport, upstream.get_extra_info("socket"))
+    upstream.transport.set_protocol(path)
+    return path

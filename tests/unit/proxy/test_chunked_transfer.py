@@ -8,11 +8,11 @@ from h11._receivebuffer import ReceiveBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.proxy.chunks import Chunks, chunk
+from responses_gateway.proxy.chunked_transfer import WholeChunkDecoder, encode_chunk
 
 
 def test_whole_chunks_are_read() -> None:
-    assert Chunks().payload(b"3\r\nabc\r\n1\r\nd\r\n") == b"abcd"
+    assert WholeChunkDecoder().decode(b"3\r\nabc\r\n1\r\nd\r\n") == b"abcd"
 
 
 @pytest.mark.parametrize(
@@ -23,21 +23,21 @@ def test_whole_chunks_are_read() -> None:
     ],
 )  # fmt: skip
 def test_all_else_is_left_to_the_other_reader(data: bytes) -> None:
-    assert Chunks().payload(data) is None
+    assert WholeChunkDecoder().decode(data) is None
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40)), st.lists(st.integers(0, 200)))
 def test_two_readers_get_the_body_between_them(pieces: list[bytes], cuts: list[int]) -> None:
-    wire = b"".join(map(chunk, pieces)) + b"0\r\n\r\n"
+    wire = b"".join(map(encode_chunk, pieces)) + b"0\r\n\r\n"
     edges = sorted({0, len(wire), *(cut % len(wire) for cut in cuts)})
-    chunks, reader, buffer, body = Chunks(), ChunkedReader(), ReceiveBuffer(), b""
+    decoder, reader, buffer, body = WholeChunkDecoder(), ChunkedReader(), ReceiveBuffer(), b""
     for begin, end in itertools.pairwise(edges):
         read = wire[begin:end]
-        payload = chunks.payload(read)
+        payload = decoder.decode(read)
         if payload is not None:
             body += payload
             continue
-        chunks.skip(read)
+        decoder.skip(read)
         buffer += read
         while event := reader(buffer):
             if not hasattr(event, "data"):
@@ -47,15 +47,15 @@ def test_two_readers_get_the_body_between_them(pieces: list[bytes], cuts: list[i
 
 
 def test_what_the_other_reader_began_is_its_own() -> None:
-    chunks = Chunks()
-    chunks.skip(b"5\r\nab")
-    assert chunks.payload(b"3\r\nxyz\r\n") is None
-    chunks.skip(b"cde\r\n")
-    assert chunks.payload(b"3\r\nxyz\r\n") == b"xyz"
+    decoder = WholeChunkDecoder()
+    decoder.skip(b"5\r\nab")
+    assert decoder.decode(b"3\r\nxyz\r\n") is None
+    decoder.skip(b"cde\r\n")
+    assert decoder.decode(b"3\r\nxyz\r\n") == b"xyz"
 
 
 def test_a_head_in_two_reads_is_followed() -> None:
-    chunks = Chunks()
-    chunks.skip(b"1")
-    chunks.skip(b"0\r\n" + b"x" * 16 + b"\r\n")
-    assert chunks.payload(b"1\r\na\r\n") == b"a"
+    decoder = WholeChunkDecoder()
+    decoder.skip(b"1")
+    decoder.skip(b"0\r\n" + b"x" * 16 + b"\r\n")
+    assert decoder.decode(b"1\r\na\r\n") == b"a"

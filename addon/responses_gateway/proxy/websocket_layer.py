@@ -1,4 +1,4 @@
-"""WebSocket connections as mitmproxy relays them, with a limit on what a message may hold."""
+"""WebSocket connections as mitmproxy relays them, with a limit on the size of a message."""
 
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
@@ -14,16 +14,16 @@ type Commands = layer.CommandGenerator[None]
 
 
 class GatewayWebsocketLayer(WebsocketLayer):
-    """mitmproxy passes a message on only when all of it is there, however much a client sends before it ends one."""
+    """mitmproxy collects a message in memory until its end, however long it is. This layer refuses long ones."""
 
     def __init__(self, context: Context, flow: http.HTTPFlow, limit: int) -> None:
-        """`limit`: bytes of a message of the client's."""
+        """`limit`: bytes that a message of the client may have."""
         super().__init__(context, flow)
         self._limit = limit
 
     def relay_messages(self, event: events.Event) -> Commands:
         for side in (self.client_ws, self.server_ws):
-            # Bytes would be copied as a whole for every piece that is added.
+            # To `bytes`, which mitmproxy keeps here, every piece is added by copying all that came before.
             side.frame_buf[-1:] = [bytearray(side.frame_buf[-1])]  # type: ignore[list-item]
         yield from super().relay_messages(event)
         if self._handle_event == self.relay_messages and sum(map(len, self.client_ws.frame_buf)) > self._limit:
@@ -44,7 +44,7 @@ class GatewayWebsocketLayer(WebsocketLayer):
         yield commands.RequestWakeup(LINGER)
 
     def _linger(self, event: events.Event) -> Commands:
-        """A client that still sends sees why it should not only if that is read for a while."""
+        """Read on for a while (RFC 9112, section 9.6): a client that still sends could lose what it was sent."""
         client = self.client_ws.conn
         has_left = isinstance(event, events.ConnectionClosed) and event.connection is client
         if (has_left or isinstance(event, events.Wakeup)) and client.state is not ConnectionState.CLOSED:

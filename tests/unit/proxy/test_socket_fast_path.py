@@ -18,7 +18,7 @@ from mitmproxy.proxy.server import ConnectionIO, SimpleConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
 
-from responses_gateway.proxy.shortcut import Shortcut, Shortcuts
+from responses_gateway.proxy.socket_fast_path import SocketFastPath, SocketFastPaths
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 
@@ -43,11 +43,11 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         self.wire = Wire(Echo())
         self.client_is_slow = False
         self.waiting: deque[bytes] = deque()
-        self.took_shortcut = 0
+        self.took_fast_path = 0
         self.timeout_watchdog = self
         self.far_end, self._near_end = socket.socketpair()
-        self.shortcut = Shortcut(self, self, self, self._near_end)  # type: ignore[arg-type]
-        self.wire.way = self.shortcut
+        self.path = SocketFastPath(self, self, self, self._near_end)  # type: ignore[arg-type]
+        self.wire.upstream_socket_path = self.path
         self.wire.connect()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         self._near_end.close()
 
     def register_activity(self) -> None:
-        self.took_shortcut += 1
+        self.took_fast_path += 1
 
     def get_write_buffer_size(self) -> int:
         return 1 if self.client_is_slow else 0
@@ -75,7 +75,7 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
 
     def read(self, data: bytes) -> None:
         async def run() -> None:
-            self.shortcut.data_received(data)
+            self.path.data_received(data)
             await asyncio.sleep(0)
 
         self.loop.run_until_complete(run())
@@ -118,14 +118,14 @@ def test_everything_arrives_once_and_in_order(writes: list[list[bytes]], cuts: l
     assert sockets.wire.served.ended
 
 
-def test_whole_chunks_take_the_shortcut_and_leave_as_one() -> None:
+def test_whole_chunks_take_the_fast_path_and_leave_as_one() -> None:
     sockets = Sockets()
     sockets.read(HEAD)
     sockets.catch_up()
     sockets.wire.sent.clear()
     sockets.read(chunked(b"a", b"b"))
     sockets.close()
-    assert sockets.took_shortcut == 1
+    assert sockets.took_fast_path == 1
     assert not sockets.waiting
     assert sockets.wire.sent == [chunked(b"ab")]
 
@@ -137,7 +137,7 @@ def test_the_layers_are_told_when_the_answer_is_settled() -> None:
     alarms = sockets.wire.alarms
     sockets.read(chunked(b"!"))
     sockets.close()
-    assert sockets.took_shortcut == 1
+    assert sockets.took_fast_path == 1
     assert sockets.wire.alarms == alarms + 1
 
 
@@ -153,7 +153,7 @@ def test_what_came_between_two_requests_is_seen_before_the_second(stage: str) ->
         case "before the layers":
             sockets.read(b"!")
         case "end":
-            sockets.shortcut.eof_received()
+            sockets.path.eof_received()
     sockets.wire.ask()
     sockets.close()
     assert len(sockets.wire.opened) == (1 if stage == "nothing" else 2)
@@ -164,14 +164,14 @@ def test_a_closed_connection_is_forgotten() -> None:
 
 
 async def _open_and_close() -> None:
-    async with upstream_connection() as (shortcuts, server, close):
-        assert shortcuts.of(server) is not None
+    async with upstream_connection() as (paths, server, close):
+        assert paths.of(server) is not None
         await close()
-        assert shortcuts.of(server) is None
+        assert paths.of(server) is None
 
 
 @asynccontextmanager
-async def upstream_connection() -> AsyncIterator[tuple[Shortcuts, Server, Callable[[], Awaitable[None]]]]:
+async def upstream_connection() -> AsyncIterator[tuple[SocketFastPaths, Server, Callable[[], Awaitable[None]]]]:
     """An upstream's connection that mitmproxy has told the addon of, and what closes it."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
@@ -189,8 +189,8 @@ async def upstream_connection() -> AsyncIterator[tuple[Shortcuts, Server, Callab
         server = Server(address=("upstream", 80))
         handler.transports[server] = ConnectionIO(reader=reader, writer=writer)
         addons.master.addons.get("proxyserver").connections[client.id] = handler
-        shortcuts = Shortcuts()
-        shortcuts.server_connected(ServerConnectionHookData(server, client))
-        yield shortcuts, server, close
+        paths = SocketFastPaths()
+        paths.server_connected(ServerConnectionHookData(server, client))
+        yield paths, server, close
     if not writer.is_closing():
         await close()

@@ -1,0 +1,133 @@
+"""One request of a turn to its upstream: the connection for it, sending it, and stopping it."""
+
+from typing import Protocol
+
+from mitmproxy import http
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import commands, layer
+from mitmproxy.proxy.layers.http import DropStream, GetHttpConnection, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+)
+
+from responses_gateway.proxy.fast_path import AnswerStream, FastPath
+
+type Commands = layer.CommandGenerator[None]
+
+
+class GetFreshConnection(GetHttpConnection):
+    """Open a connection, even if there is an idle one."""
+
+
+class RoundLayer(Protocol):
+    """What a round needs of the HTTP layer that its stream belongs to."""
+
+    connections: dict[Connection, layer.Layer]
+
+    def fast_path(self, connection: Connection) -> FastPath | None:
+        """The fast path from an upstream connection; None if it has none."""
+
+    def open_round(self, stream: HttpStream) -> int:
+        """A new stream id whose events go to `stream`."""
+
+    def abandon(self, attempt: GetHttpConnection) -> Commands:
+        """Stop a connection attempt that no other stream waits for."""
+
+    def close_draining(self) -> Commands:
+        """Close connections whose answer is complete but whose HTTP message is not."""
+
+    def forget_closed(self) -> None:
+        """Drop connections that are closed."""
+
+    def lost_kept_connection(self, connection: Connection) -> bool:
+        """Whether a kept connection was closed before anything of the answer came."""
+
+
+class UpstreamRound:
+    """The round of a stream that is under way, if one is. The same object serves all rounds, one after the other."""
+
+    def __init__(self, stream: HttpStream, parent: RoundLayer) -> None:
+        self.id: int | None = None
+        """The stream id of the request and its answer; None before it is sent, and when it is over."""
+        self._stream = stream
+        self._parent = parent
+        self._attempt: GetHttpConnection | None = None
+        self._request: http.Request
+        self._is_retry = False
+
+    def connect(self, request: http.Request, *, is_retry: bool) -> Commands:
+        """Get a connection for `request`.
+
+        `is_retry`: the request was sent before and lost with its connection. It gets a connection that is new.
+        """
+        self._request = request
+        self._is_retry = is_retry
+        yield from self._parent.close_draining()
+        self._parent.forget_closed()
+        server = self._stream.flow.server_conn
+        get = GetFreshConnection if is_retry else GetHttpConnection
+        self._attempt = get(
+            (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
+        )
+        # mitmproxy pauses a layer whose command says True here. The stream has to go on: heartbeats, time limits.
+        self._attempt.blocking = self._stream  # type: ignore[assignment]
+        yield self._attempt
+
+    def completes(self, attempt: commands.Command) -> bool:
+        """Whether this connection attempt, which has completed, is the one of this round."""
+        is_ours = attempt is self._attempt
+        if is_ours:
+            self._attempt = None
+        return is_ours
+
+    def send(self, connection: Connection) -> Commands:
+        """Send the request on the connection that the attempt gave."""
+        assert isinstance(connection, Server)  # noqa: S101 (GetHttpConnection opens nothing else)
+        self._stream.context.server = self._stream.flow.server_conn = connection
+        self.id = self._parent.open_round(self._stream)
+        for part in (
+            RequestHeaders(self.id, self._request, end_stream=False),
+            RequestData(self.id, self._request.raw_content or b""),
+            RequestEndOfMessage(self.id),
+        ):
+            yield SendHttp(part, connection)
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether the request can be sent again: its kept connection was closed before anything of the answer came.
+
+        The upstream closed what it took for idle, and has most probably not seen the request. Once per round only.
+        """
+        return not self._is_retry and self._parent.lost_kept_connection(self._stream.context.server)
+
+    def begin_fast_path(self, answer: AnswerStream) -> None:
+        """The head of a chunked answer has come."""
+        path = self._parent.fast_path(self._stream.context.server)
+        if path is not None and self.id is not None:
+            path.begin(answer, self.id)
+
+    def _end_fast_path(self) -> None:
+        if path := self._parent.fast_path(self._stream.context.server):
+            path.end()
+
+    def ended(self) -> Commands:
+        """The upstream has ended its HTTP message."""
+        if self.id is not None:
+            round_id, self.id = self.id, None
+            self._end_fast_path()
+            yield DropStream(round_id)
+
+    def close(self) -> Commands:
+        """Stop whatever the upstream is doing for this round."""
+        if self._attempt is not None:
+            attempt, self._attempt = self._attempt, None
+            yield from self._parent.abandon(attempt)
+        round_id, connection = self.id, self._stream.context.server
+        if round_id is not None:
+            yield from self.ended()
+            if connection in self._parent.connections:
+                yield SendHttp(RequestProtocolError(round_id, "no longer needed", ErrorCode.CANCEL), connection)
