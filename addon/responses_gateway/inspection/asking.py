@@ -28,9 +28,6 @@ MOST = 6
 KIND = "asked"
 """What the archive calls such a turn."""
 
-_PATIENCE = 0.2
-"""Seconds that a page waits for lists of models; they go on loading for the next one."""
-
 _OF_THE_SESSION = ("client_metadata", "prompt_cache_key", "background")
 """Fields of a request that tie it to its session."""
 
@@ -53,14 +50,12 @@ class Asking:
         self._lend = lend
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def models(self) -> list[str]:
-        """The models that can be asked, by the names that clients use; those of upstreams that answer in time."""
+    def models(self) -> list[str]:
+        """The models that are known, by the names that clients use. Nobody is asked for a list: a page has no client's
+        key to ask with.
+        """
         mode = _listener()
-        if mode is None:
-            return []
-        runtime = self._runtime(mode)
-        await runtime.lists.refresh("", {}, _PATIENCE)
-        return [row.id for row in runtime.router.models() if not row.assumed]
+        return [] if mode is None else [row.id for row in self._runtime(mode).router.models() if not row.assumed]
 
     def ask(self, whole: WholeTurn, models: Sequence[str]) -> None:
         """Begin to ask; the answers go into the session `session_of(turn)`. Raises NotAskableError."""

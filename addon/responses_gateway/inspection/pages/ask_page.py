@@ -44,10 +44,11 @@ class AskPage(Page):
         self._asking = asking
 
     async def get(self, session: str, turn: str) -> None:
-        models = await self._asking.models()
+        models = self._asking.models()
 
         def view(reading: Reading) -> dict[str, Any]:
-            return {**ask_values(reading, session, turn), "models": models, "most": MOST}
+            offered = list(dict.fromkeys([*models, *reading.archive.values().models]))
+            return {**ask_values(reading, session, turn), "models": offered, "most": MOST}
 
         await self.show("ask.html", view)
 

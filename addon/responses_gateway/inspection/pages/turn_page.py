@@ -32,7 +32,7 @@ class TurnPage(Page):
         start = self.get_query_argument("from", "")
         shown_from = int(start) if start.isdecimal() and len(start) < 10 else None
 
-        models = await self._asking.models()
+        models = self._asking.models()
 
         def view(reading: Reading) -> dict[str, Any]:
             values = turn_values(reading, whole_turn(reading, session, turn), part, shown_from)
