@@ -1,6 +1,7 @@
 """A session to look at: questions, calls with their results, a patch, a picture, a break of the prefix, a failure."""
 
 import json
+import re
 from http.client import HTTPConnection
 from typing import Any
 
@@ -103,12 +104,13 @@ def converse(web: MitmwebProcess, script: Script) -> None:
         stream(
             reasoning("The linker misses zstd.", " Is it declared?"),
             text("I change", " the declaration."),
-            finish(),
+            call("apply_patch", {"input": PATCH}, "call_2").chunks(0),
+            finish("tool_calls"),
             usage(prompt=13_052, completion=141, cached=2_048, reasoned=40),
             done(),
         ),
         stream(
-            *(text(f"{word} ") for word in ANSWER.split(" ")),
+            *text(*re.findall(r"\S+\s*", ANSWER)),
             finish(),
             usage(prompt=13_230, completion=212, cached=13_056),
             done(),

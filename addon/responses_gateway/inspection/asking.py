@@ -51,7 +51,9 @@ class Asking:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def models(self) -> list[str]:
-        """The models that can be asked, by the names that clients use."""
+        """The models that are known, by the names that clients use. Nobody is asked for a list: a page has no client's
+        key to ask with.
+        """
         mode = _listener()
         return [] if mode is None else [row.id for row in self._runtime(mode).router.models() if not row.assumed]
 

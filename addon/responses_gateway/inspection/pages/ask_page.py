@@ -47,7 +47,8 @@ class AskPage(Page):
         models = self._asking.models()
 
         def view(reading: Reading) -> dict[str, Any]:
-            return {**ask_values(reading, session, turn), "models": models, "most": MOST}
+            offered = list(dict.fromkeys([*models, *reading.archive.values().models]))
+            return {**ask_values(reading, session, turn), "models": offered, "most": MOST}
 
         await self.show("ask.html", view)
 

@@ -1,7 +1,7 @@
 """Items of a conversation as people read them: each one an entry with blocks of HTML, made from escaped text only."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,9 +41,6 @@ class Entry:
     index: int = -1
     """In the request's input; -1: it belongs to the answer."""
 
-    gist: str = ""
-    """Of a result: what was called."""
-
     type: str = ""
     """The item's type, and for messages the role: what entries of the ledger name."""
 
@@ -59,15 +56,20 @@ class Entry:
     changes: list[Any] = field(default_factory=list)
     """Entries of the ledger about items of this kind."""
 
+    gist: str = ""
+    """Of a result: what was called."""
 
-def entries_of(items: Sequence[tuple[int, Any]]) -> list[Entry]:
-    """Entries of items with their indexes, in order; the result of a call that is among them is put beside it."""
+
+def entries_of(items: Sequence[tuple[int, Any]], new: Collection[int] = ()) -> list[Entry]:
+    """Entries of items with their indexes, in order; the result of a call that is among them is put beside it, unless
+    one of the two is among the indexes `new` and the other is not.
+    """
     entries: list[Entry] = []
     calls: dict[str, Entry] = {}
     for index, item in items:
         call_id = item.get("call_id") if isinstance(item, dict) else None
         call = calls.get(call_id) if isinstance(call_id, str) else None
-        if call is not None and _is_result(item):
+        if call is not None and _is_result(item) and (call.index in new) == (index in new):
             call.results += _result(item)
             call.failed = call.failed or _failure(item)
             continue

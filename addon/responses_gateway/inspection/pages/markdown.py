@@ -19,24 +19,30 @@ DEEPEST = 8
 LONGEST_LINE = 4_000
 """Characters of a paragraph in which marks are looked for; a longer one is text."""
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^`\n]{0,80})$")
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
-_RULE = re.compile(r"^ {0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$")
-_ITEM = re.compile(r"^( {0,3})([-*+]|\d{1,9}[.)])([ \t]+)(?=\S)")
+_FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[ \t]*+([^`\n]{0,80}+)$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6}+)[ \t]++(.*)$")
+_RULE = re.compile(r"^ {0,3}(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
+_ITEM = re.compile(r"^( {0,3})([-*+]|\d{1,9}[.)])([ \t]++)(?=\S)")
 _QUOTE = re.compile(r"^ {0,3}> ?")
-_DIVIDER = re.compile(r"^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
-_LINK = r"!?\[(?P<words>[^\[\]\n]{0,400})\]\((?P<to>https?://[^\s()<>]{1,1000}(?:\([^\s()<>]{0,100}\))?)\)"
-_ADDRESS = r"(?P<address>https?://[^\s<>\"'`)\]]{1,1000})"
+_CELL = r":?-++:?[ \t]*+"
+_DIVIDER = re.compile(rf"^ {{0,3}}\|?[ \t]*+{_CELL}(?:\|[ \t]*+{_CELL})*+\|?[ \t]*+$")
+_LINK = (
+    r"!?\[(?P<words>[^\[\]\n]{0,400}+)\]"
+    r"\((?P<to>https?://[^\s()<>]{1,400}+(?:\([^\s()<>]{0,100}+\))?+)\)"
+)
+_ADDRESS = r"(?P<address>https?://[^\s<>\"'`)\]]{1,400}+)"
 _MARKS = re.compile(
     r"(?P<escaped>\\[!-/:-@\[-`{-~])"
-    r"|(?P<ticks>`{1,3})(?P<code>[^\n]{1,1000}?)(?P=ticks)(?!`)"
+    r"|`(?P<code>[^`\n]{1,400}+)`"
     rf"|{_LINK}|{_ADDRESS}"
-    r"|\*\*(?P<strong>(?=\S)[^*\n]{1,1000}(?:\*[^*\n]{1,200}\*[^*\n]{0,200})?(?<=\S))\*\*"
-    r"|(?<!\w)__(?P<strong2>(?=\S)[^_\n]{1,1000}(?<=\S))__(?!\w)"
-    r"|\*(?P<em>(?=\S)[^*\n]{1,1000}(?<=\S))\*"
-    r"|(?<!\w)_(?P<em2>(?=\S)[^_\n]{1,1000}(?<=\S))_(?!\w)"
-    r"|~~(?P<gone>(?=\S)[^~\n]{1,1000}(?<=\S))~~"
+    r"|\*\*(?=\S)(?P<strong>[^*\n]{1,400}+)(?<=\S)\*\*"
+    r"|(?<!\w)__(?=\S)(?P<strong2>[^_\n]{1,400}+)(?<=\S)__(?!\w)"
+    r"|\*(?=\S)(?P<em>[^*\n]{1,400}+)(?<=\S)\*"
+    r"|(?<!\w)_(?=\S)(?P<em2>[^_\n]{1,400}+)(?<=\S)_(?!\w)"
+    r"|~~(?=\S)(?P<gone>[^~\n]{1,400}+)(?<=\S)~~"
 )
+"""No alternative is tried twice at a place: what is between two marks holds neither of them."""
+
 _TAGS = {"strong": "strong", "strong2": "strong", "em": "em", "em2": "em", "gone": "del"}
 _NEW_TAB = Markup('<a href="{}" rel="noreferrer noopener nofollow" target="_blank">{}</a>')
 
@@ -59,7 +65,7 @@ def _blocks(lines: Sequence[str], depth: int) -> Iterator[Markup]:
             yield block
         elif heading := _HEADING.match(line):
             level = min(6, len(heading[1]) + 2)
-            yield Markup("<h{0}>{1}</h{0}>").format(level, _inline(heading[2]))
+            yield Markup("<h{0}>{1}</h{0}>").format(level, _inline(heading[2].rstrip().rstrip("#").rstrip()))
             at += 1
         elif _RULE.match(line):
             yield Markup("<hr>")

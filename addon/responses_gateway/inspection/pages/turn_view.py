@@ -164,7 +164,7 @@ def conversation_of(whole: WholeTurn, shown_from: int | None = None) -> Conversa
     first = min(new, default=len(items))
     start = first if shown_from is None else max(0, min(shown_from, first))
     changes = changes_of(record)
-    shown = entries_of([(at, items[at]) for at in range(start, len(items))])
+    shown = entries_of([(at, items[at]) for at in range(start, len(items))], new)
     for entry in shown:
         entry.is_new = entry.index in new
         if entry.kind == "result":

@@ -12,8 +12,9 @@ from responses_gateway.inspection.pages.session_view import LISTED, view_of
 from responses_gateway.inspection.pages.sessions_view import Row, SessionsView
 from responses_gateway.inspection.pages.templating import render, render_part
 from responses_gateway.inspection.pages.totals import totals_of
-from responses_gateway.inspection.pages.turn_page import facts_of
+from responses_gateway.inspection.pages.turn_page import PARTS, turn_values
 from unit.inspection.pages.rows import NOON, session, turn
+from unit.inspection.pages.whole_turns import hostile_turn, reading
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -87,8 +88,11 @@ def session_page(words: str) -> str:
 
 
 def turn_page(words: str) -> str:
-    one = hostile(turn(), words)
-    return render("turn.html", turn=one, facts=facts_of(one), now=NOON, version="1", form_key="")
+    whole = hostile_turn(hostile(turn(), words), words)
+    values = [turn_values(reading(), whole, part, None) for part in PARTS]
+    return "".join(
+        render("turn.html", **{**one, "models": [words], "now": NOON, "version": "1", "form_key": ""}) for one in values
+    )
 
 
 def error_page(words: str) -> str:
