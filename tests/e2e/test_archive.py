@@ -270,7 +270,7 @@ def test_the_command_reads_while_the_gateway_runs_and_after_it(
         assert listed.returncode == 0, listed.stderr
         assert "my-session" in listed.stdout
         shown = run(home, "sessions", "show", found[0].id[:10])
-        assert "\\x1b]0;owned\\x07 red \\x9b31m" in shown.stdout
+        assert "\\x1b]0;owned\\x07 red \\u009b31m" in shown.stdout
         searched = run(home, "sessions", "search", "owned", "--json")
         assert json.loads(searched.stdout)[0]["turn"]["id"] == found[0].id
         for answer in (listed, shown, searched, run(home, "sessions", "show", "my-session")):
