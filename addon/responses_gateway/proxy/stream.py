@@ -232,7 +232,7 @@ class GatewayStream(LimitedStream):
             # There is nothing to send. A client that ends its side in the middle of an answer has most often left.
             yield from self._parent.client_left()
 
-    # Pieces of a streamed answer; the fast path uses the last four methods (`AnswerStream`) ----------------------------
+    # Pieces of a streamed answer; the fast path uses the last four methods (`AnswerStream`) ---------------------------
 
     def _translate_read(self, turn: GuardedTurn) -> Commands:
         data, self._untranslated = b"".join(self._untranslated), []
