@@ -139,7 +139,7 @@ class GatewayStream(LimitedStream):
     # Events -----------------------------------------------------------------------------------------------------------
 
     def handle_event(self, event: events.Event) -> Commands:
-        """Collect the pieces of a streamed body that come in one read: they are translated and sent as one."""
+        """Collect the pieces of a streamed body that come in one read; they are translated as one."""
         if isinstance(event, ResponseHeaders) and event.stream_id == self._round.id:
             if "chunked" in event.response.headers.get("transfer-encoding", "").lower():
                 self._round.begin_fast_path(self)
@@ -232,7 +232,7 @@ class GatewayStream(LimitedStream):
             # There is nothing to send. A client that ends its side in the middle of an answer has most often left.
             yield from self._parent.client_left()
 
-    # Pieces of a streamed answer --------------------------------------------------------------------------------------
+    # Pieces of a streamed answer; the fast path uses the last four methods (`AnswerStream`) ---------------------------
 
     def _translate_read(self, turn: GuardedTurn) -> Commands:
         data, self._untranslated = b"".join(self._untranslated), []
@@ -247,11 +247,11 @@ class GatewayStream(LimitedStream):
         elif turn.settled and self._timer.answer_ends():
             self._parent.due_changed()
 
-    # The next four are what the fast path needs (`AnswerStream`).
-
     def may_translate(self, round_id: int) -> bool:
         """Whether the next piece of the round's body can be translated right now, without an event of the layer."""
-        return self._is_streaming(round_id) and self._answer.began
+        # Like `_is_streaming`, written out because it is asked for every piece of a stream.
+        in_round = self._current_step == "streaming" and round_id == self._round.id
+        return in_round and self._answer.began and self._paused is None
 
     def translate(self, data: bytes) -> bytes:
         """Translate a piece of the upstream's body; returns what the client gets."""
@@ -339,8 +339,7 @@ class GatewayStream(LimitedStream):
         """Let the addon decide whether there is another round."""
         self._step = "awaiting decision"
         self._hook = GatewayRoundHook(RoundEnd(self.flow, turn))
-        # mitmproxy pauses a layer whose command says True here. The stream has to go on: heartbeats, time limits.
-        self._hook.blocking = self  # type: ignore[assignment]
+        self._hook.blocking = self  # type: ignore[assignment]  # not True, as in `UpstreamRound.connect`
         yield self._hook
 
     def _decided(self, turn: GuardedTurn, decision: RoundEnd) -> Commands:
@@ -386,8 +385,8 @@ class GatewayStream(LimitedStream):
         """End the answer; no round follows."""
         if self._answer.began:
             yield from self._send(turn, turn.end())
-            is_being_stored = self._hook is not None
-            if not self._is_answered and not is_being_stored:
+            # While the hook runs, the answer is being stored: its end comes with `_decided`.
+            if not self._is_answered and self._hook is None:
                 yield from self._end_answer()
             return
         self._step = "done"
