@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -55,7 +56,6 @@ from responses_gateway.upstream.learned_repairs import Learnt, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
 from responses_gateway.upstream.routing import Router
 from responses_gateway.websocket.server import SocketLimits, SocketServer
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from responses_gateway.settings.settings import Settings
