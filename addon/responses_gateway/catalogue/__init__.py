@@ -1,5 +1,5 @@
-"""What is known about providers and models, as data: YAML files, and the types that they are read into.
+"""Data about providers and models: YAML files, and the types that they are read into.
 
-Belongs here: every difference between upstreams or models that code asks for. May import `protocol`. Does not know the
-user's settings, nor any request.
+Holds every difference between upstreams or models that code depends on. May import `protocol`. Does not know the
+user's settings or any request.
 """

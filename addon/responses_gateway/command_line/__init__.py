@@ -1,5 +1,5 @@
-"""The console command, and what starts a gateway: one module per subcommand that needs more than a line.
+"""The console command, and the start of a gateway: one module for each larger subcommand.
 
-Belongs here: arguments, questions, printed text, mitmproxy's masters, and Codex's configuration. May import everything;
-nothing imports it but the package's own `start`.
+Holds arguments, questions, printed text, mitmproxy's masters, and Codex's configuration. May import everything; only
+the package's own `start` imports it.
 """

@@ -1,4 +1,4 @@
-"""`responses-gateway check`: one line per provider, found out by a real call."""
+"""`responses-gateway check`: tests each provider with a real call, and prints one line for each."""
 
 import asyncio
 import sys
@@ -34,7 +34,7 @@ def run(config: str | None, model: str | None) -> int:
 
 
 def line(upstream: Upstream, finding: ProbeResult) -> str:
-    """What was found, in the order of what depends on what."""
+    """Describe the result of one probe; each step depends on the one before."""
     facts = (
         (finding.reachable, "reachable"),
         (finding.key_accepted, f"key accepted ({upstream.key_source})" if upstream.api_key else "no key needed"),

@@ -1,4 +1,4 @@
-"""What a user pastes to reach the gateway: Codex's configuration and a curl line. Pure text."""
+"""Makes the texts that a user pastes to reach the gateway: Codex's configuration and a curl command."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised 
 
 @dataclass(frozen=True)
 class CodexSettings:
-    """What Codex needs to know of one gateway."""
+    """The data about one gateway that Codex needs."""
 
     url: str
     """The base URL, with /v1."""

@@ -1,4 +1,4 @@
-"""Edits Codex's `config.toml` in place: what others wrote there stays, and everything can be undone."""
+"""Edits Codex's `config.toml` in place. All other content stays, and every change can be undone."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""`responses-gateway configure`: asks what it needs to know, tries it, and writes the file."""
+"""`responses-gateway configure`: asks for the provider and the key, tests them, and writes the file."""
 
 import asyncio
 import getpass
@@ -27,7 +27,7 @@ from responses_gateway.upstream.routing import Route, Router
 
 @dataclass(frozen=True)
 class Answers:
-    """What the user said. `api_key` None: the provider's own variable, or no key."""
+    """The answers of the user. `api_key` None means the provider's own variable, or no key."""
 
     provider: str
     base_url: str | None

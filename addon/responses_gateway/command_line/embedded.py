@@ -1,4 +1,4 @@
-"""The gateway in a thread of another program."""
+"""Runs the gateway in a thread of another program."""
 
 import asyncio
 import threading

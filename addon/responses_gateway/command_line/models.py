@@ -1,4 +1,4 @@
-"""`responses-gateway models`: what clients can ask for."""
+"""`responses-gateway models`: lists the models that clients can use."""
 
 import asyncio
 import sys

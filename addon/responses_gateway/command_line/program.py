@@ -9,7 +9,7 @@ NAME = "responses-gateway"
 
 
 def program() -> str:
-    """What to type for it: its name where the shell finds just this one, else the way it was started."""
+    """Return the command: its name if the shell finds this very program by it, else the way it was started."""
     started = os.path.abspath(sys.argv[0])
     if os.path.basename(started) != NAME:
         return f"{shlex.quote(sys.executable)} -m responses_gateway"

@@ -1,4 +1,4 @@
-"""Shows on a terminal what models say, while they say it."""
+"""Shows the output of models on a terminal while it arrives."""
 
 from collections.abc import Sequence
 from typing import TextIO

@@ -1,4 +1,4 @@
-"""`responses-gateway service`: a systemd user unit, so that the gateway starts with the user's session."""
+"""`responses-gateway service`: writes a systemd user unit, so that the gateway starts with the user's session."""
 
 import os
 import shlex

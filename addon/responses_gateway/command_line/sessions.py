@@ -1,4 +1,4 @@
-"""`responses-gateway sessions`: the archive on a terminal, with the gateway or without it."""
+"""`responses-gateway sessions`: shows the archive on a terminal, whether or not the gateway runs."""
 
 import argparse
 import json
@@ -209,7 +209,7 @@ def _only(name: str, found: Sequence[str]) -> str:
 
 
 def _wholes(archive: Archive, name: str) -> Iterator[WholeTurn]:
-    """The turns that an id stands for."""
+    """Return the turns of an id."""
     ids = [turn.id for turn in archive.turns(name)] or [name]
     yield from (_whole(archive, one) for one in ids)
 

@@ -1,4 +1,4 @@
-"""The body of an answer as it arrives: an event stream, whatever the server calls it, or one whole document."""
+"""Reads the body of an answer while it arrives: an event stream, or one whole document."""
 
 from typing import Literal
 
@@ -7,14 +7,14 @@ from responses_gateway.protocol import encoding, sse
 type Kind = Literal["unknown", "sse", "json", "other"]
 
 MAX_DOCUMENT = 64 << 20
-"""Bytes of an answer that is one document."""
+"""The most bytes of an answer that is one document."""
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before the beginning of either kind, and means nothing there."""
+"""Bytes that may come before either kind of body, and have no meaning there."""
 
 
 class BodyReader:
-    """Finds out what the upstream really sends, whatever its content-type says, and cuts it into payloads."""
+    """Detects the kind of a body by its first bytes, because content types may be wrong, and cuts it into payloads."""
 
     def __init__(self, content_encoding: str) -> None:
         """Raises ValueError for an encoding that is not known."""
@@ -24,16 +24,16 @@ class BodyReader:
         self._size = 0
         self.kind: Kind = "unknown"
         self.pieces = 0
-        """How many pieces of a whole document have come, blanks apart."""
+        """The number of pieces of a whole document so far, without blank ones."""
         self._blanks = 0
 
     @property
     def keep_alives(self) -> int:
-        """How often the server has sent comments and blanks, which say no more than that it is alive."""
+        """The number of comments and blanks so far, which only show that the server is alive."""
         return self._blanks + self._sse.keep_alives
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
+        """Return the payloads that `data` completes. Raises FrameTooLong, and encoding.ERRORS."""
         if self._decoder is not None:
             data = self._decoder.decode(data, encoding.MAX_PIECE)
         if self.kind == "unknown":
@@ -59,7 +59,7 @@ class BodyReader:
         return self._sse.finish()
 
     def body(self) -> bytes:
-        """Everything, when it is no event stream."""
+        """Return the whole body, when it is no event stream."""
         return b"".join(self._body)
 
 

@@ -1,7 +1,7 @@
-"""The chat/completions wire: types only.
+"""The types of chat/completions.
 
 Requests are built with exact types. Chunks and completions are read from servers that agree on little, so they stay
-plain JSON objects, and `translate.stream` checks every field that it reads.
+plain JSON objects, and `translate.answer.chunk_reader` checks every field that it reads.
 """
 
 from typing import Literal, NotRequired, TypedDict

@@ -1,7 +1,7 @@
-"""Reading JSON that is still arriving: where its values begin and end, without parsing them.
+"""Finds where values begin and end in JSON that is still arriving, without parsing them.
 
 Only structural characters are looked at, by regular expressions that jump over everything else, so that a megabyte of
-file content inside a string costs one search per piece. Nothing here checks that what lies between is valid JSON.
+file content inside a string costs one search per piece. Whether the text in between is valid JSON is not checked.
 """
 
 import re
@@ -75,14 +75,14 @@ class ValueScanner:
 
 
 class Part(Enum):
-    """What a piece of an object's text belongs to."""
+    """The part of an object that a piece of its text belongs to."""
 
     SPACE = auto()
     PUNCTUATION = auto()
     KEY = auto()
     VALUE = auto()
     REST = auto()
-    """What follows the object, from its first character that is not white space on."""
+    """Text behind the object, without white space at its beginning."""
     BROKEN = auto()
     """Not an object, or no longer one; everything from here on."""
 
@@ -120,12 +120,12 @@ class ObjectScanner:
 
     @property
     def complete(self) -> bool:
-        """The object's closing brace has arrived."""
+        """Whether the object's closing brace has arrived."""
         return self._expect in (_Expect.AFTER, _Expect.MORE)
 
     @property
     def wants_more(self) -> bool:
-        """The object has not ended, and nothing has come that is none."""
+        """Whether the object has not ended, and is valid so far."""
         return not self.complete and self._expect is not _Expect.NOTHING
 
     def feed(self, text: str) -> Iterator[tuple[Part, str, bool]]:
@@ -191,7 +191,7 @@ def _decode_escape(escape: re.Match[str]) -> str:
 
 
 def unescape(text: str) -> str:
-    """The characters of a JSON string's inside; unknown escapes stay as they are, lone surrogates become U+FFFD."""
+    """Decode the inside of a JSON string. Unknown escapes stay as they are; lone surrogates become U+FFFD."""
     return _ESCAPE.sub(_decode_escape, text) if "\\" in text else text
 
 

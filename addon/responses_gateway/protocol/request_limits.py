@@ -1,4 +1,4 @@
-"""How much a request may consist of, counted before it is parsed: small text can stand for a lot of work.
+"""Limits of a request's size, checked before it is parsed: a small text can cause a lot of work.
 
 The numbers are far above what clients send: a context of a million tokens is some ten thousand items.
 """
@@ -22,7 +22,7 @@ _STRUCTURE = b",{["
 
 
 def check_size(body: bytes) -> None:
-    """Raise GatewayError for JSON of more than MAX_VALUES values; what is no JSON passes, or not."""
+    """Raise GatewayError for JSON of more than MAX_VALUES values. For other text, the result is not defined."""
     if _structure_in(body) <= MAX_VALUES:
         return
     # More strings than these are too many values, too: at most every other one is the name of a field.

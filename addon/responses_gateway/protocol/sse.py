@@ -1,4 +1,4 @@
-"""Server-sent events: bytes to data payloads, and events to bytes.
+"""Decodes and encodes server-sent events.
 
 Reading follows the WHATWG's event stream format (CR, LF and CRLF, comments, several data lines) and forgives a last
 frame without its blank line. Only `data` matters on the chat wire, and whether the event is called `error`.
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 
 MAX_FRAME = 16 * 1024 * 1024
-"""Bytes of one frame of a server's; one that never ends a line must not fill the memory."""
+"""The most bytes of one frame: a server that never ends a line must not fill the memory."""
 
 _LINE = 64
-"""Bytes that one line of a frame takes besides its own: many empty ones fill the memory, too."""
+"""Bytes that one line of a frame takes in addition to its text: many empty lines fill the memory, too."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -22,7 +22,7 @@ class FrameTooLong(ValueError):
 
 
 class SseDecoder:
-    """Cuts a byte stream, in whatever pieces it comes, into the data payloads of its events."""
+    """Cuts a byte stream, in pieces of any size, into the data payloads of its events."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         """`limit`: bytes of one frame."""
@@ -35,10 +35,10 @@ class SseDecoder:
         self._skip_lf = False
         self._started = False
         self.keep_alives = 0
-        """How many comments and blank lines that end no event have come."""
+        """The number of comments so far, and of blank lines that end no event."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that `chunk` completes. Raises FrameTooLong."""
+        """Return the payloads that `chunk` completes. Raises FrameTooLong."""
         if not self._started:
             if not chunk:
                 return []
@@ -75,7 +75,7 @@ class SseDecoder:
         return payloads
 
     def finish(self) -> list[bytes]:
-        """The payload of a last frame that was not terminated."""
+        """Return the payload of a last frame that was not terminated."""
         tail = b"".join(self._tail)
         self._tail.clear()
         self._tail_size = 0
@@ -114,7 +114,7 @@ class SseDecoder:
 
 
 def _as_error(data: bytes) -> bytes:
-    """The data of an event called `error`, in the shape that says so by itself."""
+    """Put the data of an event named `error` into an `error` object."""
     try:
         fault = loads(data)
     except (ValueError, RecursionError):
@@ -129,12 +129,12 @@ def _terminated(lines: list[bytes]) -> tuple[list[bytes], bytes]:
 
 
 def encode(event: JsonObject) -> bytes:
-    """One event in one piece: some parsers lose an event whose blank line comes in another read."""
+    """Encode one event in one piece: some parsers lose an event whose blank line comes in another read."""
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), dumps(event))
 
 
 def encode_all(events: Iterable[JsonObject]) -> bytes:
-    """Events, one after the other."""
+    """Encode events, one after the other."""
     return b"".join([encode(event) for event in events])
 
 

@@ -1,4 +1,4 @@
-"""One model of all settings and where they come from: defaults, a file, the environment, mitmproxy's options.
+"""The settings: their models, and how they are loaded from defaults, a file, the environment and mitmproxy's options.
 
-May import `catalogue` and `protocol`. Does not know what the settings are used for.
+May import `catalogue` and `protocol`. Does not know how the settings are used.
 """

@@ -1,4 +1,4 @@
-"""The user's configuration file: variables expanded, and shaped for validation."""
+"""Reads the user's configuration file, expands its variables, and shapes it for validation."""
 
 import os
 import re

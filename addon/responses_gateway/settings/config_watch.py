@@ -8,7 +8,7 @@ INTERVAL = 1.0
 
 
 class ConfigWatch:
-    """Looks at one file, which need not exist; None: at nothing."""
+    """Watches one file, which need not exist; None watches nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path

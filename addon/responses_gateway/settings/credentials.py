@@ -1,4 +1,4 @@
-"""Keys found outside the configuration file: in the environment and in OpenCode's auth.json."""
+"""Finds API keys outside of the configuration file: in the environment and in OpenCode's auth.json."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from responses_gateway.protocol.json import loads
 
 
 class Credentials(BaseModel):
-    """Keys by the name of where they were found."""
+    """API keys, by where they were found."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Values of settings that take more than one form: text from layers that have nothing else, or what it stands for."""
+"""Types of settings that accept text as well as structured values: some sources have only text."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,1 +1,1 @@
-"""What models can do: YAML tables, read into ModelCards."""
+"""The abilities of models: YAML tables, read into ModelCards."""

@@ -1,4 +1,4 @@
-"""What one model can do."""
+"""The abilities and limits of one model."""
 
 from typing import Literal
 
@@ -33,7 +33,7 @@ class ModelCard(BaseModel):
 
     id: str
     name: str | None = None
-    """What people call it."""
+    """The name for people."""
 
     aliases: list[str] = Field(default_factory=list)
     """Globs of other ids of the same model, without a vendor's prefix."""

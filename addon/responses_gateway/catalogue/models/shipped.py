@@ -1,4 +1,4 @@
-"""The shipped model cards, and which of them is for a model id."""
+"""The shipped model cards, and the search for the card of a model id."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""What an upstream's own model list says about a model: hosts cut context windows and add limits of their own."""
+"""Reads the upstream's own model list: hosts cut context windows and add limits of their own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _MODALITY: dict[str, Modality] = {"text": "text", "image": "image", "audio": "au
 
 
 def described(card: ModelCard, details: JsonObject) -> ModelCard:
-    """`card` with what the upstream's entry says; for what it does not say, the card's own values stay."""
+    """Return `card` with the values of the upstream's entry; where the entry has none, those of the card stay."""
     said: dict[str, Any] = {}
     for name, paths in (("context_window", _CONTEXT_WINDOW), ("max_output_tokens", _MAX_OUTPUT)):
         for path in paths:

@@ -1,1 +1,1 @@
-"""How upstreams differ: one YAML file each, read into a Profile."""
+"""The differences between upstreams: one YAML file for each, read into a Profile."""

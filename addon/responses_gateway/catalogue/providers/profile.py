@@ -1,4 +1,4 @@
-"""How one upstream's chat/completions differs from the common ground: data that the translator asks.
+"""The Profile of an upstream: how its chat/completions API differs from the common ground.
 
 The defaults are the common ground: what an unknown OpenAI-compatible server most probably takes.
 """
@@ -56,7 +56,7 @@ _IMAGE_DETAILS: dict[str, str | None] = {"original": "high"}
 
 
 class ReasoningProfile(_Data):
-    """Reasoning: how it is asked for, and how earlier reasoning is given back."""
+    """How reasoning is requested, and how earlier reasoning is sent back."""
 
     replay: Literal["text", "details", "parts", "never"] = "text"
     """`text`: a string in `field`; `details`: the upstream's own list, in `reasoning_details`; `parts`: content parts
@@ -75,7 +75,7 @@ class ReasoningProfile(_Data):
     """The client's effort → the upstream's. An effort that is not listed goes as it is; null drops it."""
 
     when_unsaid: JsonObject = Field(default_factory=dict)
-    """Merged into the request when the client says nothing of effort."""
+    """Merged into the request when the client gives no effort."""
 
     when_on: JsonObject = Field(default_factory=dict)
     """Merged into the request when the client asks for an effort other than `none`."""
@@ -113,7 +113,7 @@ class MessagesProfile(_Data):
     nothing else follow a result."""
 
     media: list[Media] = Field(default_factory=_ALL_MEDIA.copy)
-    """What messages may carry besides text; everything else becomes a note in the text."""
+    """Media that messages may carry besides text; other media become a note in the text."""
 
     image_urls: bool = True
     """Whether images may be http addresses; otherwise only those with their data come along."""
@@ -200,7 +200,7 @@ class ParametersProfile(_Data):
 
 
 class AnswersProfile(_Data):
-    """What comes back."""
+    """Differences in answers."""
 
     reasoning_deltas: Literal["increments", "snapshots"] = "increments"
     """`snapshots`: each delta of reasoning may repeat all of it so far."""

@@ -1,4 +1,4 @@
-"""The shipped profiles, and which of a set of profiles is for a URL."""
+"""The shipped profiles, and the search for the profile of a URL."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Where in streamed Markdown there is code, in which markup is only talked about."""
+"""Finds code in streamed Markdown, because markup inside of code is text."""
 
 import re
 

@@ -1,7 +1,7 @@
-"""What an upstream's refusal says about the request, and the repair that makes it acceptable.
+"""Chooses the repair of a request by the text of the upstream's refusal.
 
-The rules are a table: words that were seen in real refusals, and the repairs to try for them, in order. A repair that
-would change nothing is passed over, so that a request is never sent again as it was.
+The rules are a table of words from real refusals, each with the repairs to try, in order. A repair that would change
+nothing is skipped, so that a request is never sent again unchanged.
 """
 
 import re
@@ -149,11 +149,11 @@ _NAMED = tuple(
         rf"\"(?:param|loc)\": ?\[?(?:\"[a-z]*\", ?)*\"({_NAME})\"",
     )
 )
-"""Where refusals name what they refuse."""
+"""How refusals name the field that they refuse."""
 
 
 def heal(body: JsonObject, text: str, tried: Sequence[Repair] = ()) -> Healed | None:
-    """Repair a chat request by the text (or JSON) of its refusal; None when it says nothing that can be repaired.
+    """Repair a chat request by the text (or JSON) of its refusal; None when no repair is known.
 
     `tried` are the repairs that did not help before.
     """
@@ -173,7 +173,7 @@ def _candidates(body: JsonObject, text: str) -> Iterator[Repair]:
 
 
 def _limits(body: JsonObject, text: str) -> Iterator[Repair]:
-    """A limit of output tokens that the refusal tells."""
+    """Find a limit of output tokens in the refusal."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = body.get(name)
         if isinstance(value, int) and _TOKEN_LIMIT.search(text):
@@ -183,7 +183,7 @@ def _limits(body: JsonObject, text: str) -> Iterator[Repair]:
 
 
 def _named(body: JsonObject, text: str) -> Iterator[Repair]:
-    """A field that the refusal names: of the request, or else of its messages."""
+    """Find a field that the refusal names, in the request or else in its messages."""
     names = list(dict.fromkeys(match[1] for pattern in _NAMED for match in pattern.finditer(text)))
     fields = {key for message in body.get("messages", ()) for key in message} - _MESSAGE_FIELDS
     for name in names:

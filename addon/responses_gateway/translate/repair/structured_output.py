@@ -1,11 +1,11 @@
-"""Answers that have to match a JSON schema which the upstream cannot hold its model to: checked here."""
+"""Checks answers against a JSON schema that the upstream does not enforce."""
 
 from responses_gateway.protocol.chat import ChatMessage
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, loads
 
 _SHOWN = 300
-"""Characters of a fault that are told."""
+"""The most characters of a fault in a message."""
 
 
 class NonCompliantAnswer(GatewayError):
@@ -22,7 +22,7 @@ class NonCompliantAnswer(GatewayError):
         self.problem = problem
 
     def correction(self) -> list[ChatMessage]:
-        """What is added to the conversation for the second try."""
+        """Return the messages that are added to the conversation for the second try."""
         return [
             {"role": "assistant", "content": self.draft},
             {
@@ -34,7 +34,7 @@ class NonCompliantAnswer(GatewayError):
 
 
 def check(text: str, schema: JsonObject) -> tuple[str, str | None]:
-    """The JSON in an answer, without what is around it, and what is wrong with it; None when it matches `schema`."""
+    """Return the JSON in an answer, and what is wrong with it (None when it matches `schema`)."""
     candidate = _unfenced(text.strip())
     try:
         value = loads(candidate)
@@ -44,7 +44,7 @@ def check(text: str, schema: JsonObject) -> tuple[str, str | None]:
 
 
 def _unfenced(text: str) -> str:
-    """What stands in a code fence that is all of `text`; other text as it is."""
+    """Remove a code fence around all of `text`."""
     first, newline, rest = text.partition("\n")
     if newline and first.lower().rstrip() in ("```", "```json") and rest.endswith("```"):
         return rest.removesuffix("```").strip()
@@ -52,7 +52,7 @@ def _unfenced(text: str) -> str:
 
 
 def _fault(value: object, schema: JsonObject) -> str | None:
-    """What of `value` does not match; None also where nothing can be proved against it.
+    """Return why `value` does not match; None when it matches, or when that cannot be checked.
 
     jsonschema comes with the installed gateway, but not with a plain checkout run inside somebody's mitmproxy.
     """

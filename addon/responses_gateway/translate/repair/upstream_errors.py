@@ -1,6 +1,6 @@
-"""Errors of upstreams, in whatever shape they come, become errors that the client acts on rightly.
+"""Translates errors of upstreams, whatever their shape, into errors to which clients react correctly.
 
-What Codex does with each status and code was measured: a 400 is shown and not repeated; `context_length_exceeded`
+The reaction of Codex to each status and code was measured: a 400 is shown and not repeated; `context_length_exceeded`
 leads to compaction; a 429 is repeated only with Retry-After; 401, 403 and 404 are repeated six times, which helps
 nobody, so that Codex gets 400 for them. SDKs repeat none of these, and have an exception of its own for each.
 """
@@ -59,7 +59,7 @@ _REQUEST_FAULT = re.compile(
     r"|is required|is missing|missing .{0,40}(field|parameter|argument)|unknown (field|variant|parameter)",
     re.IGNORECASE,
 )
-"""Words of faults that asking again does not mend, for servers that report them as 500."""
+"""Words for permanent faults, for servers that report them as 500."""
 
 _TRY_AGAIN = re.compile(
     r"(?:try again|retry|retry_?delay)\W{0,4}(?:in|after)?\W{0,3}(?:(\d+)h)?(?:(\d+)m)?(\d+(?:\.\d+)?) ?"
@@ -209,7 +209,7 @@ def upstream_error(
 
 
 def classify(status: int, message: str, code: str, retry_after: float | None = None) -> GatewayError:
-    """Choose status and code by what the client does with them."""
+    """Choose status and code by how clients react to them."""
     message = message[:_MESSAGE_LIMIT]
     evidence = f"{code} {message}"
     told = retry_after if retry_after is not None else _told_seconds(message)
@@ -241,7 +241,7 @@ def _overflows(evidence: str) -> bool:
 
 
 def _plain(body: bytes) -> str:
-    """The words of a body that is not JSON; of HTML, its text."""
+    """Return the text of a body that is not JSON, without HTML tags."""
     text = body[: 16 * _MESSAGE_LIMIT].decode("utf-8", "replace")
     if "<html" in text.lower() or text.lstrip().startswith("<"):
         text = _text_of_html(text)

@@ -1,4 +1,4 @@
-"""One Responses request becomes one chat/completions request."""
+"""Translates one Responses request into one chat/completions request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from responses_gateway.translate.tools.table import ToolTable
 
 @dataclass(slots=True)
 class Translation:
-    """The chat request, and what the answer's translator has to know of it."""
+    """The chat request, and what is needed to translate its answer."""
 
     body: JsonObject
     tools: ToolTable
     schema: JsonObject | None
-    """What the answer has to be checked against."""
+    """The JSON schema that the answer has to be checked against."""
 
 
 def translate_request(
@@ -62,11 +62,11 @@ def translate_request(
     if not messages:
         raise GatewayError("Invalid value for 'input': it holds no message.", code="invalid_value", param="input")
     body["messages"] = messages
-    return Translation(body, table, parameters.unheld_schema())
+    return Translation(body, table, parameters.unenforced_schema())
 
 
 def declare_tools(request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False) -> ToolTable:
-    """The tools of `request` and of the items in its input, in an order that only ever grows during a session."""
+    """Declare the tools of `request` and of the items in its input. The list only grows during a session."""
     table = ToolTable(ledger, web_search=web_search)
     table.declare(request.tools or (), "tools")
     for position, item in enumerate(request.input):

@@ -1,4 +1,4 @@
-"""Compaction: a long history becomes one item that stands for it.
+"""Compaction: one item takes the place of a long history.
 
 The upstream writes a summary; the client gets it in an envelope of ours as the `encrypted_content` of exactly one
 `compaction` item, sends it back in place of the history, and the upstream then reads the summary.
@@ -23,7 +23,7 @@ def asks_for_compaction(request: ResponsesRequest) -> bool:
 
 
 def summary_request(request: ResponsesRequest) -> ResponsesRequest:
-    """What makes the upstream summarise the history of `request`; its start stays the same, so that caches hold."""
+    """Make the request that lets the upstream summarise the history; its beginning stays, so that caches hold."""
     items = [item for item in request.input if not isinstance(item, CompactionTrigger)]
     items.append(Message.model_validate({"role": "user", "content": PROMPT}))
     changes = {"input": items, "text": None, "n": None, "top_logprobs": None}
@@ -32,7 +32,7 @@ def summary_request(request: ResponsesRequest) -> ResponsesRequest:
 
 
 def expand(item: Compaction, envelopes: EnvelopeCodec, ledger: Ledger) -> str:
-    """What the upstream reads in place of a compaction item."""
+    """Return the text that the upstream reads in place of a compaction item."""
     content = envelopes.open(item.encrypted_content or "")
     summary = content.get("summary") if content else None
     if isinstance(summary, str):

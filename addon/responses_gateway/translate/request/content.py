@@ -1,4 +1,4 @@
-"""Content parts of messages and tool results."""
+"""Translates content parts of messages and tool results."""
 
 import re
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Content:
 
 
 class ContentTranslator:
-    """Translates parts for one upstream and one model; what they cannot take becomes a note in the text."""
+    """Translates parts for one upstream and one model. Parts that they do not take become a note in the text."""
 
     def __init__(self, profile: MessagesProfile, card: ModelCard, ledger: Ledger) -> None:
         self._profile = profile
@@ -34,7 +34,7 @@ class ContentTranslator:
         self._ledger = ledger
 
     def text(self, parts: Iterable[wire.Part], path: str) -> str:
-        """The text of content that can hold nothing else."""
+        """Return the text of content that can hold only text."""
         content = self.translate(parts, path)
         if content.media:
             self._ledger.add("dropped", path, "media in a message that can carry text only")
@@ -58,7 +58,7 @@ class ContentTranslator:
         return content
 
     def _account(self, extra: JsonObject, path: str) -> None:
-        """Fields of a part that no chat part has; an empty one says nothing."""
+        """Record the fields of a part that chat parts lack, unless they are empty."""
         for name, value in extra.items():
             if value:
                 self._ledger.add("dropped", f"{path}.{name}", "a chat part has no such field")
@@ -134,14 +134,14 @@ class ContentTranslator:
         return {"type": "video_url", "video_url": {"url": part.video_url}}
 
     def _encrypted(self, part: wire.EncryptedPart, path: str) -> JsonObject | None:
-        """OpenAI encrypts what an agent tells another; what a chat model wrote into that argument stayed as it was."""
+        """Translate a message of one agent to another. OpenAI encrypts it; chat models write plain text."""
         text = part.encrypted_content
         if text and _CIPHERTEXT.fullmatch(text):
             return self._note(path, part.type, "only the service that encrypted it can read it")
         return {"type": "text", "text": text} if text else None
 
     def _refusal(self, media: Media) -> str | None:
-        """Why this kind of media cannot be sent, if so."""
+        """Return why this kind of media cannot be sent; None when it can."""
         if media not in self._card.modalities:
             return f"the model takes no {_NAMES[media]}"
         return None if media in self._profile.media else f"the upstream takes no {_NAMES[media]}"

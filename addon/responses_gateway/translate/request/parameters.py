@@ -1,4 +1,4 @@
-"""Everything of a request besides messages and tools."""
+"""Translates the parameters of a request: everything besides messages and tools."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class ParameterTranslator:
     sends_tools: bool
 
     def translate(self) -> JsonObject:
-        """The chat parameters, in a fixed order; `messages` and `tools` excluded."""
+        """Return the chat parameters, in a fixed order, without `messages` and `tools`."""
         body: JsonObject = dict(self.profile.parameters.extra)
         self._stream(body)
         self._max_tokens(body)
@@ -136,7 +136,7 @@ class ParameterTranslator:
             body["reasoning_effort"] = sent
 
     def _upstream_effort(self, effort: str) -> str | None:
-        """What the profile says of `effort`; of one that it does not list, the nearest that the model knows."""
+        """Return the upstream's word for `effort`. One that the profile lacks becomes the nearest known one."""
         listed = self.profile.reasoning.efforts
         known = self.card.efforts
         if effort not in listed and effort != "none" and known and effort not in known:
@@ -160,7 +160,7 @@ class ParameterTranslator:
         kind = _format_kind(wanted)
         if kind is None:
             return None
-        held = self._held_format(kind)
+        held = self._enforced_format(kind)
         if held == "none":
             self.ledger.add("changed", "text.format", "not held by the upstream in this request; asked for in words")
             return None
@@ -173,8 +173,8 @@ class ParameterTranslator:
         inner = {key: wanted[key] for key in ("name", "description", "schema", "strict") if key in wanted}
         return {"type": "json_schema", "json_schema": {"name": "response", **inner}}
 
-    def _held_format(self, kind: str) -> str:
-        """The format that the upstream will hold the model to, for the wanted one."""
+    def _enforced_format(self, kind: str) -> str:
+        """Return the strongest format that the upstream can enforce, up to the wanted one."""
         rule = self.profile.parameters
         tools_in_the_way = self.sends_tools and (
             rule.response_format_with_tools == "never"
@@ -189,22 +189,22 @@ class ParameterTranslator:
             return "json_schema"
         return best
 
-    def unheld_schema(self) -> JsonObject | None:
-        """The schema that the answer has to be checked against, because the upstream does not hold the model to it."""
+    def unenforced_schema(self) -> JsonObject | None:
+        """Return the schema that the gateway has to check, because the upstream does not enforce it."""
         wanted = (self.request.text.format if self.request.text else None) or {}
         kind = _format_kind(wanted)
-        if kind is None or self._held_format(kind) == kind:
+        if kind is None or self._enforced_format(kind) == kind:
             return None
         schema = wanted.get("schema")
         return schema if kind == "json_schema" and isinstance(schema, dict) else {"type": "object"}
 
     def format_instruction(self) -> str | None:
-        """What the model is told in words where the upstream does not hold it to the wanted format."""
+        """Return the instruction for the model where the upstream does not enforce the wanted format."""
         wanted = (self.request.text.format if self.request.text else None) or {}
         kind = _format_kind(wanted)
         if kind is None:
             return None
-        held = self._held_format(kind)
+        held = self._enforced_format(kind)
         if kind == "json_schema" and held != "json_schema":
             return (
                 "Answer with one JSON object and nothing else. It must match this JSON Schema:\n"
@@ -213,7 +213,7 @@ class ParameterTranslator:
         return "Answer with one JSON object and nothing else." if held == "none" else None
 
     def _refused(self) -> dict[str, str]:
-        """The chat parameters that upstream or model do not take, and which of the two it is."""
+        """Return the chat parameters that the upstream or the model does not take, with the reason."""
         refused = dict.fromkeys(self.profile.parameters.drop, "the upstream does not take it")
         known = self.card.supported_parameters
         if known is not None:
@@ -235,7 +235,7 @@ class ParameterTranslator:
                 self.ledger.add("changed", name, "percent-encoded: the upstream takes ASCII only")
 
     def _others(self, body: JsonObject) -> None:
-        """Fields beyond the common ground: for upstreams that are known to take them."""
+        """Pass on further fields to upstreams that are known to take them."""
         for name in sorted(self.request.model_fields_set - _SERVED_HERE):
             value = getattr(self.request, name)
             if value is None:
@@ -247,7 +247,7 @@ class ParameterTranslator:
 
 
 def _format_kind(wanted: JsonObject) -> str | None:
-    """The kind of JSON that is wanted; None for plain text. Raises GatewayError for what asks for neither."""
+    """Return the wanted kind of JSON; None for plain text. Raises GatewayError for other formats."""
     kind = wanted.get("type") if wanted else "text"
     if kind not in ("text", "json_object", "json_schema"):
         raise GatewayError(

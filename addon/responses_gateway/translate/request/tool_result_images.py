@@ -1,4 +1,4 @@
-"""Pictures inside the text of a tool result.
+"""Finds pictures in the text of a tool result.
 
 Codex up to 0.130 puts the content list of an MCP result into the output as JSON text. Read as text, the base64 of a
 picture costs a hundred thousand tokens and shows the model nothing.
@@ -11,7 +11,7 @@ _LIST = '[{"'
 
 
 def parts_in(text: str) -> list[Part] | None:
-    """The parts of `text`, if it is (or ends with) an MCP content list that has a picture; None otherwise."""
+    """Return the parts of `text` if it is, or ends with, an MCP content list with a picture; None otherwise."""
     start = text.find(_LIST)
     if start < 0 or '"image"' not in text:
         return None

@@ -1,8 +1,8 @@
-"""`truncation`: what becomes of a request that the model's context window cannot hold.
+"""Applies `truncation` to a request that is larger than the model's context window.
 
-With `auto`, the oldest turns go, and then the oldest steps of the last one; what the client asked last and the system's
-messages stay. A call never goes without its results. Sizes are estimates (see `size.py`), so that without a word of the
-client it is left to the upstream to refuse.
+With `auto`, the oldest turns are dropped, and then the oldest steps of the last turn; the last user message and system
+messages stay. A call is never dropped without its results. Sizes are estimates (see `token_estimate.py`), so without
+`truncation` the upstream decides.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _RESERVED = 0.25
 
 
 def fit(request: wire.ResponsesRequest, card: ModelCard, ledger: Ledger) -> wire.ResponsesRequest:
-    """`request` as it fits the window of the model. Raises GatewayError `context_length_exceeded`."""
+    """Return `request` so that it fits the window of the model. Raises GatewayError `context_length_exceeded`."""
     window = card.context_window
     if window is None or request.truncation is None:
         return request
@@ -42,7 +42,7 @@ def fit(request: wire.ResponsesRequest, card: ModelCard, ledger: Ledger) -> wire
 
 
 def _kept(items: Sequence[wire.Item], sizes: Sequence[int], room: int) -> list[int]:
-    """The positions of the items that stay: blocks go, oldest first, until the rest has room."""
+    """Return the positions of the items that stay: blocks are dropped, oldest first, until the rest fits."""
     total = sum(sizes)
     gone: set[int] = set()
     for block in _blocks(items):
@@ -57,7 +57,7 @@ def _kept(items: Sequence[wire.Item], sizes: Sequence[int], room: int) -> list[i
 
 
 def _blocks(items: Sequence[wire.Item]) -> list[list[int]]:
-    """What may go, in this order: whole turns but the last, and the steps of the last but the latest."""
+    """Return the blocks to drop, in order: all turns but the last, then all steps of the last turn but its latest."""
     turns: list[list[int]] = [[]]
     for position, item in enumerate(items):
         if _stays(item):
@@ -92,7 +92,7 @@ def _call_id(item: wire.Item) -> str | None:
 
 
 def _size(item: wire.Item) -> int:
-    """The tokens of one item. What is in an envelope is not read by the model in that form."""
+    """Estimate the tokens of one item. Envelopes do not count: the model does not read them."""
     shown = item.model_dump(exclude_unset=True, exclude={"encrypted_content", "id", "status"})
     pictures = 0
     for parts in (shown.get("content"), shown.get("output")):

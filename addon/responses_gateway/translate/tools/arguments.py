@@ -1,4 +1,4 @@
-"""Arguments of tool calls while they arrive: coerced by the tool's schema, or decoded to a freeform tool's text."""
+"""Translates the arguments of calls while they arrive: by the tool's schema, or to the text of a freeform tool."""
 
 from abc import ABC, abstractmethod
 
@@ -10,30 +10,30 @@ NOTHING_CAME = "empty arguments -> {}"
 
 
 class CallArguments(ABC):
-    """What a model gives to one call, as it arrives in pieces: one JSON object, it should be, and what comes behind it.
+    """The arguments of one call, which arrive in pieces: a JSON object, or what a model wrote in its place.
 
-    What `feed` and `finish` return, joined, is what the client gets.
+    The results of `feed` and `finish`, joined, are what the client gets.
     """
 
     def __init__(self) -> None:
         self.repairs: list[str] = []
-        """What was mended, for people: `timeout_ms: string "1000" -> integer`."""
+        """Descriptions of the repairs, for people: `timeout_ms: string "1000" -> integer`."""
         self._scanner = ObjectScanner()
         self._rest: list[str] = []
 
     @property
     def complete(self) -> bool:
-        """The first JSON value, an object, has ended."""
+        """Whether the first JSON value, an object, has ended."""
         return self._scanner.complete
 
     @property
     def cut(self) -> bool:
-        """What came is only the beginning of the arguments, as far as it can be told."""
+        """Whether the arguments are incomplete, as far as that can be known."""
         return self._scanner.wants_more
 
     @property
     def rest(self) -> str:
-        """What came after the end of the first object, from its first character that is not white space on."""
+        """Text after the end of the first object, without white space at its beginning."""
         return "".join(self._rest)
 
     @abstractmethod
@@ -49,8 +49,9 @@ class ArgumentStream(CallArguments):
     """The arguments of one function call, as they arrive in pieces.
 
     What `feed` and `finish` return, joined, is the arguments string for the client. A value that may need coercion by
-    `schema` (the tool's JSON schema) is held until it is complete; everything else goes through at once. Right
-    arguments come out byte for byte; so do broken JSON and what is no object, which the client answers itself.
+    `schema` (the tool's JSON schema) is held until it is complete; everything else goes through at once. Correct
+    arguments stay unchanged, byte for byte; so do broken JSON and other values than objects, which the client reports
+    to the model itself.
 
     With `whole_numbers`, `1000.0` becomes `1000` also where a `number` is declared: the same value, but Codex declares
     its unsigned integers as numbers and refuses a fraction.
@@ -119,10 +120,10 @@ class ArgumentStream(CallArguments):
 
 
 class InputStream(CallArguments):
-    """The one string field of a lowered custom (freeform) tool, decoded while the model's JSON is still arriving.
+    """Decodes the input of a custom (freeform) tool out of the one string field of its function, while it arrives.
 
-    `feed` and `finish` return, joined, the tool's input. An answer that is not the declared object is understood as far
-    as it can be (see `repairs`), else passed on as it came.
+    The results of `feed` and `finish`, joined, are the input. Other values than the declared object are read as
+    far as possible (see `repairs`), else passed on as they came.
     """
 
     def __init__(self, field: str = "input") -> None:
@@ -137,7 +138,7 @@ class InputStream(CallArguments):
 
     @property
     def cut(self) -> bool:
-        """As of every answer; an input whose string has ended is whole, and text that is no JSON may be."""
+        """As for all arguments, but an input whose string has ended is complete."""
         if self._bare_string:
             text = "".join(self._held or []).lstrip()
             return ValueScanner().end(text, 0) < 0

@@ -1,7 +1,7 @@
-"""Coercing tool arguments to their declared JSON schema: `"1000"` and `1000.0` for an integer, `"[1]"` for an array.
+"""Coerces tool arguments to their declared JSON schema: `"1000"` and `1000.0` for an integer, `"[1]"` for an array.
 
 Models write numbers, booleans and lists as strings and integers as floats; strict clients (Codex parses with serde)
-refuse both. Only what does not fit its schema is touched, and only when there is one plain reading of it.
+refuse both. Only values that do not fit their schema are changed, and only when one reading of them is clear.
 """
 
 import re
@@ -75,7 +75,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 
 
 class Coercer:
-    """Coerces the values of one object's properties, one after the other; `repairs` gets a line per coercion."""
+    """Coerces the properties of one object, one after the other; each coercion adds a line to `repairs`."""
 
     def __init__(self, schema: JsonObject, repairs: list[str], *, whole_numbers: bool) -> None:
         self._root = schema

@@ -1,4 +1,4 @@
-"""Which tools a chat request offers, and how free the model is to call them."""
+"""Renders `tools` and `tool_choice` of a chat request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def offers_tools(request: wire.ResponsesRequest) -> bool:
 
 
 def forbids_calls(request: wire.ResponsesRequest) -> bool:
-    """Whether the client takes no call as an answer: it offers no tools now, or says that none is to be called."""
+    """Whether the client takes no call as an answer: it offers no tools now, or its tool_choice is `none`."""
     choice = request.tool_choice
     if isinstance(choice, dict):
         inner = choice.get("allowed_tools")
@@ -52,7 +52,7 @@ class ForbiddenCall(GatewayError):
 
 
 def without_tools(body: JsonObject, profile: ToolsProfile) -> JsonObject:
-    """A chat request without the fields that a OfferedTools renders."""
+    """Return a chat request without the fields that OfferedTools renders."""
     fields = {"tools", "tool_choice", "parallel_tool_calls", *profile.stream_extra}
     return {key: value for key, value in body.items() if key not in fields}
 
@@ -83,10 +83,11 @@ class OfferedTools:
         return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
 
     def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
-        """What a request that offers no tools declares all the same, because its history calls some.
+        """Declare tools for a request that offers none, but whose history calls some.
 
-        Those that the session offered before; of an unknown session, those that it found and bare ones for the others.
-        An upstream that is told of no tool refuses such a history, or its model answers with markup.
+        They are the tools that the session offered before. For an unknown session, they are those in its history, and
+        functions without a schema for the others. Without any tools, upstreams refuse such a history, or their models
+        answer with markup.
         """
         called = dict.fromkeys(
             call["function"]["name"] for message in messages for call in message.get("tool_calls", ())
@@ -104,7 +105,7 @@ class OfferedTools:
         return {"tools": list(earlier) or [*bare, *found], **self._tool_choice("none")}
 
     def _only(self, allowed: Sequence[Tool]) -> set[str]:
-        """Chat upstreams know no `allowed_tools`: what is not allowed is not offered."""
+        """Return the wire names to offer: chat upstreams know no `allowed_tools`, so other tools are left out."""
         names = {tool.wire for tool in allowed}
         for tool in self.table:
             if tool.wire not in names:
@@ -138,7 +139,7 @@ class OfferedTools:
         return {}
 
     def _wanted_choice(self) -> tuple[Mode | Tool | None, list[Tool] | None]:
-        """The choice (a mode or one tool), and the allowed tools if the request names some."""
+        """Return the choice (a mode or one tool), and the allowed tools if the request names some."""
         choice = self.request.tool_choice
         if choice is None:
             return None, None

@@ -1,4 +1,4 @@
-"""Mending the input of apply_patch: models wrap patches in fences, JSON or shell, or forget the envelope.
+"""Repairs the input of apply_patch: models wrap patches in fences, JSON or shell, or forget the envelope.
 
 The grammar is the one Codex declares with the tool:
 
@@ -42,16 +42,16 @@ _LINE_OF_A_PATCH = re.compile(r"\*\*\* |@@|[ +-]|\Z")
 
 
 class PatchRepairer:
-    """Mends one apply_patch input that arrives in pieces.
+    """Repairs one apply_patch input that arrives in pieces.
 
-    A patch that begins right streams through, and comes out byte for byte if it is right to the end; anything else is
-    held and repaired by `finish`, or passed on unchanged when it is not recognised. A patch that was cut off ends with
-    `give_up`: its client refuses one without a last line, and completed, half an edit would be applied.
+    A patch that begins correctly streams through, and stays unchanged if it is correct to the end. Anything else is
+    held until `finish` repairs it, or passes it on unchanged when it is not recognised. `give_up` ends a patch that was
+    cut off: without a last line the client refuses it, but if it were completed, half an edit would be applied.
     """
 
     def __init__(self) -> None:
         self.repairs: list[str] = []
-        """What was repaired, for people; empty if nothing was."""
+        """Descriptions of the repairs, for people."""
         self._held: list[str] = []
         self._decided = False
         self._through: _PassThrough | None = None
@@ -67,7 +67,7 @@ class PatchRepairer:
         return self._held_ended
 
     def feed(self, text: str) -> str:
-        """Take the next piece; returns what may be sent to the client now."""
+        """Take the next piece. Returns what can be sent to the client now."""
         if self._through is not None:
             return self._through.feed(text)
         if text:
@@ -86,7 +86,7 @@ class PatchRepairer:
         return self._through.feed(start)
 
     def finish(self, *, closed: bool) -> str:
-        """What is left to send after the last piece.
+        """Return what is left to send after the last piece.
 
         `closed`: the model itself has ended the string that holds the patch, so that only a last line that it forgot
         can be missing.
@@ -96,7 +96,7 @@ class PatchRepairer:
         return _repair("".join(self._held), self.repairs, closed=closed)
 
     def give_up(self) -> str:
-        """Like `finish`, for a patch that was cut off: what is left of it, not repaired."""
+        """Like `finish`, for a patch that was cut off: returns the rest without a repair."""
         return self._through.give_up() if self._through is not None else "".join(self._held)
 
 
@@ -107,7 +107,7 @@ def _may_judge(start: str) -> bool:
 
 
 class _PassThrough:
-    """A patch that began right: goes through, except for what stands after its last line."""
+    """Passes a patch through that began correctly, and drops text after its last line."""
 
     def __init__(self, repairs: list[str]) -> None:
         self._repairs = repairs
@@ -176,7 +176,7 @@ def _repair(text: str, repairs: list[str], *, closed: bool) -> str:
 
 
 def is_patch(text: str) -> bool:
-    """Whether `text` is something between the first and the last line of a patch."""
+    """Whether `text` begins with the first line of a patch and ends with its last."""
     lines = text.strip().splitlines()
     return len(lines) > 1 and lines[0].rstrip() == _BEGIN and lines[-1].rstrip() == _END
 

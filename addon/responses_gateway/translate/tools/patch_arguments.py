@@ -1,4 +1,4 @@
-"""Arguments of apply_patch where it is declared as a function: repaired as the input of the custom tool is."""
+"""Repairs the arguments of apply_patch where it is declared as a function, as the input of the custom tool."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class _Repaired:
 class PatchArguments(CallArguments):
     """The arguments of one such call, with the patch in `field`: held until they are complete.
 
-    Right arguments come out byte for byte; so does what is not recognised.
+    Correct arguments stay unchanged, byte for byte; so do those that are not recognised.
     """
 
     def __init__(self, field: str) -> None:
@@ -41,7 +41,7 @@ class PatchArguments(CallArguments):
 
     @property
     def complete(self) -> bool:
-        """As of all arguments; a patch that lacks its last line may go on to the end of the answer."""
+        """As for all arguments, but a patch that lacks its last line may go on to the end of the answer."""
         return super().complete and not self._repair().lacked_end
 
     def feed(self, text: str) -> str:

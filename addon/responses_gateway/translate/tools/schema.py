@@ -1,4 +1,4 @@
-"""JSON Schema dialects: parameters in the words that an upstream understands."""
+"""Rewrites JSON schemas in the dialect that an upstream understands."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _INLINE_DEPTH = 8
 
 
 def dialect(schema: JsonObject, profile: ToolsProfile) -> JsonObject:
-    """`schema` as the upstream of `profile` takes it; `schema` itself when nothing has to change."""
+    """Rewrite `schema` for the upstream of `profile`; returns `schema` itself when nothing has to change."""
     if profile.schema_refs == "inline":
         schema = _inlined(schema, schema, 0)
         schema = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}

@@ -1,7 +1,7 @@
-"""Tools: what the client declared becomes chat functions, and calls of those become what the client declared.
+"""The table of a request's tools: it maps the client's declarations to chat functions, and calls back to declarations.
 
-One ToolTable is made from one request. It alone knows which wire name stands for which declaration; nothing is
-guessed from names.
+Each request has a ToolTable of its own. Only the table knows which wire name stands for which declaration; no other
+code derives that from names.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -37,7 +37,7 @@ from responses_gateway.translate.tools.web_search import (
 type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "web_search"]
 
 ABOUT_LIMIT = 4000
-"""Characters of a namespace's description that are sent with every request: an MCP server may have written a book."""
+"""The most characters of a namespace's description that are sent with every request: some MCP servers send a lot."""
 
 _DEFAULT_NAMESPACE = "functions"
 """Codex takes calls of plain functions with this namespace, and calls of this namespace without it."""
@@ -55,7 +55,7 @@ class Tool:
     description: str = ""
     strict: bool | None = None
     about: str = ""
-    """What is said of the whole namespace; its first function carries it."""
+    """The description of the namespace, which its first function carries."""
 
     @property
     def identity(self) -> tuple[str, str | None, str]:
@@ -71,19 +71,19 @@ class ToolTable:
     _by_identity: dict[tuple[str, str | None, str], Tool] = field(default_factory=dict)
     _loose: dict[str, Tool | None] | None = None
     _about: dict[str, str] = field(default_factory=dict)
-    """What was said of namespaces, by name."""
+    """Descriptions of namespaces, by name."""
 
     _untold: dict[str, str] = field(default_factory=dict)
-    """What was said of namespaces and is carried by no function yet."""
+    """Descriptions of namespaces that no function carries yet."""
 
     web_search: bool = False
     """Whether the gateway can search the web itself."""
 
     search: SearchSettings | None = None
-    """What the client's web_search asks for, once it was declared and can be served."""
+    """The options of the client's web_search, if it was declared and the gateway can serve it."""
 
     declared: int = 0
-    """How many tools the client declared, those inside namespaces counted one by one."""
+    """The number of declared tools; those inside of namespaces are counted one by one."""
 
     def declare(self, tools: Iterable[JsonObject], path: str) -> None:
         """Add declarations found at `path` of the request. Raises GatewayError for a tool without a usable name."""
@@ -149,7 +149,7 @@ class ToolTable:
                 self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
 
     def _describe(self, namespace: str, about: str) -> None:
-        """Let the next new function of a namespace carry what is said of all of it, once."""
+        """Let the next new function of a namespace carry the namespace's description, once."""
         if not about or self._about.get(namespace) == about:
             return
         self._about[namespace] = about
@@ -198,7 +198,7 @@ class ToolTable:
         return frozenset(self._by_wire)
 
     def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
-        """The wire name of a call in history; one that is not declared (any more) gets the name it would have."""
+        """Return the wire name for a call in the history. An undeclared tool gets the name it would have."""
         tool = self._by_identity.get((kind, namespace, name))
         if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
             other = _DEFAULT_NAMESPACE if namespace is None else None
@@ -206,16 +206,16 @@ class ToolTable:
         return tool.wire if tool else flat_name(namespace, name)
 
     def find(self, kind: Kind | None, namespace: str | None, name: str) -> Tool | None:
-        """A declaration by the client's own words, as in tool_choice; `kind` None takes any."""
+        """Find a declaration by the client's own names, as in tool_choice; `kind` None takes any kind."""
         if kind is not None:
             return self._by_identity.get((kind, namespace, name))
         return next((tool for tool in self if (tool.namespace, tool.name) == (namespace, name)), None)
 
     def called(self, wire: str) -> Tool:
-        """The declaration that a model meant by `wire`.
+        """Find the declaration that a model meant by `wire`.
 
-        Models answer with the bare name, with a dot or with another separator; that is taken when it is unambiguous.
-        A name that nothing stands for is passed on as a plain function: the client answers the model itself.
+        Models use the bare name, a dot or another separator; such a name is accepted when it is unambiguous. An
+        unknown name is passed on as a plain function: the client itself reports it to the model.
         """
         if tool := self._by_wire.get(wire):
             return tool
@@ -236,10 +236,10 @@ class ToolTable:
         return self._loose.get(loose_name(wire))
 
     def render(self, profile: ToolsProfile, allowed: Collection[str] | None = None) -> list[ChatTool]:
-        """The `tools` of the chat request; those with an `allowed` wire name, if such are given.
+        """Render the `tools` of the chat request; only those whose wire name is `allowed`, if that is given.
 
-        What is said of a namespace stands before the description of its first function, and so goes wherever the tools
-        go, in the same place each time, and is paid for once.
+        The description of a namespace stands before that of its first function: always in the same place, so that
+        prompt caches hold, and only once.
         """
         rendered, untold = [], dict[str | None, str]()
         for tool in self:

@@ -1,4 +1,4 @@
-"""The hosted web_search tool as chat functions, and calls of those as the actions of web_search_call items."""
+"""Translates the hosted tool web_search into chat functions, and their calls into actions of web_search_call items."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """What one request's declaration of the tool asks for. Domains are lower case and include their subdomains."""
+    """The options in one request's declaration of the tool. Domains are lower case and include their subdomains."""
 
     allowed_domains: Sequence[str] = ()
     blocked_domains: Sequence[str] = ()
@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SearchCallResult:
-    """What a call brought: `text` goes to the model, `sources` to the client."""
+    """The result of a SearchCall: `text` goes to the model, `sources` to the client."""
 
     text: str
     sources: Sequence[Source] = ()
@@ -73,7 +73,7 @@ class HostedFunction:
 
 
 def search_settings(declaration: JsonObject, ledger: Ledger) -> SearchSettings:
-    """What `declaration` asks for; what has no meaning here goes into the Ledger."""
+    """Read the options in `declaration`; those that are not supported go into the Ledger."""
     filters = declaration.get("filters")
     filters = filters if isinstance(filters, dict) else {}
     size = declaration.get("search_context_size")
@@ -93,7 +93,7 @@ def search_settings(declaration: JsonObject, ledger: Ledger) -> SearchSettings:
 
 
 def hosted_functions(settings: SearchSettings) -> list[HostedFunction]:
-    """The functions that stand for the tool. Their text is the same for the same declaration."""
+    """Make the functions that stand for the tool. Their text is the same for the same declaration."""
     purpose = (
         "Search the web. Use it for what is recent or what you are not sure of. "
         "Cite what you use from results as Markdown links, [title](URL), with the URLs as given."
