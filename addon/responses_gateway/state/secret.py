@@ -1,4 +1,4 @@
-"""Encrypted envelopes: what travels with clients can be neither read nor made by anyone without the secret."""
+"""Encrypted envelopes for content that travels with clients: without the secret, nobody can read or make one."""
 
 import base64
 import binascii
@@ -24,9 +24,9 @@ class SecretError(Exception):
 
 
 class AesSeal:
-    """A Seal with AES-256-GCM. An envelope opens only where it was made for: `purpose` is authenticated with it.
+    """A Seal with AES-256-GCM. An envelope opens only for the `purpose` that it was made for, which is authenticated.
 
-    One that names its owner opens for no other; without an `owner`, all are opened, and none is named.
+    An envelope that names its owner opens for no other. Without an `owner`, all envelopes open, and new ones name none.
     """
 
     def __init__(self, secret: bytes, purpose: str, owner: str = "") -> None:
@@ -70,7 +70,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def _create(path: Path) -> None:
-    """Make a secret, unless there is one: whole under its name at once, so that no other process reads half of it."""
+    """Make a secret unless there is one. The file appears complete, so that no other process reads half of it."""
     if path.exists():
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}")

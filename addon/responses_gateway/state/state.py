@@ -31,7 +31,7 @@ class State:
         self._secret = read_secret(settings.secret_file) if settings.secret_file is not None else None
 
     def seal(self, *purpose: str, owner: str = "") -> Seal:
-        """What makes envelopes that open only for the same `purpose`, such as a provider and a model, and `owner`."""
+        """A seal whose envelopes open only for the same `purpose`, such as a provider and a model, and `owner`."""
         return PLAIN if self._secret is None else AesSeal(self._secret, "\0".join(purpose), owner)
 
     async def close(self) -> None:
