@@ -10,7 +10,7 @@ from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from responses_gateway.inspection.archive import kept as kept_module
+from responses_gateway.inspection.archive import flow_list_limit
 from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.archive.flow_list_limit import FlowListLimit
 from responses_gateway.inspection.archive.flows import document_of, flow_of, write_flows
@@ -95,7 +95,7 @@ class View:
 
 @pytest.fixture
 def view(monkeypatch: pytest.MonkeyPatch) -> Iterator[View]:
-    monkeypatch.setattr(kept_module, "DELAY", 0)
+    monkeypatch.setattr(flow_list_limit, "DELAY", 0)
     return View()
 
 

@@ -1,8 +1,7 @@
 """What came out of a turn is found without reading its whole stream."""
 
-from responses_gateway.inspection.archive.said import excerpt, texts_of, title_of
-
 from responses_gateway.inspection.archive.outcome import outcome_of
+from responses_gateway.inspection.archive.search_text import excerpt, texts_of, title_of
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.recording.stream_capture import body_of
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
