@@ -17,7 +17,7 @@ logger = get_logger(__name__)
 
 
 class AccessControl:
-    """An addon that answers the requests that may not go on."""
+    """An addon that refuses requests."""
 
     def __init__(self, access: Callable[[], Access]) -> None:
         self._access = access
@@ -26,7 +26,7 @@ class AccessControl:
         self._owners: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
 
     def owner(self, flow: http.HTTPFlow) -> str:
-        """Whose request it is: a name for the key that let it in, as it was then."""
+        """The owner of a request: a name for the key that let it in, by the settings of that moment."""
         return self._owners.get(flow, "")
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -57,7 +57,7 @@ class AccessControl:
         self._name_origin(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """For answers that are made only when the upstream's is complete."""
+        """Add headers to answers that are made only when the upstream's answer is complete."""
         self._name_origin(flow)
 
     def _name_origin(self, flow: http.HTTPFlow) -> None:

@@ -1,4 +1,4 @@
-"""Whose a stored response is."""
+"""Names the owners of stored responses."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 def owner_of(headers: Mapping[str, str]) -> str:
     """A name for the key that a request brings (headers by lower-case name); "" for requests without one.
 
-    For gateways without access keys: who lets nobody in cannot know who it is, but tells their clients apart.
+    For gateways without access keys: they do not know their clients, but can tell them apart.
     """
     key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key") or headers.get("api-key")
     return named_by(key) if key else ""

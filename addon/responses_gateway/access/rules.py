@@ -19,10 +19,10 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.settings.settings import Settings
 
 HEALTH_PATHS = frozenset({"/health", "/healthz", "/readyz"})
-"""What needs no key."""
+"""Paths that need no key."""
 
 PREFLIGHT_MAX_AGE = 600
-"""Seconds that a browser may remember what it was allowed."""
+"""Seconds that a browser may remember the answer to a preflight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class Access:
             )
 
     def owner(self, headers: Mapping[str, str]) -> str:
-        """Whose everything is that is remembered of a request: a name for the access key that let it in.
+        """The owner of everything that is remembered of a request: a name for the access key that let it in.
 
-        Without access keys, for the key that the client sends, whatever it is; "" for requests without any.
+        Without access keys, it is a name for the key that the client sends; "" for requests without a key.
         """
         if not self.key_digests:
             return owner_of(headers)
@@ -113,7 +113,7 @@ def preflight_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def origin_headers(origin: str) -> dict[str, str]:
-    """What every answer to a page of an allowed origin has."""
+    """The headers that every answer to a page of an allowed origin has."""
     return {"access-control-allow-origin": origin, "vary": "origin"}
 
 

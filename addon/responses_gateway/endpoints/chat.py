@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: passed through to the upstream that the model belongs to."""
+"""`POST /v1/chat/completions`: sends the request to the upstream of the model, untranslated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from responses_gateway.upstream.upstreams import request_headers
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A request for an upstream, whose answer the client gets as it is."""
+    """A request for an upstream. The client gets the answer as it is."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     secrets: Sequence[str]
-    """What the client must not see, should the upstream repeat it."""
+    """Values that the client must not see if the upstream repeats them."""
 
 
 async def complete(call: Call, runtime: Runtime) -> Relay:
-    """The client's own request, for the model's upstream, under the model's name there, with our key."""
+    """The client's request for the model's upstream, with the model's name there and the gateway's key."""
     body = await off_loop(len(call.body), call.json)
     model = body.get("model")
     if model is not None and not isinstance(model, str):

@@ -1,4 +1,4 @@
-"""`POST /v1/responses/compact`: a conversation as one item that stands for it."""
+"""`POST /v1/responses/compact`: replaces a conversation by one item that summarizes it."""
 
 from collections.abc import Mapping
 from functools import partial

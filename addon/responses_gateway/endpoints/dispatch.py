@@ -13,7 +13,7 @@ from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
 
 type Outcome = Answer | Forward | Relay | Exchange
-"""What becomes of a call: an answer of our own, a stream from elsewhere, an upstream's answer as it is, or a turn."""
+"""How a call is answered: by the gateway itself, a stream from elsewhere, an upstream untranslated, or a turn."""
 
 type Handler = Callable[..., Awaitable[Outcome]]
 """Takes the call, the runtime, and the variable parts of the path. Raises GatewayError."""

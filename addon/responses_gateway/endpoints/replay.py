@@ -1,4 +1,4 @@
-"""Answers from the store: the events of a response once more."""
+"""Answers from the store: sends the events of a stored response again."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _IRRELEVANT = {"stream", "stream_options", "store", "client_metadata", "previous
 
 
 def key(request: ResponsesRequest, mode: Literal["off", "on", "tools"]) -> str | None:
-    """What makes a request (with its whole history as input) identical to another; None if it must not be replayed."""
+    """A digest that is the same for identical requests (with their whole history as input); None: do not replay."""
     if mode == "off" or request.background or (mode == "on" and request.tools):
         return None
     canonical = request.model_dump(exclude_unset=True, exclude=_IRRELEVANT)

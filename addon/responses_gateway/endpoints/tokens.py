@@ -1,4 +1,4 @@
-"""`POST /v1/responses/input_tokens`: how large a prompt is."""
+"""`POST /v1/responses/input_tokens`: counts the tokens of a prompt."""
 
 import asyncio
 import importlib
@@ -15,7 +15,7 @@ from responses_gateway.turn.runtime import Runtime
 
 
 async def count(call: Call, runtime: Runtime) -> Answer:
-    """Counted by the model's tokenizer when it is known and installed; otherwise `estimated` says so."""
+    """Counted by the model's tokenizer if it is installed; otherwise estimated, which `estimated` says."""
     size = len(call.body)
     request = await off_loop(size, lambda: parse_request(dumps({"input": [], **call.json(), "store": False})))
     turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)

@@ -1,8 +1,8 @@
 """The readable text of a web page, extracted by a process of its own: run this file with the content-type as argument
 and the page as standard input.
 
-A page is a stranger's work, and a parser may take minutes or gigabytes for one made to that end (nesting a hundred
-thousand elements deep is enough); a process can be stopped.
+Anybody can write a page that takes a parser minutes or gigabytes (a hundred thousand nested elements are enough). A
+process of its own can be stopped.
 """
 
 import re
@@ -23,7 +23,7 @@ _BLOCKS = frozenset(
 )
 _MAIN = ("main", "article", "[role=main]", "body")
 _LITTLE = 200
-"""Characters; a main part with less is not the page's content."""
+"""Characters. A main part with fewer is not taken for the page's content."""
 
 _CPU_SECONDS = 10
 _MEMORY = 1 << 30
@@ -31,7 +31,7 @@ _MEMORY = 1 << 30
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)")
 _SPACES = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r" ?\n\s*")
-"""Of a text whose other white space is single blanks."""
+"""A line break and all blank lines after it, in a text whose other white space is single blanks."""
 
 
 def page_text(content: bytes, content_type: str) -> str:

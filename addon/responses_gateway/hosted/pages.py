@@ -1,9 +1,9 @@
 """Fetches web pages for the model, from the public internet only.
 
-A model opens what a page or a search result tells it to, so a URL is a stranger's word: names are resolved first, only
-public addresses are connected, and every redirect starts over. What connects is what was checked, so a name that
-changes its mind between check and connection gains nothing. For the same reason no proxy is used: it would resolve the
-name itself, and connect to whatever it got.
+A page or a search result can make a model open any URL, so URLs are not trusted: names are resolved first, only public
+addresses are connected to, and every redirect is checked again. The connection goes to the address that was checked, so
+a name that resolves differently the second time gains nothing. For the same reason no proxy is used: it would resolve
+the name itself.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from responses_gateway.hosted.search_engines import SearchError, within
 from responses_gateway.upstream.http_client import HttpClient, HttpResponse, all_addresses
 
 _EXTRACTOR = Path(__file__).with_name("page_text.py")
-"""A program of its own, and all that needs selectolax, which a bare mitmproxy does not have."""
+"""The program that extracts text. It alone needs selectolax, which a bare mitmproxy does not have."""
 
 _REDIRECTS = 5
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})

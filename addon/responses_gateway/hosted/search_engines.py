@@ -14,7 +14,7 @@ from responses_gateway.translate.tools.web_search import Location
 from responses_gateway.upstream.http_client import HttpClient
 
 _ANSWER_LIMIT = 4 << 20
-"""Bytes of an engine's answer; none is near it."""
+"""Bytes of an engine's answer at most; real answers are far smaller."""
 
 _TITLE_LIMIT = 200
 _SNIPPET_LIMIT = 1500
@@ -152,7 +152,7 @@ def search_engine(settings: Settings, http: HttpClient) -> SearchEngine | None:
 
 
 def _endpoint(base_url: str, path: str) -> str:
-    """`base_url` may be the host alone, or the whole endpoint."""
+    """The URL of the endpoint; `base_url` may be the host alone, or the whole endpoint."""
     return base_url if base_url.endswith("/search") else base_url.rstrip("/") + path
 
 
@@ -192,7 +192,7 @@ async def _fetch(
 
 
 def _results(entries: Any, snippet: str, query: SearchQuery) -> list[SearchResult]:
-    """What is usable of an engine's list. Domains are checked here too: engines take them as a wish."""
+    """The usable entries of an engine's list. Domains are checked here too: engines may ignore them."""
     results = []
     for entry in entries if isinstance(entries, list) else ():
         url = entry.get("url") if isinstance(entry, dict) else None

@@ -20,21 +20,21 @@ from responses_gateway.upstream.http_client import HttpClient
 _PAGE_CHARACTERS: dict[ContextSize, int] = {"low": 6_000, "medium": 12_000, "high": 30_000}
 _SNIPPET_CHARACTERS: dict[ContextSize, int] = {"low": 300, "medium": 600, "high": 1_500}
 _RESULTS_FACTOR: dict[ContextSize, float] = {"low": 0.6, "medium": 1, "high": 2}
-"""What `search_context_size` means: how much of what is found the model reads."""
+"""How much of the results the model reads, by `search_context_size`."""
 
 _MATCHES = 10
 _AROUND = 300
 """Characters before and after a match."""
 
 _EXTRA_ROUNDS = 1
-"""Rounds that a model gets to answer after it was told that it may not search any more."""
+"""Rounds in which a model may answer after it was told not to search any more."""
 
 _LEDGER_FIELD = "output.web_search_call"
 
 
 @dataclass(frozen=True)
 class SearchServices:
-    """What the gateway has for searching. `results` is for a medium context; `timeout` in seconds."""
+    """What searches are carried out with. `results` is their number for a medium context; `timeout` is in seconds."""
 
     engine: SearchEngine
     pages: PageFetcher
@@ -44,7 +44,7 @@ class SearchServices:
 
 
 def search_services(settings: Settings, http: HttpClient) -> SearchServices | None:
-    """What the settings give for searching; None without a search engine. Raises SettingsError."""
+    """The services that the settings name; None without a search engine. Raises SettingsError."""
     engine = search_engine(settings, http)
     if engine is None:
         return None
@@ -53,7 +53,7 @@ def search_services(settings: Settings, http: HttpClient) -> SearchServices | No
 
 
 class Searches(Protocol):
-    """What carries out the searches of one response."""
+    """Carries out the searches of one response."""
 
     @property
     def exhausted(self) -> bool:

@@ -1,4 +1,4 @@
-"""The addon that shows turns: it records them, keeps the flow list up to date, and secrets out of it."""
+"""The addon that shows turns: it records them, and keeps the flow list up to date and free of secrets."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Inspector:
         self.archiving.use(settings)
 
     def _running(self) -> dict[str, JsonObject]:
-        """What is known of each turn that runs, by the id of its flow."""
+        """The facts of each turn that runs, by the id of its flow."""
         return {flow.id: dict(turn.facts) for flow, turn in self._turns.items() if turn.facts["ended"] < 0}
 
     def _record(self, flow: str) -> RecordedTurn | None:
@@ -129,7 +129,7 @@ class Inspector:
             origin.metadata[turn_recorder.ROUNDS] = flow.metadata[turn_recorder.ROUNDS]
 
     def _origin(self, flow: http.HTTPFlow) -> list[http.HTTPFlow]:
-        """That flow, if there is one."""
+        """The flow in which a client asked for the background response that this flow makes, if it does."""
         origin = self._origins[flow]() if flow in self._origins else None
         return [] if origin is None else [origin]
 
@@ -193,7 +193,7 @@ class Inspector:
         self.archiving.begun(flow)
         flow.comment = summary.comment(turn.facts)
         if turn.keep and flow.response is not None and flow.response.stream:
-            # Not the whole: mitmweb hashes it at each update.
+            # Only the latest part, because mitmweb hashes the content at each update.
             flow.response.data.content = turn.events.latest()
         ctx.master.addons.trigger(UpdateHook([flow, *self._origin(flow)]))
 

@@ -17,7 +17,7 @@ def input_items(record: RecordedTurn) -> list[Any]:
 
 
 def new_items(essences: Sequence[Hashable], known: Sequence[Hashable]) -> Iterator[int]:
-    """Indexes of those that are not known; both are in order, and clients leave things out."""
+    """The indexes of new items. Both lists are in order; clients may leave items out."""
     start = 0
     for at, essence in enumerate(essences):
         try:
@@ -27,7 +27,7 @@ def new_items(essences: Sequence[Hashable], known: Sequence[Hashable]) -> Iterat
 
 
 def essence(item: Any) -> str:
-    """What stays the same of an item when a client sends it back."""
+    """The part of an item that stays the same when a client sends it back."""
     if not isinstance(item, dict):
         return dumps_text(item)
     kind = item.get("type", "message")

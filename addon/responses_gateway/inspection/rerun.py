@@ -1,5 +1,8 @@
-"""Serves recorded turns again with today's code: what their upstreams answered, and all else that came from outside, is
-taken from the record. Nothing leaves the process, and nothing of it is kept."""
+"""Serves recorded turns again with today's code.
+
+The answers of upstreams, and everything else that came from outside, are taken from the record. Nothing leaves the
+process, and nothing is stored.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -50,20 +53,20 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Rerun:
-    """What today's code does."""
+    """What today's code makes of a recorded turn."""
 
     requests: list[JsonObject]
     """The chat requests, round by round."""
 
     events: stream_capture.CapturedStream
-    """What the client is sent."""
+    """The stream to the client."""
 
     envelopes: Sequence[EnvelopeCodec]
     """What opens the envelopes in it."""
 
 
 class Rerunner:
-    """Serves turns in their order, so that what sessions, the store and upstreams taught grows as it did then."""
+    """Serves turns in their order, so that sessions, the store and learned repairs grow as they did then."""
 
     def __init__(self, runtime: Runtime, learned: LearnedRepairs) -> None:
         settings = runtime.settings.model_copy(update={"store": "memory"})
@@ -127,7 +130,7 @@ class Rerunner:
         )
 
     def _for_upstream_of(self, record: RecordedTurn) -> Runtime:
-        """Today's settings; where they name no upstream, the recorded one, with its profile."""
+        """A runtime with today's settings; if they name no upstream, with the recorded one and its profile."""
         settings = self._runtime.settings
         if settings.upstream or settings.provider:
             return self._runtime
@@ -151,7 +154,7 @@ async def _serve(turn: ServedTurn, record: RecordedTurn, notes: TurnRecorder) ->
         began = bool(turn.told()) or began
         requests.append(turn.exchange.upstream_request.body)
     if len(requests) > len(record.rounds):
-        # Today's code wants to ask again, and nobody knows the answer.
+        # Today's code asks once more, and no answer to that is recorded.
         return requests
     began = bool(turn.told()) or began
     if began or (turn.streams and stream_capture.body_of(record.events).startswith(b"event:")):
@@ -198,7 +201,7 @@ def _tools(body: object) -> Sequence[JsonObject]:
 
 
 class _RecordedSearches:
-    """Finds what was found: the texts that the model read are in the request of the last round."""
+    """Gives the recorded results: the texts that the model read are in the request of the last round."""
 
     exhausted = False
 
@@ -230,13 +233,13 @@ class _RecordedSearches:
 
 
 class _RecordedRepairs(LearnedRepairs):
-    """What upstreams taught, as far as the turn at hand knew it."""
+    """The learned repairs that the recorded turn used."""
 
     def __init__(self, today: LearnedRepairs, clock: Callable[[], float]) -> None:
         super().__init__(None, clock)
         self._today = today
         self.wanted: set[str] = set()
-        """Fields of the chat request."""
+        """The fields of the chat request that were repaired."""
 
     def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
         known = [*super().repairs(owner, upstream, model), *self._today.everybodys(upstream, model)]
@@ -244,7 +247,7 @@ class _RecordedRepairs(LearnedRepairs):
 
 
 class _OwnJobs:
-    """The gateway's own requests for background responses are served; new ones are not begun."""
+    """Serves the gateway's own requests for background responses, but begins no new ones."""
 
     def __init__(self, rerunner: Rerunner) -> None:
         self._rerunner = rerunner

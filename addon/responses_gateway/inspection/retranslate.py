@@ -23,7 +23,7 @@ _CONTEXT = 2
 
 @dataclass(frozen=True)
 class Comparison:
-    """One turn, then and now; both diffs are empty when nothing changed."""
+    """The difference between a recorded turn and its rerun; both diffs are empty when nothing changed."""
 
     request: list[str] = field(default_factory=list)
     """Unified diffs of the chat requests."""

@@ -1,4 +1,4 @@
-"""Per model: turns, tokens, cache share, cost, speed, errors. Bounded, whatever the number of turns."""
+"""Statistics of each model: turns, tokens, cache share, cost, speed, errors. Their memory is bounded."""
 
 from collections import deque
 from collections.abc import Iterable

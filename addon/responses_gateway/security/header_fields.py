@@ -1,6 +1,6 @@
-"""The gate for values that become header fields and URLs of messages that the gateway sends.
+"""Checks values before they become header fields and URLs of messages that the gateway sends.
 
-A line break in one would end it, and what stands behind it would be read as a message of its own (request smuggling).
+A line break would end the field, and the rest would be read as another message (request smuggling).
 The rules are RFC 9110, section 5.5 (field values), section 5.6.2 (tokens), and RFC 3986 (URLs).
 """
 
@@ -37,7 +37,7 @@ def is_safe(name: str, value: str) -> bool:
 
 
 def affinity_key(session: str) -> str:
-    """A session's id for a header: itself, or a digest of it where a header cannot hold it as it is.
+    """A session's id for a header: the id itself, or a digest of it if a header cannot hold it.
 
     An upstream only compares it with those of other requests.
     """
@@ -47,7 +47,7 @@ def affinity_key(session: str) -> str:
 
 
 def safe_url(url: str) -> str:
-    """The URL with everything percent-encoded that is no visible ASCII character.
+    """The URL, with all characters percent-encoded that are not visible ASCII.
 
     Raises UnsafeField for control characters and blanks: no URL has them, and parsers take them out in silence.
     """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 _SECRET_NAME = re.compile(r"key|secret|token(?!s)|auth(?!enticate)|cookie|password|credential|jwt|account-id")
 _HARMLESS_NAMES = frozenset({"idempotency-key", "sec-websocket-key"})
-"""Nonces of one request."""
+"""Headers that look secret but are nonces of one request."""
 
 REDACTED = b"[redacted]"
 _ERROR = b'"error"'
@@ -17,7 +17,7 @@ SHORTEST = 8
 PLACEHOLDERS = frozenset(
     {"anything", "lm-studio", "no-key-required", "not-needed", "placeholder", "sk-no-key-required", "undefined"}
 )
-"""Keys that the manuals of local servers tell everybody to use."""
+"""Keys that the manuals of local servers give as examples; they are no secrets."""
 
 
 def is_secret(name: str) -> bool:
@@ -33,7 +33,7 @@ class Redactor:
         self._names: set[str] = set()
 
     def conceal(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
-        """Learn secrets, and lower-case names of headers whose values are secret whatever they are."""
+        """Learn secrets, and the lower-case names of headers that are not shown."""
         self._names.update(names)
         for secret in secrets:
             data = secret.encode("utf-8", "surrogateescape")
@@ -62,7 +62,7 @@ class Redactor:
         return max((_overlap(data, secret) for secret in self._secrets), default=0)
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[list[str]]:
-        """The presentable ones among `headers`, as plain lists."""
+        """The headers that may be shown, as lists of name and value."""
         return [
             [name, self.clean_text(value)]
             for name, value in headers
@@ -73,8 +73,8 @@ class Redactor:
 class ErrorRedactor:
     """Replaces secrets in what an upstream says of errors; what a model says is passed on as it is.
 
-    An answer that comes piece by piece goes through `feed` and `finish`, of which only what may be the beginning of a
-    secret is held back. In a stream, the lines that have a field `error` are errors.
+    An answer that comes piece by piece goes through `feed` and `finish`. Only what may be the beginning of a secret is
+    held back. In a stream, the lines that have a field `error` are errors.
     """
 
     def __init__(self, redactor: Redactor) -> None:

@@ -1,7 +1,7 @@
-"""The gate for text that reaches a terminal or a log.
+"""Makes text harmless before it reaches a terminal or a log.
 
-What models, upstreams and clients say may move the cursor, change the window's title, forge lines of the log or turn
-the reading order round. All that is printed or logged passes here; what stands for itself stays as it is.
+Text of models, upstreams and clients may move the cursor, change the window's title, forge lines of the log or reverse
+the reading order. Everything that is printed or logged passes through here; ordinary text stays as it is.
 """
 
 import logging
@@ -35,7 +35,7 @@ def say(*text: str, to: TextIO | None = None, flush: bool = False) -> None:
 
 
 def ask(question: str) -> str:
-    """What the user answers. Raises EOFError."""
+    """Ask the user, and return the answer. Raises EOFError."""
     return input(one_line(question))
 
 

@@ -1,4 +1,4 @@
-"""What came before a request: its own items behind those of the response or conversation that it continues."""
+"""The history of a request: the items of the response or conversation that it continues, then its own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from responses_gateway.state.store import Store, StoreError
 from responses_gateway.translate.answer.items import NewId
 
 _MANY = 200
-"""Items that are prepared for the store in a thread: other streams would notice."""
+"""Number of items from which they are prepared in a thread, because other streams would stutter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def conversation_not_found(conversation: str, more: str = "") -> GatewayError:
 
 
 def _dereferenced(items: list[Item], history: list[JsonObject], owner: str, store: Store | None) -> list[Item]:
-    """`items` with what they refer to in place of references; what the history holds already is not repeated."""
+    """`items` with references replaced by the items that they name. What the history holds already is not repeated."""
     wanted = [item.id for item in items if isinstance(item, ItemReference)]
     there = {item["id"] for item in history}
     found = store.items(owner, [item_id for item_id in wanted if item_id not in there]) if store and wanted else {}

@@ -29,7 +29,7 @@ def stored_items(items: Sequence[Wire], new_id: Callable[[str], str]) -> list[Js
 
 
 def parsed_items(items: Sequence[JsonObject]) -> list[Item]:
-    """Stored items, for a request's input. Raises ValueError for what are no items."""
+    """Stored items, parsed for a request's input. Raises ValueError for values that are no items."""
     return _ITEMS.validate_python(items)
 
 

@@ -1,4 +1,4 @@
-"""JSON as the stores keep it: rendered once, compressed fast."""
+"""Compressed JSON, as the stores keep it."""
 
 import zlib
 from typing import Any
@@ -13,7 +13,7 @@ _BATCH = 16 * 1024
 """Bytes that are compressed at once."""
 
 _MAX_SIZE = 512 << 20
-"""Bytes of one value, unpacked: a store may be shared, and what others put there can stand for any amount."""
+"""Bytes of one unpacked value: a store may be shared, and a small value of others may unpack to any size."""
 
 _DATA = b"data: "
 
@@ -24,7 +24,7 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(packed: bytes) -> Any:
-    """What `pack` was given. Raises ValueError for anything else."""
+    """Undo `pack`. Raises ValueError for what it did not make."""
     try:
         return loads(encoding.inflate(packed, _MAX_SIZE))
     except encoding.ERRORS as error:
@@ -34,7 +34,7 @@ def unpack(packed: bytes) -> Any:
 class EventLog:
     """The event stream of one response, compressed as it comes, so that the end of a long one costs no more.
 
-    What it needs meanwhile is small: many streams may be live at once.
+    It needs little memory meanwhile, because many streams may be live at once.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class EventLog:
         self._size = 0
 
     def close(self) -> bytes:
-        """Everything, for `events_in`; nothing can be added any more."""
+        """The compressed stream, for `events_in`. Nothing can be added any more."""
         self._compress()
         return b"".join([*self._packed, self._compressor.flush()])
 

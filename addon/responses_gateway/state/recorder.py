@@ -1,4 +1,4 @@
-"""The one place where finished responses are handed to the store."""
+"""Hands finished responses to the store; nothing else does."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -22,7 +22,7 @@ logger = get_logger(__name__)
 class Recorder:
     """Takes the events of one answer as they are made.
 
-    The client is to get the terminal event behind `stored`: then the response is durable, unless the store fails.
+    The client gets the terminal event after `stored` has returned: the response is durable, unless the store failed.
     """
 
     state: State
@@ -39,12 +39,12 @@ class Recorder:
 
     own: list[JsonObject] = field(default_factory=list)
     before: Sequence[Item] = ()
-    """What the request continues."""
+    """The items of the history that the request continues."""
 
     conversation: str | None = None
     replay_key: str | None = None
     follow: Callable[[list[JsonObject]], None] | None = None
-    """Told of all events; of the terminal one, when the response was stored."""
+    """Called with all events; with the terminal one only when the response was stored."""
 
     def __post_init__(self) -> None:
         self._log = EventLog() if self.storage is not None else None
@@ -56,9 +56,9 @@ class Recorder:
         return self.state.envelopes(*purpose, owner=self.owner if self.known_owner else "")
 
     def take(self, events: list[JsonObject], stream: bytes) -> None:
-        """`stream` is what the events are for the client.
+        """Record `events`; `stream` is how they are encoded for the client.
 
-        Raises nothing: a response that cannot be stored is still an answer.
+        Raises nothing: the client gets its answer even if it cannot be stored.
         """
         if not events:
             return

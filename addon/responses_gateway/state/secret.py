@@ -1,4 +1,4 @@
-"""Encrypted envelopes: what travels with clients can be neither read nor made by anyone without the secret."""
+"""Encrypted envelopes for content that travels with clients: without the secret, nobody can read or make one."""
 
 import base64
 import binascii
@@ -71,7 +71,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def _create(path: Path) -> None:
-    """Make a secret, unless there is one: whole under its name at once, so that no other process reads half of it."""
+    """Make a secret unless there is one. The file appears complete, so that no other process reads half of it."""
     if path.exists():
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}")

@@ -15,13 +15,13 @@ from responses_gateway.state.sqlite_schema import CHAIN, COLUMNS
 from responses_gateway.state.store import Limits, NotStorable, Record, continued
 
 _EVICTED_PER_WRITE = 16
-"""So that lowering a limit does not make one write take long; each write adds one response."""
+"""Responses that one write removes at most, so that it does not take long after a limit was lowered."""
 
 _LOG_LIMIT = 32 << 20
 """Bytes of log at most; of a small store, an eighth is left to it."""
 
 _MOST_USES = 10_000
-"""Uses of which note is taken with the next write, at most."""
+"""Uses that are remembered until the next write, at most."""
 
 
 class SqliteStore:
@@ -271,7 +271,7 @@ class SqliteStore:
         return conversation is not None or response is not None
 
     def _touch(self, table: str, row_id: str) -> None:
-        """Take note of a use: at once if nobody else writes, otherwise with the next write."""
+        """Record a use: at once if nobody else writes, otherwise with the next write."""
         now = self._clock()
         if not self._file.write_at_once(_USED.format(table), (now, row_id)) and len(self._uses) < _MOST_USES:
             self._uses[table, row_id] = now

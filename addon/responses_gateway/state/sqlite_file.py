@@ -1,4 +1,4 @@
-"""The SQLite database: its file, its connections, its log, and what becomes of a file that is corrupt.
+"""The SQLite database: its file, its connections, its write-ahead log, and the replacement of a corrupt file.
 
 A transaction is short and in WAL mode: a commit copies a few pages to the operating system, so it survives the death of
 the process, and costs well under a millisecond. Reads have a connection of their own and never wait for a writer. What
@@ -80,7 +80,7 @@ class SqliteFile:
         return True
 
     def rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """What a query finds. Raises StoreError."""
+        """The rows that a query finds. Raises StoreError."""
         with self._explained(), self._read_lock:
             return self._reader.execute(query, values).fetchall()
 

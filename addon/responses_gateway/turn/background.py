@@ -1,8 +1,8 @@
-"""Responses with `background: true`: run by the gateway itself, so that they survive their client's leaving.
+"""Responses with `background: true`. The gateway runs them itself, so they go on when their client has gone.
 
 Each is an ordinary turn: the gateway posts the request to its own listener, so that it is routed, inspected and stored
-like any other. What happens in it is reported to the store in short intervals, so that other processes on the same
-store can follow it, and stop it.
+like any other. Its events are reported to the store in short intervals, so that other processes on the same store can
+follow it, and stop it.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ LEASE = 30.0
 """Seconds after which a runner counts as dead; renewed at a third of it."""
 
 _POLL = 0.25
-"""Seconds between two reports of a runner to the store, and between two looks of those who follow it elsewhere."""
+"""Seconds between two reports of a runner to the store, and between two reads of them by other processes."""
 
 _KEEP_ALIVE = 10.0
 _KEPT = 1 << 20
-"""Bytes of a turn's answer that are looked at for what went wrong."""
+"""Bytes of a turn's answer that are searched for an error message."""
 
 _FORWARDED = ("authorization", "x-api-key", "api-key", "originator", "user-agent", "session_id", "session-id")
 
@@ -164,7 +164,7 @@ class Jobs:
             job.end()
 
     async def _report(self, job: Job, storage: Storage, *, renew: bool) -> bool:
-        """Tell the store what came of a response, and that its runner lives; False when it does not run any more."""
+        """Write the new events of a response to the store, and renew its lease; False when it does not run any more."""
         if job.ended:
             return True
         owner, response_id, lease = job.owner, job.id, self._clock() + LEASE
@@ -186,7 +186,7 @@ class Jobs:
                 return runs
             return await _live_events(storage, owner, response_id, job.pieces) is not None
         except StoreError as error:
-            # What is missing there, the end will bring.
+            # The end of the response stores all of its events.
             logger.warning("The background response %s cannot be followed elsewhere now: %s", job.id, error)
             return True
 
@@ -268,7 +268,7 @@ class Jobs:
             await asyncio.sleep(_POLL)
 
     def _last_events(self, record: Record, last: int) -> list[JsonObject]:
-        """The events of a response that has ended; of one that did not come to its end, how it is now."""
+        """The events of a response that has ended; one event with its present state if its runner died."""
         events = events_in(record.events)
         if events:
             return events
@@ -286,7 +286,7 @@ async def _is_stopped(job: Job, storage: Storage) -> bool:
 
 
 async def _live_events(storage: Storage, owner: str, response_id: str, skip: int) -> list[bytes] | None:
-    """What the runner of a response reported; None when it does not run any more. Raises StoreError."""
+    """The pieces that the runner of a response has reported; None when it does not run any more. Raises StoreError."""
     return await storage.read(lambda store: store.live_events(owner, response_id, skip))
 
 
@@ -328,7 +328,7 @@ class _Follow(tornado.web.RequestHandler):
 
 
 def current(record: Record, now: float) -> JsonObject:
-    """The Response object as it is to be shown: one whose runner died has failed."""
+    """The Response object as clients see it: one whose runner died has failed."""
     if record.final or record.lease is None or record.lease > now:
         return record.response
     message = "The gateway that ran this response has stopped."
@@ -336,7 +336,7 @@ def current(record: Record, now: float) -> JsonObject:
 
 
 def _message(body: bytes) -> str | None:
-    """What an error body of ours says."""
+    """The message in an error body of the gateway; None when there is none."""
     try:
         value = loads(body)
     except (ValueError, RecursionError):

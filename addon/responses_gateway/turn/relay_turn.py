@@ -1,4 +1,4 @@
-"""An upstream's answer, passed on as it is, by the same layer that serves the translated turns."""
+"""Serves requests that are not translated: the upstream's answer is passed on as it is."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from responses_gateway.turn.observers import RelayObserver
 from responses_gateway.turn.time_limits import time_limits
 
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
-"""Headers of the upstream's connection, and its cookies."""
+"""Headers that belong to the upstream's connection, and its cookies."""
 
 _MISSING = {
     "connect_timeout": "no connection",
@@ -31,13 +31,13 @@ _MISSING = {
     "queue_timeout": "nothing but keep-alives",
     "turn_timeout": "no end",
 }
-"""What did not come in time."""
+"""What did not come in time, by the cause of the failure."""
 
 
 class RelayTurn:
     """`contract.Turn` for a request that is not translated: one round, no heartbeats.
 
-    What passes is read all the same, to tell an upstream that answers from one that only keeps the connection busy.
+    The answer is still read, to tell an upstream that answers from one that only keeps the connection busy.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RelayTurn:
         settings: Settings,
         observer: RelayObserver,
     ) -> None:
-        """`secrets` are the gateway's own, which the client does not get to see even if the upstream repeats them."""
+        """`secrets` are the gateway's own; the client does not see them even if the upstream repeats them."""
         self.is_storing = False
         self.limits = time_limits(settings)._replace(heartbeat=0)
         self.streams = False
@@ -77,7 +77,7 @@ class RelayTurn:
             for name, value in headers.items(multi=True)
             if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
         )
-        # Nobody asked for an encoding, and nothing encoded can be kept: whoever looks at it would unpack all of it.
+        # Nobody asked for an encoding, and encoded bodies are not kept, because showing one would unpack all of it.
         try:
             self._decoder = encoding.decoder(headers.get("content-encoding", ""))
         except ValueError:
@@ -118,7 +118,7 @@ class RelayTurn:
         return self._pass(self._errors.feed(data))
 
     def _pass(self, data: bytes) -> bytes:
-        """What the client gets of a stream."""
+        """Note what the client gets of a stream, and return it."""
         if data:
             self._observer.relayed(data)
             self._line_open = not data.endswith(b"\n")
@@ -133,7 +133,7 @@ class RelayTurn:
                 self._chunks += 1
 
     def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:
-        """b"" for what cannot be decoded, which ends the answer."""
+        """The decoded bytes; b"" when they cannot be decoded, which ends the answer."""
         try:
             return decoder.decode(data, limit)
         except encoding.ERRORS as error:
@@ -174,7 +174,7 @@ class RelayTurn:
         return response
 
     def end(self) -> bytes:
-        """What clients of chat/completions take for an error in a stream."""
+        """The end of the stream, with an error in the form that clients of chat/completions understand."""
         self._errors.finish()
         self._end()
         return self._event(self._error) if self._error else b""
@@ -183,7 +183,7 @@ class RelayTurn:
         return self._event(GatewayError(MESSAGE, 500, "server_error", type="server_error"))
 
     def _event(self, error: GatewayError) -> bytes:
-        """An error behind what has passed, which may have stopped within a line."""
+        """An error as an event. What passed before may have stopped within a line."""
         before = b"\n\n" if self._line_open else b""
         return before + b"data: " + dumps(error.body()) + b"\n\n"
 

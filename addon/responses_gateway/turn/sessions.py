@@ -1,4 +1,4 @@
-"""What the gateway remembers of running sessions, in memory and bounded. Nothing breaks when it is forgotten."""
+"""What the gateway remembers of running sessions, in memory, up to a limit. Nothing breaks when one is forgotten."""
 
 import threading
 from collections import OrderedDict
@@ -29,7 +29,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def get(self, owner: str, session_id: str) -> Session:
-        """The session, new or known. An id is the client's word: that of another owner is another session."""
+        """The session, new or known. Clients choose ids, so the same id of another owner is another session."""
         key = owner, session_id
         # Large requests ask from threads of their own.
         with self._lock:
@@ -42,7 +42,7 @@ class Sessions:
 
 
 def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | None:
-    """Which thread a request belongs to, by what clients send: Codex's thread id first.
+    """The id of the thread that a request belongs to; None when the client sends none. Codex's thread id comes first.
 
     Codex's sub-agents share session id and prompt_cache_key with their parent; only the thread id tells them apart.
     """

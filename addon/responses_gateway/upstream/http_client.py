@@ -1,7 +1,7 @@
 """The HTTP client for the gateway's own requests: model lists, checks of providers, web searches, pages, and turns that
 it gives to itself.
 
-Redirects are not followed, cookies are not kept, and nothing is read that is not asked for.
+Redirects are not followed, cookies are not kept, and bodies are read only as far as the caller asks.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 
 class HttpError(OSError):
-    """The other side does not speak HTTP as it should, or the URL cannot be requested."""
+    """The server broke the rules of HTTP, or the URL cannot be requested."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class _Bound(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, where = address
@@ -181,7 +181,7 @@ class _Bound(AbstractResolver):
 
 
 async def all_addresses(host: str, port: int) -> list[str]:
-    """Whatever the system's resolver says. Raises OSError."""
+    """All addresses of a host by the system's resolver. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -195,7 +195,7 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _target(url: str) -> URL:
-    """`url`, with what needs quoting quoted. Raises HttpError."""
+    """`url` with characters quoted that cannot be sent as they are. Raises HttpError."""
     try:
         target = URL(safe_url(url.strip().replace(" ", "%20")), encoded=True)
         is_web = target.scheme in ("http", "https") and bool(target.host) and target.port is not None

@@ -1,7 +1,7 @@
-"""What upstreams taught by refusing: the repairs that made a request acceptable, kept across restarts.
+"""Learned repairs: changes that made refused requests acceptable to an upstream, kept across restarts.
 
-One small JSON file in the user's state directory, which only the user can read. It is a cache: nothing breaks without
-it, and what it says is forgotten after a while, because upstreams change.
+They are kept in one small JSON file in the user's state directory, which only the user can read. It is a cache: nothing
+breaks without it, and its entries expire, because upstreams change.
 """
 
 import os
@@ -18,13 +18,13 @@ from responses_gateway.translate.repair.request_repairs import Repair, known
 logger = get_logger(__name__)
 
 MAX_ENTRIES = 256
-"""Triples of owner, upstream and model; the one taught longest ago goes first."""
+"""Entries, one for each owner, upstream and model; the one that was changed longest ago goes first."""
 
 MAX_REPAIRS = 16
-"""Repairs of one of them."""
+"""Repairs in one entry."""
 
 MAX_AGE = 30 * 86400.0
-"""Seconds after which an upstream is given another chance."""
+"""Seconds after which an entry expires, so that the request is tried unrepaired again."""
 
 _MAX_FILE = 1 << 20
 
@@ -49,7 +49,7 @@ class _Entry:
 class LearnedRepairs:
     """The repairs by owner, upstream (base URL) and model. `path` None: in memory only.
 
-    What one client's requests taught changes nothing for another: the first one chooses what its upstream refuses.
+    The repairs of one owner are not used for another: a client may choose its upstream, and so what is refused.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
@@ -58,17 +58,17 @@ class LearnedRepairs:
         self._entries = self._read()
 
     def repairs(self, owner: str, upstream: str, model: str) -> list[Repair]:
-        """What to change in requests, in this order."""
+        """The repairs to apply, in this order."""
         entry = self._entries.get((owner, upstream, model))
         return list(entry.repairs) if entry is not None and self._clock() - entry.at < MAX_AGE else []
 
     def everybodys(self, upstream: str, model: str) -> list[Repair]:
-        """The repairs of all owners, for whoever looks at all of their turns."""
+        """The repairs of all owners, for the operator, who sees all turns."""
         owners = [owner for owner, *where in self._entries if where == [upstream, model]]
         return [repair for owner in owners for repair in self.repairs(owner, upstream, model)]
 
     def add(self, owner: str, upstream: str, model: str, repair: Repair) -> None:
-        """Remember a repair that helped."""
+        """Remember a repair after which the upstream accepted the request."""
         entries = {**self._read(), **self._entries}
         entry = entries.pop((owner, upstream, model), None) or _Entry(0.0)
         entry.at = self._clock()

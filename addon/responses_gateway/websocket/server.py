@@ -1,4 +1,4 @@
-"""The Responses API over WebSocket, as a server of our own behind the proxy.
+"""The Responses API over WebSocket: a server behind the proxy, in the same process.
 
 mitmproxy relays WebSockets but cannot end one. So the request hook sends upgrade requests to a Tornado server on an
 ephemeral loopback port, and that turns each `response.create` into a POST to the listener that the client came through:
@@ -45,7 +45,7 @@ _LARGEST_EVENT = 512 << 20
 
 _GOING_AWAY = 1001
 _GRACE = 1.0
-"""Seconds in which the ends of turns reach their clients when the process ends."""
+"""Seconds that turns and close frames get to reach their clients when the process ends."""
 
 
 class SocketLimits(NamedTuple):
@@ -55,7 +55,7 @@ class SocketLimits(NamedTuple):
     """The specification's 60 minutes. A turn that runs then is finished first."""
 
     idle: float = 900
-    """Without a turn or a message; what the connection remembers goes with it, and clients connect anew."""
+    """Without a turn or a message. The connection is closed then, and the client opens another one."""
 
     ping: float = 30
     message: int = 64 << 20
@@ -96,7 +96,7 @@ class SocketServer:
         """Let a client in; returns the headers with which its upgrade request goes to the server, once.
 
         `address` is the listener it came through, `headers` (by lower-case name) those of its upgrade request. The
-        ticket stands for them: who finds the server's port by chance has none, and no key goes over it.
+        ticket stands for the headers: others who find the server's port have no ticket, and no key goes over it.
         """
         ticket = secrets.token_urlsafe(32)
         self._admissions[ticket] = Admission(address, headers)
@@ -318,7 +318,7 @@ def _connection_limit() -> GatewayError:
 
 
 def _refusal(response: HttpResponse, body: bytes) -> GatewayError:
-    """The error of an HTTP answer."""
+    """The error in an HTTP answer."""
     try:
         error = loads(body)["error"]
         message, code, param, kind = (error.get(name) for name in ("message", "code", "param", "type"))

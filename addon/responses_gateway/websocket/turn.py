@@ -1,4 +1,4 @@
-"""One turn of a WebSocket connection, and what the connection remembers between turns: no I/O."""
+"""One turn of a WebSocket connection, and what the connection remembers between turns, without any I/O."""
 
 import re
 import time
@@ -32,7 +32,7 @@ class Remembered:
 
 
 class Memory:
-    """The last responses of one connection by id; those that were stored are not among them."""
+    """The last responses of one connection by id, without those that were stored."""
 
     def __init__(self) -> None:
         self._responses: OrderedDict[str, Remembered] = OrderedDict()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.session_memory import SessionMemory
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.protocol.json import dumps, loads
 from responses_gateway.settings.loading import load_settings
@@ -31,6 +32,7 @@ class Gateway:
         options = {"gateway_upstream": URL, "gateway_store": "none", **options}
         settings = load_settings(options, {"HOME": "/nonexistent"})
         self.clock = Clock()
+        self._sessions = SessionMemory()
         self.runtime = replace(runtime(settings, URL), new_id=self._new_id, clock=self.clock)
         self._ids = 0
 
@@ -45,11 +47,11 @@ class Gateway:
         *,
         close: bool = True,
         headers: dict[str, str] | None = None,
-        **observer: Any,
+        **options: Any,
     ) -> dict[str, Any]:
         """The metadata of a flow after a turn; 100 ms pass before each chunk."""
         metadata: dict[str, Any] = {}
-        made = TurnRecorder(metadata, clock=self.clock, keep=True, **observer)
+        made = TurnRecorder(metadata, clock=self.clock, keep=True, sessions=self._sessions, **options)
         raw = dumps({"model": "m", "stream": True, **body})
         made.requested("POST", "/v1/responses", headers or {"authorization": f"Bearer {SECRET}"}, raw)
         exchange = open_exchange(loads(raw), headers or {}, self.runtime)

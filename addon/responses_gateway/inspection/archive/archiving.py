@@ -1,4 +1,4 @@
-"""Connects the archive with mitmproxy: what is kept of which flow, and what may leave mitmweb's list."""
+"""Connects the archive with mitmproxy: puts flows into it, and brings them back."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _DAY = 86_400
 
 
 class _Use(NamedTuple):
-    """What the settings say."""
+    """The settings of the archive."""
 
     path: Path | None
     limits: Limits

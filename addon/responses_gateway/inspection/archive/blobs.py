@@ -1,4 +1,4 @@
-"""Reads the bytes of turns back."""
+"""Reads the bytes of turns from the archive."""
 
 import sqlite3
 import zlib
@@ -18,7 +18,7 @@ def is_stream(name: str) -> bool:
 
 
 def load(connection: sqlite3.Connection, blob: int) -> bytes:
-    """The bytes of a blob. Raises ValueError when it, or what it builds on, is not there or not what it was."""
+    """The bytes of a blob. Raises ValueError when it, or a blob that it is packed against, is missing or damaged."""
     crc = None
     layers: list[tuple[Packed, bool]] = []
     next_id: int | None = blob

@@ -1,4 +1,4 @@
-"""Bytes made small by what is known already: the body of the turn before, of which most comes again.
+"""Compresses bytes against a base: the body of the turn before, most of which is repeated.
 
 What two bodies share at their beginning and end is not even looked at by the compressor: only what lies between is
 packed, by zstd, with the base (or what of it lies near the change) as raw dictionary.
@@ -45,7 +45,7 @@ def pack(body: bytes, base: bytes = b"", level: int | None = None) -> Packed:
 
 
 def unpack(part: Packed, base: bytes = b"") -> bytes:
-    """What `pack` was given. Raises ValueError for anything else."""
+    """Undo `pack`. Raises ValueError for what it did not make."""
     if part.head + part.tail > len(base):
         raise ValueError("not packed so: the base is too short")
     change = unpacked(part.data, _dictionary(base, part.head, part.tail, unpacked_size(part.data)))

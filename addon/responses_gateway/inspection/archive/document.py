@@ -1,4 +1,4 @@
-"""A turn as it goes into an archive and comes out of it: what the flow's record holds, and the flow around it."""
+"""A turn as it goes into the archive: its record, and the rest of its flow."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -29,7 +29,7 @@ class Document:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, roughly, that it holds on to."""
+        """Roughly how many bytes of memory it takes."""
         record = self.record
         streams = [record.events, *(one["chunks"] for one in record.rounds)]
         kept = sum(len(block) for stream in streams if stream for block in (*stream["blocks"], *stream["marks"]))

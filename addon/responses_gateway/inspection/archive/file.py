@@ -1,4 +1,4 @@
-"""The archive's file: made, opened, checked."""
+"""Makes, opens and checks the archive's file."""
 
 import contextlib
 import os

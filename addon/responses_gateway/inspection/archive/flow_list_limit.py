@@ -1,4 +1,4 @@
-"""Keeps mitmweb small: flows that the archive has leave its list when there are too many."""
+"""Limits mitmweb's flow list: archived flows are removed from it when there are too many."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from responses_gateway.inspection.archive.document import Document
 from responses_gateway.inspection.recording.summary import MARKERS
 
 DELAY = 0.2
-"""Seconds from the end of a turn until the list is looked at: mitmproxy has something to do with it first."""
+"""Seconds from the end of a turn until the list is checked, because mitmproxy still works on the flow."""
 
 
 class View(Protocol):
@@ -23,9 +23,9 @@ class View(Protocol):
 
 
 class FlowListLimit:
-    """Those flows of the gateway in mitmweb's list that may leave it: the ones that passed here and are over.
+    """Removes flows of the gateway from mitmweb's list: only those that passed through this process and are over.
 
-    Turns leave only once they are in the archive. Whoever loads a flow wants to see it: it stays.
+    Turns are removed only once they are in the archive. Flows that somebody loaded from a file stay.
     """
 
     def __init__(self, view: View, count: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Flows of mitmproxy as documents, and documents as flows."""
+"""Makes documents of mitmproxy's flows, and flows of documents."""
 
 from collections.abc import Iterable
 from io import BytesIO

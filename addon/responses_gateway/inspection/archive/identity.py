@@ -1,6 +1,6 @@
-"""Whose turn it is: session, thread, parent and client, from what a client sends beside its request.
+"""Tells to which session, thread, parent and client a turn belongs, by what the client sends beside its request.
 
-Codex says it in headers, in `client_metadata`, and as JSON in `x-codex-turn-metadata`, which comes either way; releases
+Codex says it in headers, in `client_metadata`, and as JSON in `x-codex-turn-metadata`, which may be in either; releases
 differ in which of them they send. Sub-agents share the session with their parent; only the thread tells them apart.
 """
 
@@ -15,12 +15,12 @@ _PRODUCT = re.compile(r"\s*([^\s/]+(?:/[A-Za-z][^\s/]*)*)[/ ]v?(\d[\w.+-]*)")
 """Such as `codex_exec/0.169.0` and `OpenAI/Python 3.5.0`."""
 
 _LIMIT = 200
-"""Characters of a name; they are clients' words."""
+"""Characters of a name, because clients may send any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a turn's place. All empty when the client does not say."""
+    """Where a turn belongs. Fields are empty when the client does not say."""
 
     session: str
     thread: str
@@ -41,7 +41,7 @@ def identity_of(record: RecordedTurn) -> Identity:
     """The identity of a recorded turn."""
     request = record.request_json if isinstance(record.request_json, dict) else {}
     headers = {str(name).lower(): value for name, value in record.facts["headers"]}
-    said = _Said(headers, request.get("client_metadata"))
+    said = _ClientFields(headers, request.get("client_metadata"))
     thread = said.get("thread-id") or said.get("conversation-id") or str(record.facts["session"])
     session = said.get("session-id") or thread or _conversation(request)
     is_title = said.get("thread-source") == "thread_title"
@@ -59,7 +59,7 @@ def identity_of(record: RecordedTurn) -> Identity:
     )
 
 
-class _Said:
+class _ClientFields:
     """The places where a client may say something."""
 
     def __init__(self, headers: Mapping[str, Any], metadata: object) -> None:

@@ -1,4 +1,4 @@
-"""What an archive may hold: the oldest goes first, in segments, so that nothing that stays builds on it."""
+"""Keeps the archive within its limits: the oldest segments are removed first, and no other segment builds on them."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""What came out of a turn, found in its events without reading them all: a stream has thousands, few tell anything."""
+"""Finds the result of a turn in its events without parsing all of them: a stream has thousands, but few matter."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from responses_gateway.inspection.views.answer import answer_of
 
 _ITEM = b"event: response.output_item."
 _RARE = b"_item."
-"""The part of it that no delta has: of the beginning, each delta has the most."""
+"""The part of `_ITEM` that no delta has; deltas share the beginning."""
 
 _END = b"event: response."
 _DATA = b"data: "

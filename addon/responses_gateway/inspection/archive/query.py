@@ -1,4 +1,4 @@
-"""Filters and sums, as SQL."""
+"""SQL for filters and sums."""
 
 from typing import Any
 

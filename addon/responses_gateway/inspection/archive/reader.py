@@ -1,4 +1,4 @@
-"""The read side of an archive: sessions, turns, search and totals, for pages, commands and other processes."""
+"""Reads the archive: sessions, turns, search and totals, for pages, commands and other processes."""
 
 import contextlib
 import sqlite3
@@ -87,7 +87,7 @@ class Archive:
             return [turn_of(row) for row in rows]
 
     def totals(self, which: Filter = _EVERYTHING) -> list[Total]:
-        """What the turns that count add up to, by day and model, in that order."""
+        """The sums of the turns that the filter leaves, by day and model."""
         where, values = condition(which)
         with self._reading() as read:
             rows = read(
@@ -223,7 +223,7 @@ def _session(row: tuple[Any, ...], read: Read) -> Session:
 
 
 def _record(parts: Mapping[str, bytes]) -> RecordedTurn:
-    """The record as the flow had it. Of a turn that is in progress, there is what it began with."""
+    """The record as the flow had it. For a turn in progress, it has only the beginning."""
     kept = loads(parts["facts"] if "facts" in parts else parts["early"])
     rounds = [
         {**one, "body": parts.get(f"chat/{one['number']}", b""), "chunks": _stream(parts, f"chunks/{one['number']}")}

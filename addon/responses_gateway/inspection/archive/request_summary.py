@@ -1,4 +1,4 @@
-"""What a turn's request tells: whose it is, what it brings, and how the conversation began."""
+"""Summarizes a turn's request: whose it is, which items are new, and how the conversation began."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from responses_gateway.protocol.json import dumps
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """Read once, when a turn is first written: a request may have megabytes."""
+    """Made once, when a turn is first written, because a request may have megabytes."""
 
     identity: Identity
     opening: str
     digests: list[int]
-    """Of the input's items."""
+    """Digests of the input's items."""
 
     new: list[int]
-    """Indexes of those that came with this turn."""
+    """Indexes of the items that came with this turn."""
 
     title: str
     text: str
@@ -40,7 +40,7 @@ class RequestSummary:
 
 
 def digests_of(items: Sequence[Any]) -> list[int]:
-    """What to remember of items, to know them again."""
+    """Digests of items, to recognize them in later requests."""
     return [hash(essence(item)) for item in items]
 
 

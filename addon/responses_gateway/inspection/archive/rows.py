@@ -1,4 +1,4 @@
-"""What an archive tells of its turns: plain values, ready to be shown. Texts are as clients and models wrote them."""
+"""What the archive returns: plain values, ready to be shown. Texts are as clients and models wrote them."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What was said in a turn, as text: for the full-text search, for titles, and for excerpts."""
+"""The text of a turn: for the full-text search, for titles, and for excerpts."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ _LONG_WORD = re.compile(rf"\b(\w{{{LONGEST_WORD}}})\w+")
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
 _NOT_WRITTEN_BY_PEOPLE = re.compile(r"\s*(<[a-z_ -]+>|# AGENTS\.md instructions)")
 _FIELDS = ("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal")
-"""Where items keep what was said."""
+"""The fields of items that hold text."""
 
 
 def texts_of(items: Iterable[Any]) -> str:

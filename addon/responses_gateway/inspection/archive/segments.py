@@ -16,7 +16,7 @@ LENGTH = 32
 """Turns of one segment at most."""
 
 REACH = 64 << 20
-"""Bytes of bases below one blob: what opening it may cost."""
+"""Bytes of bases below one blob at most: opening it means opening them."""
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Segments:
 
 
 class _Bodies:
-    """The bytes that were written last: most are what the next ones build on."""
+    """The bytes that were written last, because the next ones build on most of them."""
 
     LIMIT = 16 << 20
 

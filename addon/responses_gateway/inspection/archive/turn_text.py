@@ -1,4 +1,4 @@
-"""One turn as text: what it brought, what came out, and how."""
+"""Shows one archived turn as text: the new items, the answer, and what was changed on the way."""
 
 from collections.abc import Iterator
 

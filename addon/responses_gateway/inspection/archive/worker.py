@@ -1,4 +1,4 @@
-"""Keeps turns on a thread of its own: what it waits for holds up no stream, and what it cannot keep is counted."""
+"""Writes turns into the archive on a thread of its own, so that no stream waits for it. Lost turns are counted."""
 
 import os
 import sqlite3
@@ -64,7 +64,7 @@ class Archivist:
         self._connection: sqlite3.Connection | None = None
         self._writer: Writer | None = None
         self._file: tuple[int, int] | None = None
-        """Which file it is, whatever its name."""
+        """Device and number of the file that is open."""
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
@@ -164,7 +164,7 @@ class Archivist:
         enforce(connection, self._limits, time.time())
 
     def _can_go_on(self, error: sqlite3.Error, tries: int) -> bool:
-        """Mend what an error tells, as far as it can be; whether to try again."""
+        """Remove the cause of an error if that is possible; whether to try again."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _LOCKED:
             with self._change:

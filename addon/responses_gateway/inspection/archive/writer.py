@@ -1,4 +1,4 @@
-"""Puts turns into the archive: one transaction each, on the thread that calls."""
+"""Writes turns into the archive: one transaction each, on the thread of the caller."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""Recording: what happens in a turn, written into its flow while it runs, with secrets taken out.
+"""Recording: writes what happens in a turn into its flow while it runs, without secrets.
 
-May import `turn` and below, whose Protocol for recorders it implements. Does not know how it is shown.
+May import `turn` and below; it implements the protocols of `turn.observers`. Does not know how records are shown.
 """

@@ -1,6 +1,6 @@
-"""How much of a request an upstream has seen before: the prefix that it shares with the one before it.
+"""Compares requests of a session: how long is the prefix that a request shares with the one before it?
 
-Upstreams cache prompts by prefix, so what is not in it is paid for again.
+Upstreams cache prompts by prefix, so everything after the shared prefix is paid for again.
 """
 
 from array import array
@@ -25,10 +25,10 @@ class Part(NamedTuple):
 
     where: Place
     end: int
-    """Offset of its last byte's successor in the rendered body."""
+    """Offset behind its last byte in the rendered body."""
 
     digest: int
-    """64 bits of place and value, as a `Digest` makes them."""
+    """64 bits that a `Digest` makes of place and value."""
 
     @property
     def path(self) -> str:

@@ -1,4 +1,4 @@
-"""Bounds what mitmproxy keeps of a WebSocket to show it: a socket may live for an hour, and carry a session."""
+"""Limits the messages that mitmproxy keeps of a WebSocket: a socket may live for an hour, and carry a whole session."""
 
 from weakref import WeakKeyDictionary
 

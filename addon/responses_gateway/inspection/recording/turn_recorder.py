@@ -48,7 +48,7 @@ _OUTCOMES = frozenset({_ITEM_DONE, "response.completed", "response.incomplete", 
 
 
 class TurnRecorder:
-    """One turn. Takes notes of what the exchange does; never raises for what passes through it."""
+    """Records one turn; a `TurnObserver` for its exchange. Never raises because of the content that passes."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class TurnRecorder:
         self._uncompared = remembered, body
 
     def _compare_prefix(self) -> None:
-        """Compare the request with the one before it: not before it is on its way, because that takes its time."""
+        """Compare the request with the one before it; called when it is on its way, because comparing takes time."""
         if self._uncompared is None:
             return
         (session, body), self._uncompared = self._uncompared, None
@@ -268,7 +268,7 @@ class TurnRecorder:
                 self.facts["status"] = "failed"
 
     def note(self) -> None:
-        """Bring what can be shown up to date."""
+        """Bring everything that can be shown up to date."""
         self._compare_prefix()
         self._chunks.flush()
         self.events.flush()

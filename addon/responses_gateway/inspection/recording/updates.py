@@ -1,4 +1,4 @@
-"""Shows running flows anew while they grow, as often as it costs little."""
+"""Updates running flows in the flow list, as often as that costs little."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 
 INTERVAL = 0.25
-"""Seconds between two looks at what has changed."""
+"""Seconds between two rounds of updates."""
 
 PATIENCE = 5.0
-"""Seconds after which a change is shown, whatever that costs."""
+"""Seconds after which a change is shown, however much that costs."""
 
 SHARE = 0.02
-"""Of this process's CPU time that goes into showing what runs; mitmweb hashes both bodies of a flow each time."""
+"""The share of this process's CPU time that may go into updates; mitmweb hashes both bodies of a flow at each one."""
 
 _SAVINGS = 0.02
 """Seconds of CPU time that may be saved up."""

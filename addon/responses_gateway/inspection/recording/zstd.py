@@ -1,4 +1,4 @@
-"""zstd for all that is recorded, from any thread: contexts of the library serve one thread at a time."""
+"""Compresses all that is recorded with zstd, on any thread: the library's contexts serve one thread at a time."""
 
 import threading
 
@@ -39,7 +39,7 @@ def packed(data: bytes, level: int = FASTEST, known: bytes = b"") -> bytes:
 
 
 def unpacked(frame: bytes, known: bytes = b"") -> bytes:
-    """What `packed` was given. Raises ValueError for what it did not make, or made for another `known`."""
+    """Undo `packed`. Raises ValueError for what it did not make, or made for another `known`."""
     if unpacked_size(frame) > LARGEST:
         raise ValueError("not packed so: it is too large")
     try:
