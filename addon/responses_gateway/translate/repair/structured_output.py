@@ -58,7 +58,7 @@ def _fault(value: object, schema: JsonObject) -> str | None:
     """
     try:
         from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import SchemaError, best_match
+        from jsonschema.exceptions import SchemaError, UnknownType, best_match
         from referencing import Registry
         from referencing.exceptions import Unresolvable
     except ImportError:
@@ -66,6 +66,6 @@ def _fault(value: object, schema: JsonObject) -> str | None:
     try:
         # An empty registry keeps clients' schemas from making the gateway fetch what they refer to.
         fault = best_match(Draft202012Validator(schema, registry=Registry()).iter_errors(value))
-    except (SchemaError, Unresolvable, RecursionError, ValueError, TypeError, AttributeError, LookupError):
+    except (SchemaError, UnknownType, Unresolvable, RecursionError, ValueError, TypeError, AttributeError, LookupError):
         return None
     return f"{fault.json_path}: {fault.message[:_SHOWN]}" if fault is not None else None

@@ -1,0 +1,325 @@
+"""Background responses: their lease, who may stop and follow them, and what is shown of those that died."""
+
+import asyncio
+import itertools
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from responses_gateway.protocol.http import Call
+from responses_gateway.protocol.responses import parse_request
+from responses_gateway.settings.settings import Settings
+from responses_gateway.state.packing import EventLog, events_in, pack
+from responses_gateway.state.recorder import Recorder
+from responses_gateway.state.state import State
+from responses_gateway.state.store import Record, Store
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn.background import JOB_HEADER, LEASE, Job, Jobs, current
+from responses_gateway.upstream.http_client import HttpClient
+
+Json = dict[str, Any]
+
+
+def event(number: int, kind: str = "response.output_text.delta", **more: object) -> Json:
+    return {"type": kind, "sequence_number": number, **more}
+
+
+class Upstream:
+    """Takes the place of the gateway's own port: answers each request with the same, and keeps what it was asked."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._answer = b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+        self.asked = b""
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked += await reader.readuntil(b"\r\n\r\n")
+        writer.write(self._answer)
+        await writer.drain()
+        writer.close()
+
+
+class World:
+    """Jobs on a store in memory; `now` is the time of the gateway."""
+
+    def __init__(self, state: State) -> None:
+        assert state.storage is not None
+        self.state = state
+        self.storage = state.storage
+        self.now = 2e9
+        numbers = itertools.count()
+        self.jobs = Jobs(lambda prefix: f"{prefix}_{next(numbers)}", lambda: self.now)
+        self.others = Jobs(lambda prefix: f"{prefix}_{next(numbers)}", lambda: self.now)
+
+    async def start(self, base_url: str, headers: Json | None = None) -> Job:
+        call = Call.parse("POST", "/v1/responses", headers or {}, b'{"the": "body"}', base_url)
+        recorder = Recorder(self.state, "me", Ledger(), self.storage, input=pack([]))
+        return await self.jobs.start(call, parse_request(b'{"model": "m", "input": "x"}'), recorder)
+
+    async def stored(self, response_id: str) -> Record:
+        record = await self.storage.read(lambda store: store.get("me", response_id))
+        assert record is not None
+        return record
+
+    async def put(self, record: Record) -> None:
+        await self.storage.write(lambda store: store.put(record))
+
+    async def followed(self, jobs: Jobs, response_id: str, after: int = -1) -> list[Json]:
+        """All events of a response that `jobs` tells, to the end."""
+        forward = await jobs.follow(self.storage, "me", response_id, after)
+        body = b""
+        async with HttpClient() as http, http.request("GET", forward.url) as response:
+            assert response.status == 200
+            async for piece in response.body:
+                body += piece
+        assert body.endswith(b"data: [DONE]\n\n")
+        lines = [line for line in body.split(b"\n") if line.startswith(b"data: {")]
+        return [json.loads(line.removeprefix(b"data: ")) for line in lines]
+
+
+def in_world(test: Callable[[World], Awaitable[None]]) -> None:
+    async def run() -> None:
+        world = World(State(Settings(store="memory")))
+        try:
+            async with asyncio.timeout(60):
+                await test(world)
+        finally:
+            await world.jobs.close()
+            await world.others.close()
+            await world.state.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Turns of jobs go on until this is set; then they have nothing to say."""
+    ends = asyncio.Event()
+
+    async def post(*_: object) -> str:
+        await ends.wait()
+        return "it ended"
+
+    monkeypatch.setattr(Jobs, "_post", post)
+    return ends
+
+
+def test_a_response_begins_as_one_that_waits(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        record = await world.stored(job.id)
+        assert record.response["status"] == "queued"
+        assert record.lease == 2e9 + LEASE
+        assert not job.ended
+
+    in_world(test)
+
+
+def test_a_runner_renews_its_lease_in_time(endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, renewals = threading.Semaphore(0), threading.Semaphore(0)
+    leases: list[float] = []
+
+    def watch(store: Store) -> None:
+        live_events, renew = store.live_events, store.renew
+
+        def looking(owner: str, response_id: str, skip: int) -> list[bytes] | None:
+            looks.release()
+            return live_events(owner, response_id, skip)
+
+        def renewing(owner: str, response_id: str, lease: float) -> bool:
+            leases.append(lease)
+            renewals.release()
+            return renew(owner, response_id, lease)
+
+        monkeypatch.setattr(store, "live_events", looking)
+        monkeypatch.setattr(store, "renew", renewing)
+
+    async def test(world: World) -> None:
+        await world.storage.write(watch)
+        job = await world.start("http://127.0.0.1:1")
+        assert await asyncio.to_thread(looks.acquire, timeout=20)
+        world.now += LEASE / 3 - 1
+        for _ in range(2):
+            assert await asyncio.to_thread(looks.acquire, timeout=20)
+        assert leases == []
+        world.now += 2
+        assert await asyncio.to_thread(renewals.acquire, timeout=20)
+        for _ in range(2):
+            assert await asyncio.to_thread(looks.acquire, timeout=20)
+        assert leases == [world.now + LEASE]
+        assert (await world.stored(job.id)).lease == world.now + LEASE
+
+    in_world(test)
+
+
+def test_a_turn_that_made_no_response_has_failed(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.take([event(0, "response.created", response=job.response)])
+        endless.set()
+        assert job.task is not None
+        await job.task
+        record = await world.stored(job.id)
+        assert record.response["status"] == "failed"
+        assert record.response["error"] == {"code": "server_error", "message": "it ended"}
+        assert [one["type"] for one in events_in(record.events)] == ["response.created", "response.failed"]
+        assert [one["sequence_number"] for one in events_in(record.events)] == [0, 1]
+        assert job.ended
+        assert world.jobs.cancel("me", job.id) is None
+
+    in_world(test)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (400, b'{"error": {"message": "no such model"}}', "no such model"),
+        (502, b"<html>", "The turn ended with status 502 and no response."),
+        (200, b"[]", "The turn ended with status 200 and no response."),
+        (500, b'{"error": "x"}', "The turn ended with status 500 and no response."),
+    ],
+)
+def test_what_the_turn_was_told_is_told(status: int, body: bytes, message: str) -> None:
+    async def test(world: World) -> None:
+        upstream = Upstream(status, body)
+        async with upstream as url:
+            job = await world.start(url, {"authorization": "Bearer k", "x-api-key": "k2", "cookie": "c=d"})
+            assert job.task is not None
+            await job.task
+        assert (await world.stored(job.id)).response["error"]["message"] == message
+        head = upstream.asked.lower()
+        assert head.startswith(b"post /v1/responses http/1.1")
+        assert b"authorization: bearer k\r\n" in head
+        assert b"x-api-key: k2\r\n" in head
+        assert b"content-type: application/json\r\n" in head
+        assert JOB_HEADER.encode() in head
+        assert b"c=d" not in head
+
+    in_world(test)
+
+
+def test_a_gateway_that_cannot_reach_itself_says_so() -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        assert job.task is not None
+        await job.task
+        assert "could not reach itself" in (await world.stored(job.id)).response["error"]["message"]
+
+    in_world(test)
+
+
+def test_only_the_owner_stops_a_response(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.take([event(0)])
+        assert world.jobs.cancel("you", job.id) is None
+        assert world.jobs.cancel("me", "nothing") is None
+        assert await world.jobs.stop(world.storage, "you", job.id) == []
+        assert job.task is not None
+        assert not job.task.cancelling()
+        assert await world.jobs.stop(world.storage, "me", job.id) == [event(0)]
+        await asyncio.wait({job.task})
+        assert job.task.cancelled()
+        assert job.ended
+
+    in_world(test)
+
+
+def test_only_the_gateways_own_request_is_a_job(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        await world.start("http://127.0.0.1:1")
+        assert world.jobs.claim({}) is None
+        assert world.jobs.claim({JOB_HEADER: "guess"}) is None
+
+    in_world(test)
+
+
+@pytest.mark.parametrize("after", [-1, 0, 2, 9])
+def test_a_follower_gets_what_is_behind_its_place(endless: asyncio.Event, after: int) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.take([event(0), event(1)])
+        following = asyncio.ensure_future(world.followed(world.jobs, job.id, after))
+        job.take([event(2), event(3, "response.completed", response={**job.response, "status": "completed"})])
+        assert job.ended
+        assert [one["sequence_number"] for one in await following] == list(range(after + 1, 4))
+
+    in_world(test)
+
+
+def test_a_place_to_follow_is_good_for_once(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.end()
+        forward = await world.jobs.follow(world.storage, "me", job.id, -1)
+        for url, status in ((forward.url, 200), (forward.url, 404), (forward.url + "x", 404)):
+            async with HttpClient() as http, http.request("GET", url) as response:
+                assert response.status == status
+                if status == 200:
+                    assert response.headers["content-type"].startswith("text/event-stream")
+                    assert response.headers["cache-control"] == "no-cache"
+
+    in_world(test)
+
+
+def log_of(*events: Json) -> bytes:
+    log = EventLog()
+    for one in events:
+        log.add(b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()))
+    return log.close()
+
+
+def test_a_response_that_has_ended_elsewhere_is_told_from_the_store() -> None:
+    async def test(world: World) -> None:
+        response = {"id": "resp", "status": "completed", "output": []}
+        told = [event(0), event(1), event(2, "response.completed", response=response)]
+        await world.put(Record("me", response, pack([]), log_of(*told)))
+        assert await world.followed(world.others, "resp") == told
+        assert await world.followed(world.others, "resp", 1) == told[2:]
+        assert await world.followed(world.others, "nothing") == []
+
+    in_world(test)
+
+
+def test_a_response_whose_runner_died_ends_as_failed_for_its_followers() -> None:
+    async def test(world: World) -> None:
+        response = {"id": "resp", "status": "in_progress", "output": []}
+        await world.put(Record("me", response, pack([]), lease=world.now + 60))
+        await world.storage.write(lambda store: store.add_events("me", "resp", log_of(event(0), event(1))))
+        following = asyncio.ensure_future(world.followed(world.others, "resp"))
+        await world.put(Record("me", {**response, "status": "cancelled"}, pack([])))
+        found = await following
+        assert found[-1]["type"] == "response.cancelled"
+        assert found[-1]["sequence_number"] == len(found) - 1
+
+    in_world(test)
+
+
+@pytest.mark.parametrize(
+    ("status", "lease", "shown"),
+    [
+        ("in_progress", 100.0, "failed"),
+        ("in_progress", 99.0, "failed"),
+        ("in_progress", 101.0, "in_progress"),
+        ("in_progress", None, "in_progress"),
+        ("completed", 99.0, "completed"),
+        ("cancelled", 99.0, "cancelled"),
+    ],
+)
+def test_a_response_without_a_runner_has_failed(status: str, lease: float | None, shown: str) -> None:
+    response = current(Record("me", {"id": "r", "status": status, "error": None}, b"", lease=lease), 100.0)
+    assert response["status"] == shown
+    assert response["id"] == "r"
+    if shown == "failed":
+        assert response["error"]["code"] == "server_error"
+        assert "has stopped" in response["error"]["message"]
