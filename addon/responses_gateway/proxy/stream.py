@@ -394,6 +394,8 @@ class GatewayStream(HttpStream):
 
     def _decided(self, turn: GuardedTurn, decision: RoundEnd) -> Commands:
         self._hook = None
+        if self._step != "between rounds":
+            return
         yield from self._send(turn, turn.told())
         if self._step != "between rounds":
             return
