@@ -344,6 +344,8 @@ class GatewayStream(LimitedStream):
 
     def _decided(self, turn: GuardedTurn, decision: RoundEnd) -> Commands:
         self._hook = None
+        if self._step != "between rounds":
+            return
         yield from self._send(turn, turn.told())
         if self._step != "awaiting decision":
             return

@@ -121,6 +121,24 @@ def test_a_process_that_ends_does_not_wait() -> None:
     assert b"".join(wire.sent) == chunked(b"a") + STORED_END
 
 
+class TalkingTurn(StoredTurn):
+    """Its heartbeats tell what is new, its end among it."""
+
+    def heartbeat(self) -> bytes:
+        return self.told()
+
+
+def test_a_heartbeat_may_bring_the_end_that_the_hook_waited_for() -> None:
+    wire = Wire(TalkingTurn(Limits(1e-9, 10, 10, 10)), decides=False)
+    wire.connect()
+    wire.upstream(HEAD)
+    wire.sent.clear()
+    wire.upstream(chunked(b"a") + END)
+    wire.wake()
+    wire.decide()
+    assert b"".join(wire.sent) == chunked(b"a") + STORED_END
+
+
 class BrokenTurn(StoredTurn):
     """It makes its end when it is asked for it, and then has to store it."""
 
