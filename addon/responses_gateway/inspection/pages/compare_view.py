@@ -140,9 +140,14 @@ def _answer(whole: WholeTurn) -> str:
     items = outcome_of(record, content_of(record.events)).items if record.events is not None else []
     lines: list[str] = []
     for item in items:
-        told = {name: value for name, value in item.items() if name not in ("id", "call_id", "encrypted_content")}
-        lines += item_block(told)
+        lines += item_block(_without_ids(item))
     return "\n".join(lines)
+
+
+def _without_ids(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    return {name: value for name, value in item.items() if name not in ("id", "call_id", "encrypted_content")}
 
 
 # Figures --------------------------------------------------------------------------------------------------------------
