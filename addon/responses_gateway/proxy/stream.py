@@ -344,7 +344,7 @@ class GatewayStream(LimitedStream):
 
     def _decided(self, turn: GuardedTurn, decision: RoundEnd) -> Commands:
         self._hook = None
-        if self._step != "between rounds":
+        if self._step != "awaiting decision":
             return
         yield from self._send(turn, turn.told())
         if self._step != "awaiting decision":

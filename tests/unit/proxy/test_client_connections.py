@@ -71,7 +71,7 @@ def test_a_body_of_the_limit_is_taken() -> None:
 
 def test_a_process_that_holds_enough_says_so_and_reads_no_further() -> None:
     class Full(Wire):
-        def holds(self, flow: http.HTTPFlow, size: int) -> bool:
+        def reserve_body_memory(self, flow: http.HTTPFlow, size: int) -> bool:
             return False
 
     wire = Full(Turn())

@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.proxy.clock import LOOK, NEVER, REFUSAL, SETTLE, Clock, Limit
 from responses_gateway.proxy.contract import Limits
+from responses_gateway.proxy.timeouts import (
+    DRAIN_SECONDS,
+    ERROR_BODY_SECONDS,
+    NEVER,
+    PROGRESS_CHECK_SECONDS,
+    Deadline,
+    TurnTimer,
+)
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 LIMITS = Limits(heartbeat=5, connect=10, first_byte=20, idle=30, queue=100, turn=0)
@@ -28,7 +35,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Now:
     return now
 
 
-def told(limit: Limit) -> tuple[float, str, float]:
+def told(limit: Deadline) -> tuple[float, str, float]:
     return limit.due, limit.failure.cause, limit.failure.seconds
 
 
@@ -36,129 +43,129 @@ def told(limit: Limit) -> tuple[float, str, float]:
     ("step", "limit"),
     [
         ("connecting", (1010, "connect_timeout", 10)),
-        ("waiting", (1020, "first_byte_timeout", 20)),
-        ("refused", (1000 + REFUSAL, "idle_timeout", REFUSAL)),
-        ("between rounds", (NEVER, "idle_timeout", 0)),
-        ("over", (NEVER, "idle_timeout", 0)),
+        ("awaiting answer", (1020, "first_byte_timeout", 20)),
+        ("buffering error", (1000 + ERROR_BODY_SECONDS, "idle_timeout", ERROR_BODY_SECONDS)),
+        ("awaiting decision", (NEVER, "idle_timeout", 0)),
+        ("done", (NEVER, "idle_timeout", 0)),
     ],
 )
 def test_each_step_has_its_limit(time: Now, step: Any, limit: tuple[float, str, float]) -> None:
-    assert told(Clock(LIMITS).limit(step, Turn())) == limit
+    assert told(TurnTimer(LIMITS).deadline(step, Turn())) == limit
 
 
 def test_a_step_begins_anew(time: Now) -> None:
-    clock = Clock(LIMITS)
+    clock = TurnTimer(LIMITS)
     time.now += 7
     clock.next_step()
-    assert clock.limit("connecting", Turn()).due == 1017
+    assert clock.deadline("connecting", Turn()).due == 1017
 
 
 def test_the_whole_turn_has_a_limit_that_nothing_puts_off(time: Now) -> None:
-    clock, turn = Clock(LIMITS._replace(turn=15)), Turn()
-    assert told(clock.limit("connecting", turn)) == (1010, "connect_timeout", 10)
-    assert told(clock.limit("waiting", turn)) == (1015, "turn_timeout", 15)
+    clock, turn = TurnTimer(LIMITS._replace(turn=15)), Turn()
+    assert told(clock.deadline("connecting", turn)) == (1010, "connect_timeout", 10)
+    assert told(clock.deadline("awaiting answer", turn)) == (1015, "turn_timeout", 15)
     time.now += 7
     clock.next_step()
-    assert told(clock.limit("connecting", turn)) == (1015, "turn_timeout", 15)
-    assert told(clock.limit("over", turn)) == (1015, "turn_timeout", 15)
+    assert told(clock.deadline("connecting", turn)) == (1015, "turn_timeout", 15)
+    assert told(clock.deadline("done", turn)) == (1015, "turn_timeout", 15)
 
 
-@pytest.mark.parametrize("step", ["streaming", "taking"])
+@pytest.mark.parametrize("step", ["streaming", "buffering"])
 def test_silence_from_the_head_on(time: Now, step: Any) -> None:
-    clock = Clock(LIMITS)
+    clock = TurnTimer(LIMITS)
     time.now += 3
     clock.answer_begins(Turn())
-    assert told(clock.limit(step, Turn())) == (1033, "idle_timeout", 30)
+    assert told(clock.deadline(step, Turn())) == (1033, "idle_timeout", 30)
 
 
 def test_content_puts_silence_off(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     time.now += 20
     turn.content += 1
     clock.fed(turn, b"")
-    assert told(clock.limit("streaming", turn)) == (1050, "idle_timeout", 30)
+    assert told(clock.deadline("streaming", turn)) == (1050, "idle_timeout", 30)
 
 
 def test_what_is_no_content_puts_nothing_off(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     time.now += 20
     clock.fed(turn, b"")
-    assert clock.limit("streaming", turn).due == 1030
+    assert clock.deadline("streaming", turn).due == 1030
 
 
 def test_keep_alives_put_silence_off_until_the_queue_is_too_long(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     for now, limit in ((1020, (1050, "idle_timeout", 30)), (1090, (1100, "queue_timeout", 100))):
         time.now = now
         turn.keep_alives += 1
         clock.fed(turn, b"")
-        assert told(clock.limit("streaming", turn)) == limit
+        assert told(clock.deadline("streaming", turn)) == limit
 
 
 def test_a_queue_is_waited_for_as_long_as_silence_at_least(time: Now) -> None:
-    clock, turn = Clock(LIMITS._replace(queue=5)), Turn()
+    clock, turn = TurnTimer(LIMITS._replace(queue=5)), Turn()
     clock.answer_begins(turn)
-    assert told(clock.limit("streaming", turn)) == (1030, "idle_timeout", 30)
+    assert told(clock.deadline("streaming", turn)) == (1030, "idle_timeout", 30)
 
 
 def test_two_pieces_at_once_are_looked_at_together(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     clock.fed(turn, b"")
-    time.now += LOOK / 2
+    time.now += PROGRESS_CHECK_SECONDS / 2
     turn.content += 1
     clock.fed(turn, b"")
-    assert clock.limit("streaming", turn).due == 1030
-    clock.look(turn)
-    assert clock.limit("streaming", turn).due == 1030 + LOOK / 2
-    time.now += LOOK
+    assert clock.deadline("streaming", turn).due == 1030
+    clock.check_progress(turn)
+    assert clock.deadline("streaming", turn).due == 1030 + PROGRESS_CHECK_SECONDS / 2
+    time.now += PROGRESS_CHECK_SECONDS
     turn.content += 1
     clock.fed(turn, b"")
-    assert clock.limit("streaming", turn).due == time.now + 30
+    assert clock.deadline("streaming", turn).due == time.now + 30
 
 
 def test_blanks_before_a_whole_body_are_a_queue(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     time.now = 1090
-    clock.piece_came(b"\n \n")
-    assert told(clock.limit("taking", turn)) == (1100, "queue_timeout", 100)
-    clock.piece_came(b"\n{")
-    assert told(clock.limit("taking", turn)) == (1120, "idle_timeout", 30)
+    clock.buffered(b"\n \n")
+    assert told(clock.deadline("buffering", turn)) == (1100, "queue_timeout", 100)
+    clock.buffered(b"\n{")
+    assert told(clock.deadline("buffering", turn)) == (1120, "idle_timeout", 30)
 
 
 def test_a_settled_answer_has_a_moment_for_the_rest(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     clock.answer_begins(turn)
     time.now += 2
     turn.settled = True
-    assert clock.settles()
-    assert not clock.settles()
-    assert told(clock.limit("streaming", turn)) == (1002 + SETTLE, "idle_timeout", SETTLE)
+    assert clock.answer_ends()
+    assert not clock.answer_ends()
+    assert told(clock.deadline("streaming", turn)) == (1002 + DRAIN_SECONDS, "idle_timeout", DRAIN_SECONDS)
     time.now += 0.5
     turn.content += 1
     clock.fed(turn, b"")
-    assert clock.limit("streaming", turn).due == 1002.5 + SETTLE
-    assert told(clock.limit("running out", turn)) == (1002 + SETTLE, "idle_timeout", 0)
+    assert clock.deadline("streaming", turn).due == 1002.5 + DRAIN_SECONDS
+    assert told(clock.deadline("draining", turn)) == (1002 + DRAIN_SECONDS, "idle_timeout", 0)
     clock.answer_begins(turn)
-    assert clock.settles()
+    assert clock.answer_ends()
 
 
 def test_heartbeats_come_after_silence_towards_the_client(time: Now) -> None:
-    clock, turn = Clock(LIMITS), Turn()
+    clock, turn = TurnTimer(LIMITS), Turn()
     assert clock.heartbeat_due == 1005
     time.now += 2
-    clock.spoke()
+    clock.sent_to_client()
     assert clock.heartbeat_due == 1007
     time.now += 2
     clock.fed(turn, b"")
     assert clock.heartbeat_due == 1007
     clock.fed(turn, b"x")
     assert clock.heartbeat_due == 1009
-    assert Clock(LIMITS._replace(heartbeat=0)).heartbeat_due == NEVER
+    assert TurnTimer(LIMITS._replace(heartbeat=0)).heartbeat_due == NEVER
 
 
 # The layer keeps them

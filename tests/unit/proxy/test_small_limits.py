@@ -11,29 +11,29 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
-from responses_gateway.proxy.bodies import RequestBodies
 from responses_gateway.proxy.client_watch import ClientWatch
 from responses_gateway.proxy.connection_limit import ConnectionLimit
+from responses_gateway.proxy.request_body_memory import RequestBodyMemory
 from responses_gateway.proxy.shutdown import end_turns
 
 
 def test_bodies_are_counted_together() -> None:
-    bodies, one, other = RequestBodies(), tflow.tflow(), tflow.tflow()
-    assert bodies.take(one, 4, 10)
-    assert bodies.take(other, 3, 10)
-    assert bodies.take(one, 3, 10)
-    assert not bodies.take(other, 1, 10)
-    assert bodies.take(other, 1, 11)
+    bodies, one, other = RequestBodyMemory(), tflow.tflow(), tflow.tflow()
+    assert bodies.reserve(one, 4, 10)
+    assert bodies.reserve(other, 3, 10)
+    assert bodies.reserve(one, 3, 10)
+    assert not bodies.reserve(other, 1, 10)
+    assert bodies.reserve(other, 1, 11)
 
 
 def test_bodies_of_flows_that_are_over_do_not_count() -> None:
-    bodies, one, other = RequestBodies(), tflow.tflow(), tflow.tflow()
-    assert bodies.take(one, 6, 10)
-    assert bodies.take(other, 4, 10)
+    bodies, one, other = RequestBodyMemory(), tflow.tflow(), tflow.tflow()
+    assert bodies.reserve(one, 6, 10)
+    assert bodies.reserve(other, 4, 10)
     one.live = False
-    assert not bodies.take(other, 7, 10)
-    assert bodies.take(other, 6, 10)
-    assert not bodies.take(other, 1, 10)
+    assert not bodies.reserve(other, 7, 10)
+    assert bodies.reserve(other, 6, 10)
+    assert not bodies.reserve(other, 1, 10)
 
 
 def client(mode: str = "reverse:http://upstream") -> Client:

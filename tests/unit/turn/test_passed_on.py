@@ -7,6 +7,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.relay_turn import RelayTurn
@@ -18,7 +19,8 @@ URL = "http://upstream/v1/chat/completions"
 
 def relay(secrets: tuple[str, ...] = (), **headers: str) -> RelayTurn:
     request = http.Request.make("POST", URL, headers={"authorization": "Bearer sk-of-the-gateway"})
-    return RelayTurn(tflow.tflow(), headers, request, secrets, Settings(heartbeat=5, idle_timeout=7))
+    recorder = RelayRecorder(tflow.tflow(), headers, {"authorization": "Bearer sk-of-the-gateway"}, secrets)
+    return RelayTurn(request, secrets, Settings(heartbeat=5, idle_timeout=7), recorder)
 
 
 def streaming(*secrets: str) -> RelayTurn:

@@ -12,9 +12,10 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import Finding, SearchCall, SearchSettings, Source
-from responses_gateway.turn.served_turn import Means, ServedTurn
-from responses_gateway.upstream.learned_repairs import Learnt
+from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, SearchSettings, Source
+from responses_gateway.turn.served_turn import ServedTurn
+from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Route
 from unit.exchanges import DONE, events, frame
 from unit.machine import call, delta
@@ -28,7 +29,9 @@ COMPLETION = {"choices": [{"index": 0, "message": {"content": "hello"}, "finish_
 class World:
     """One turn, and what it waits for and asks for."""
 
-    def __init__(self, headers: Mapping[str, str] | None = None, learnt: Learnt | None = None, **fields: Any) -> None:
+    def __init__(
+        self, headers: Mapping[str, str] | None = None, learnt: LearnedRepairs | None = None, **fields: Any
+    ) -> None:
         settings = fields.pop("settings", {})
         self.models: list[JsonObject] | None = fields.pop("models", None)
         searches = fields.pop("searches", None)
@@ -39,8 +42,8 @@ class World:
         self.waits: list[float] = []
         self.lists_asked = 0
         self.time = 100.0
-        self.learnt = learnt or Learnt(None, lambda: 1.0)
-        self.means = Means(
+        self.learnt = learnt or LearnedRepairs(None, lambda: 1.0)
+        self.means = TurnServices(
             around.settings,
             around.router,
             self.learnt,
@@ -197,16 +200,16 @@ def test_an_address_that_is_wrong_is_not_tried_again_and_explained(words: str) -
 
 def test_a_refused_parameter_is_left_out_and_that_is_remembered() -> None:
     world = World(temperature=0.5)
-    assert world.exchange.chat_body["temperature"] == 0.5
+    assert world.exchange.upstream_request.body["temperature"] == 0.5
     assert world.refuse(400, "Unsupported parameter: 'temperature'", param="temperature")
-    assert "temperature" not in world.exchange.chat_body
+    assert "temperature" not in world.exchange.upstream_request.body
     assert any(note.startswith("repaired") and "temperature" in note for note in world.noted())
     assert world.waits == []
     assert not any(note.startswith("learnt") for note in world.noted())
     world.stream(delta(content="hello"), delta("stop"))
     assert any(note.startswith("learnt") and "kept for m at" in note for note in world.noted())
     after = World(temperature=0.5, learnt=world.learnt)
-    assert "temperature" not in after.exchange.chat_body
+    assert "temperature" not in after.exchange.upstream_request.body
     assert any("refused it before" in note for note in after.noted())
 
 
@@ -214,7 +217,7 @@ def test_a_repair_that_did_not_help_is_not_remembered() -> None:
     world = World(temperature=0.5)
     assert world.refuse(400, "Unsupported parameter: 'temperature'", param="temperature")
     assert not world.refuse(400, "Something else is wrong")
-    assert World(temperature=0.5, learnt=world.learnt).exchange.chat_body["temperature"] == 0.5
+    assert World(temperature=0.5, learnt=world.learnt).exchange.upstream_request.body["temperature"] == 0.5
 
 
 def test_a_whole_answer_confirms_a_repair_too() -> None:
@@ -222,13 +225,13 @@ def test_a_whole_answer_confirms_a_repair_too() -> None:
     assert world.refuse(400, "Unsupported parameter: 'temperature'", param="temperature")
     assert not world.turn.begin(200, http.Headers())
     world.turn.take(json.dumps(COMPLETION).encode())
-    assert "temperature" not in World(temperature=0.5, learnt=world.learnt).exchange.chat_body
+    assert "temperature" not in World(temperature=0.5, learnt=world.learnt).exchange.upstream_request.body
 
 
 def test_a_permanent_refusal_is_not_repaired() -> None:
     world = World(temperature=0.5)
     assert not world.refuse(400, "Unsupported parameter: 'temperature'", code="invalid_api_key")
-    assert world.exchange.chat_body["temperature"] == 0.5
+    assert world.exchange.upstream_request.body["temperature"] == 0.5
 
 
 def test_an_empty_answer_is_asked_for_again_once_and_at_once() -> None:
@@ -257,7 +260,7 @@ FALLBACK = {"fallback": "other", "retries": 0}
 def test_another_model_takes_over() -> None:
     world = World(settings=FALLBACK)
     assert world.refuse(503, "busy")
-    assert world.exchange.chat_body["model"] == "other"
+    assert world.exchange.upstream_request.body["model"] == "other"
     assert "changed model: m → other: " in "\n".join(world.noted())
     assert not world.refuse(503, "busy")
     assert world.error()[0] == 503
@@ -349,9 +352,9 @@ class Searches:
     def begin_round(self) -> None:
         self.rounds += 1
 
-    async def run(self, call: SearchCall) -> Finding:
+    async def run(self, call: SearchCall) -> SearchCallResult:
         self.calls.append(call)
-        return Finding("it is so", [Source("https://a.example/", "A")])
+        return SearchCallResult("it is so", [Source("https://a.example/", "A")])
 
 
 def searching(**fields: Any) -> tuple[World, list[Searches]]:
@@ -370,7 +373,7 @@ def test_a_search_is_carried_out_and_the_model_is_asked_again() -> None:
     sent = world.stream(call(0, "web_search", '{"query": "why"}', "c1"), delta("tool_calls"))
     assert world.goes_on()
     assert [one.arguments for one in searches.calls] == [{"query": "why"}]
-    last = world.exchange.chat_body["messages"][-1]
+    last = world.exchange.upstream_request.body["messages"][-1]
     assert (last["role"], last["content"]) == ("tool", "it is so")
     sent += world.turn.told() + world.stream(delta(content="So."), delta("stop"))
     kinds = [item["type"] for item in events(sent)[-1]["response"]["output"]]

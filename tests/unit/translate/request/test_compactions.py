@@ -28,17 +28,17 @@ def compacted(*chunks: Json, **fields: Any) -> list[Json]:
 def test_the_upstream_is_asked_for_a_summary_behind_the_same_start() -> None:
     asked = exchange(input=[*HISTORY, TRIGGER], tools=[RUN], text={"format": {"type": "json_object"}})
     plain = exchange(input=HISTORY, tools=[RUN])
-    messages = asked.chat_body["messages"]
-    assert messages[:-1] == plain.chat_body["messages"]
+    messages = asked.upstream_request.body["messages"]
+    assert messages[:-1] == plain.upstream_request.body["messages"]
     assert messages[-1]["role"] == "user"
     assert "handoff" in messages[-1]["content"]
-    assert asked.chat_body["tools"] == plain.chat_body["tools"]
-    assert asked.chat_body["tool_choice"] == "none"
-    assert "response_format" not in asked.chat_body
+    assert asked.upstream_request.body["tools"] == plain.upstream_request.body["tools"]
+    assert asked.upstream_request.body["tool_choice"] == "none"
+    assert "response_format" not in asked.upstream_request.body
 
 
 def test_without_tools_there_is_nothing_to_forbid() -> None:
-    assert "tool_choice" not in exchange(input=[*HISTORY, TRIGGER]).chat_body
+    assert "tool_choice" not in exchange(input=[*HISTORY, TRIGGER]).upstream_request.body
 
 
 def test_the_client_gets_one_item_in_place_of_the_text() -> None:
@@ -64,7 +64,7 @@ def test_the_client_gets_one_item_in_place_of_the_text() -> None:
 def test_the_next_request_reads_the_summary() -> None:
     [item] = compacted(delta(content="All done."), delta("stop"))[-1]["response"]["output"]
     after = exchange(input=[item, {"role": "user", "content": "Go on."}])
-    text = json.dumps(after.chat_body["messages"])
+    text = json.dumps(after.upstream_request.body["messages"])
     assert "The earlier conversation was compacted" in text
     assert "All done." in text
     assert not after.ledger.entries
@@ -101,5 +101,5 @@ def test_a_failure_shows_nothing_of_the_text() -> None:
 def test_what_cannot_be_read_is_a_note(envelope: str | None) -> None:
     item = {"type": "compaction", "id": "cmp_1", "encrypted_content": envelope}
     made = exchange(input=[item, {"role": "user", "content": "Go on."}])
-    assert "cannot be read here" in json.dumps(made.chat_body["messages"])
+    assert "cannot be read here" in json.dumps(made.upstream_request.body["messages"])
     assert [str(entry).partition(":")[0] for entry in made.ledger.entries] == ["changed input.compaction"]
