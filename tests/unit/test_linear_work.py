@@ -171,6 +171,7 @@ NOT_SCANNERS = {
     "_PassThrough": "PatchRepairer",
     "AnswerReader": "BodyReader",
     "Exchange": "hands on to what is here",
+    "AnswerRounds": "hands on to what is here",
     "CompactionExchange": "Exchange",
     "ServedTurn": "Exchange",
     "Turn": "abstract",

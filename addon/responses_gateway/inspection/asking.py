@@ -16,6 +16,7 @@ from responses_gateway.inspection.archive.flows import flow_of
 from responses_gateway.inspection.archive.rows import WholeTurn
 from responses_gateway.inspection.recording.turn_recorder import KEYS
 from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.proxy import messages
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
 from responses_gateway.turn.runtime import Runtime
@@ -93,8 +94,7 @@ def _flow(whole: WholeTurn, model: str) -> http.HTTPFlow:
     session = session_of(whole.turn.id)
     kept = [(name, value) for name, value in flow.request.headers.items(multi=True) if name.lower() in _KEPT_HEADERS]
     marks = {"session-id": session, "thread-id": f"{session}-{token_hex(4)}", "request-kind": KIND}
-    flow.request.headers = http.Headers([(n.encode(), v.encode("utf-8", "surrogateescape")) for n, v in kept])
-    flow.request.headers.update(marks)
+    flow.request.headers = messages.headers([*kept, *marks.items()])
     flow.request.trailers = None
     flow.request.content = dumps(_request(whole.record.request_json, model))
     return flow

@@ -159,7 +159,6 @@ LASTING = {
     "_access_control": "by flow",
     "_config_watch": "the operator's",
     "_sockets": "by connection",
-    "_http": "keeps nothing",
     "_body_memory": "by flow",
     "_is_running": "the process's",
     "_ending": "the process's",

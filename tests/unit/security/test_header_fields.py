@@ -98,7 +98,7 @@ def test_no_field_of_a_request_breaks_the_upstreams_headers(field, value):
             request["client_metadata"] = {"thread_id": value.encode("utf-8", "ignore").decode()}
         case _:
             headers["thread-id"] = value
-    made = open_exchange(request, headers, world).upstream_headers(headers)
+    made = open_exchange(request, headers, world).upstream_request.headers(headers)
     assert all(is_safe(name, sent) for name, sent in made.items())
 
 

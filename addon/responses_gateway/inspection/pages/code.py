@@ -10,6 +10,7 @@ LINES = 4_000
 """Lines that are compared at most: the time of a comparison grows with their square."""
 
 _PATCH = re.compile(r"^(?:\*\*\* Begin Patch|diff --git |--- \S.*\n\+\+\+ )", re.MULTILINE)
+_PLACE = re.compile(r"([-+])(\d{1,9})")
 _PATCH_LANGUAGES = frozenset({"diff", "patch", "udiff"})
 _KINDS = (
     ("***", "file"),
@@ -72,4 +73,4 @@ def _common(old: list[str], new: list[str]) -> int:
 
 def _moved(line: str, by: int) -> str:
     """The head of a hunk with its line numbers counted from the text's beginning."""
-    return re.sub(r"([-+])(\d+)", lambda found: f"{found[1]}{int(found[2]) + by}", line)
+    return _PLACE.sub(lambda found: f"{found[1]}{int(found[2]) + by}", line)

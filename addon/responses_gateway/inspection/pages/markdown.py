@@ -25,6 +25,7 @@ _RULE = re.compile(r"^ {0,3}(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+)
 _ITEM = re.compile(r"^( {0,3})([-*+]|\d{1,9}[.)])([ \t]++)(?=\S)")
 _QUOTE = re.compile(r"^ {0,3}> ?")
 _CELL = r":?-++:?[ \t]*+"
+_CELL_BORDER = re.compile(r"(?<!\\)\|")
 _DIVIDER = re.compile(rf"^ {{0,3}}\|?[ \t]*+{_CELL}(?:\|[ \t]*+{_CELL})*+\|?[ \t]*+$")
 _LINK = (
     r"!?\[(?P<words>[^\[\]\n]{0,400}+)\]"
@@ -153,7 +154,7 @@ def _table(lines: Sequence[str], at: int) -> tuple[int, Markup]:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))]
+    return [cell.strip() for cell in _CELL_BORDER.split(line.strip().removeprefix("|").removesuffix("|"))]
 
 
 def _paragraph(lines: Sequence[str], at: int) -> tuple[int, Markup]:
