@@ -47,6 +47,8 @@ def describe(repair: Repair) -> tuple[str, str]:
             return f"messages.{old}", f"sent as {new}"
         case "reasoning", [scope]:
             return "messages.reasoning_content", f"sent with every assistant message {scope}"
+        case "effort_with_tools", [value]:
+            return "reasoning_effort", f"sent as {value} with tools"
         case "detail", [value]:
             return "messages.content.image_url.detail", f"sent as {value}" if value else "left out"
         case "schema_drop", [keyword]:
@@ -80,6 +82,13 @@ def _cap(body: JsonObject, name: str, limit: str) -> JsonObject:
 
 def _set(body: JsonObject, name: str, value: str) -> JsonObject:
     return {**body, name: value} if name in body else body
+
+
+def _effort_with_tools(body: JsonObject, value: str) -> JsonObject:
+    """The effort of a request that has tools, also where it names none; messages stay last."""
+    if not body.get("tools"):
+        return body
+    return {**_drop(body, "messages"), "reasoning_effort": value, "messages": body.get("messages", [])}
 
 
 def _messages(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
@@ -246,6 +255,7 @@ _CHANGES: dict[str, Callable[..., JsonObject]] = {
     "rename": _rename,
     "cap": _cap,
     "set": _set,
+    "effort_with_tools": _effort_with_tools,
     "role": _role,
     "message_drop": _message_drop,
     "message_rename": _message_rename,
