@@ -116,6 +116,12 @@ _RULES = (
         r"|not a multimodal model",
         "images",
     ),
+    _rule(
+        r"(part|content) type:? ?[\"'`]?file\b"
+        r"|(unknown|unsupported|invalid|unexpected|does not match).{0,40}[\"'`]file[\"'`]"
+        r"|(does ?n[o']t|not) support.{0,20}\bfiles?\b",
+        "files",
+    ),
     _rule(r"\bstrict\b", "strict"),
     _rule(
         r"(content|text).{0,60}(must be|should be|expected).{0,20}string|sequence, expected a string"
