@@ -58,6 +58,9 @@ def open_exchange(
     )
     if request.model is None:
         request = request.model_copy(update={"model": route.model})
+    if request.service_tier and "service_tier" not in upstream_request.body:
+        # What is echoed is what holds.
+        request = request.model_copy(update={"service_tier": None})
     for_codex = _is_codex(headers)
     machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),

@@ -25,6 +25,7 @@ from responses_gateway.translate.tools.declarations import (
     object_schema,
     text_or_empty,
 )
+from responses_gateway.translate.tools.declared_fields import account
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.schema import dialect
 from responses_gateway.translate.tools.web_search import (
@@ -106,8 +107,7 @@ class ToolTable:
                 self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
             return
         self.declared += 1
-        if raw.get("defer_loading"):
-            self.ledger.add("changed", "tools.defer_loading", "offered at once: a chat upstream loads no tools later")
+        account(raw, self.ledger)
         inside = namespace["name"] if namespace else None
         match kind:
             case "function":
