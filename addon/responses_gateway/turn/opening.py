@@ -5,7 +5,13 @@ from dataclasses import replace
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.protocol.responses import ResponsesRequest
+from responses_gateway.protocol.responses import (
+    ApplyPatchCallOutput,
+    CallOutput,
+    ResponsesRequest,
+    ShellCallOutput,
+    ToolSearchOutput,
+)
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.answer.compaction_output import CompactionOutput
@@ -52,6 +58,9 @@ def open_exchange(
     )
     if request.model is None:
         request = request.model_copy(update={"model": route.model})
+    if request.service_tier and "service_tier" not in upstream_request.body:
+        # What is echoed is what holds.
+        request = request.model_copy(update={"service_tier": None})
     for_codex = _is_codex(headers)
     machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
@@ -61,6 +70,7 @@ def open_exchange(
             _stream_options(request, route, for_codex, runtime.settings, recorder),
             schema=upstream_request.schema,
             uncallable=_uncallable(request, upstream_request.body),
+            silence_is_done=_ends_with_result(request),
         ),
         new_id=runtime.new_id,
         clock=runtime.clock,
@@ -93,6 +103,12 @@ def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[s
     if asks_for_compaction(request) or forbids_calls(request):
         return frozenset(tool["function"]["name"] for tool in chat_body.get("tools", ()))
     return None
+
+
+def _ends_with_result(request: ResponsesRequest) -> bool:
+    """Whether what the model is to answer is the result of a call, and no word of a user."""
+    last = request.input[-1] if request.input else None
+    return isinstance(last, CallOutput | ShellCallOutput | ApplyPatchCallOutput | ToolSearchOutput)
 
 
 def _is_codex(headers: Mapping[str, str]) -> bool:

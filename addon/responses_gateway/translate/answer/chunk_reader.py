@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from responses_gateway.protocol.json import JsonObject
 
-type DeltaKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "finish"]
+type DeltaKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "image", "finish"]
 
 _REASONING_FIELDS = (
     "reasoning_content",
@@ -21,13 +21,14 @@ _REASONING_FIELDS = (
     "reasoning_delta",
 )
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
-_OTHERS = frozenset(("refusal", "annotations", "tool_calls", "function_call"))
+_OTHERS = frozenset(("refusal", "annotations", "images", "tool_calls", "function_call"))
 _LARGEST = 1e300
 """The largest log probability that is passed on: a float can certainly hold it."""
 
 
 class DeltaPart(NamedTuple):
-    """One part of a chunk. `text` is its text, or the finish reason; `objects` holds everything else, as it came."""
+    """One part of a chunk. `text` is its text, the finish reason, or the URL of an image; `objects` holds everything
+    else, as it came."""
 
     kind: DeltaKind
     text: str = ""
@@ -98,6 +99,9 @@ def _read_others(delta: JsonObject, index: int, parts: list[DeltaPart]) -> None:
     annotations = delta.get("annotations")
     if isinstance(annotations, list) and annotations:
         parts.append(DeltaPart("annotations", objects=[_annotation(entry) for entry in annotations], choice=index))
+    images = delta.get("images")
+    for image in images if isinstance(images, list) else ():
+        _read_image(image, index, parts)
     calls = delta.get("tool_calls")
     if isinstance(calls, dict):
         calls = [calls]
@@ -143,8 +147,18 @@ def _read_part(part: object, index: int, parts: list[DeltaPart]) -> None:
         if kind in ("thinking", "reasoning"):
             text = _text(part.get("thinking")) or _text(part)
             parts.append(DeltaPart("reasoning", text, choice=index))
+        elif kind == "image_url":
+            _read_image(part, index, parts)
         elif text := _text(part):
             parts.append(DeltaPart("text", text, choice=index))
+
+
+def _read_image(part: object, index: int, parts: list[DeltaPart]) -> None:
+    """Read an image in the form of a chat part: `{image_url: {url}}`."""
+    holder = part.get("image_url") if isinstance(part, dict) else None
+    url = holder.get("url") if isinstance(holder, dict) else holder
+    if isinstance(url, str) and url:
+        parts.append(DeltaPart("image", url, choice=index))
 
 
 def _logprobs(holder: object) -> list[JsonObject]:

@@ -1,10 +1,11 @@
-"""Puts the text and the reasoning of an answer together into message and reasoning items."""
+"""Puts the text, the reasoning and the pictures of an answer together into items."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.chunk_reader import DeltaPart, merge_details
+from responses_gateway.translate.answer.image_items import ImageItem, picture_data
 from responses_gateway.translate.answer.items import ItemStatus, MessageItem, Output, ReasoningItem
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.ledger import Ledger
@@ -14,7 +15,7 @@ from responses_gateway.translate.tools.web_search import Source
 
 
 class MessageAssembler:
-    """Opens, feeds and closes message and reasoning items, of which at most one is open.
+    """Opens, feeds and closes message, reasoning and image items, of which at most one is open.
 
     JSON that has to match a schema is held back as a draft until it is complete.
     """
@@ -71,7 +72,7 @@ class MessageAssembler:
         self._sources += [source for source in sources if source not in self._sources]
 
     def show(self, part: DeltaPart) -> None:
-        """Show text, reasoning, a refusal or annotations."""
+        """Show text, reasoning, a refusal, annotations or a picture."""
         match part.kind:
             case "text":
                 self._show_text(part.text)
@@ -82,6 +83,8 @@ class MessageAssembler:
             case "annotations":
                 for annotation in part.objects:
                     self._open_message().annotate(annotation)
+            case "image":
+                self._show_image(part.text)
 
     def _show_text(self, text: str) -> None:
         if self._options.schema is not None:
@@ -123,6 +126,17 @@ class MessageAssembler:
             options = self._options
             self._reasoning = ReasoningItem(self._output, options.reasoning, options.seal_reasoning, options.envelopes)
         return self._reasoning
+
+    def _show_image(self, url: str) -> None:
+        data = picture_data(url)
+        if data is None:
+            self._ledger.add("changed", "output.images", "a link: the picture has an address instead of its data")
+            self._show_text(f"![]({url})")
+            return
+        self._close_reasoning("completed")
+        self.close_message("completed", "commentary")
+        ImageItem(self._output, data).close("completed")
+        self.answered = True
 
     def _close_reasoning(self, status: ItemStatus) -> None:
         if self._reasoning is not None:

@@ -46,3 +46,6 @@ class StreamOptions:
 
     uncallable: frozenset[str] | None = None
     """Tools that the upstream knows of although the client takes no call. None: the model may call tools."""
+
+    silence_is_done: bool = False
+    """Whether the model has just got the result of a call, and may have nothing to add."""

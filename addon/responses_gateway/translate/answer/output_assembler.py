@@ -91,7 +91,7 @@ class OutputAssembler:
     # Text and reasoning -----------------------------------------------------------------------------------------------
 
     def show(self, part: DeltaPart) -> None:
-        """Show text, reasoning, a refusal or annotations, behind everything that waits."""
+        """Show text, reasoning, a refusal, annotations or a picture, behind everything that waits."""
         if self._queue or self._call is not None:
             self._queue.append(part)
         else:

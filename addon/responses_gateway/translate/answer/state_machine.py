@@ -176,7 +176,9 @@ class AnswerStateMachine:
                 raise self.forbidden_call
             self._assembler.end_choice(status)
         if not self._assembler.has_answer and verdict == "completed":
-            return self.fail(EmptyAnswer())
+            if not self._says_done:
+                return self.fail(EmptyAnswer())
+            self._ledger.add("changed", "output", "an empty answer behind a tool result: the model is done")
         self._terminate(verdict)
         return self._output.take()
 
@@ -251,13 +253,19 @@ class AnswerStateMachine:
 
     @property
     def empty(self) -> bool:
-        """Whether the current round, which is over, brought nothing at all, and not because of a limit."""
+        """Whether the current round, which is over, brought nothing at all although there was something to say."""
         return (
             not self.terminal
             and self._assembler.empty
             and not self._other_choices
             and (self._finish_reason is None or self._finish_reason not in _FINISHES)
+            and not self._says_done
         )
+
+    @property
+    def _says_done(self) -> bool:
+        """Whether the model may end its turn without a word, and has ended it."""
+        return self._options.silence_is_done and self._finish_reason is not None
 
     # Parts of chunks --------------------------------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ _RULES = (
         "format:words",
     ),
     _rule(r"thinking.{0,80}reasoning_effort|reasoning_effort.{0,80}thinking", "drop:reasoning_effort", "drop:thinking"),
+    # OpenAI takes functions and reasoning together at /v1/responses only, from gpt-5.4 on.
+    _rule(r"tools with reasoning_effort|reasoning_effort to .{0,3}none", "effort_with_tools:none"),
     _rule(r"reasoning_effort|reasoning effort", "drop:reasoning_effort"),
     _rule(rf"\bdetail\b.{{0,120}}({_REFUSED})|({_REFUSED}).{{0,120}}\bdetail\b", "detail:high", "detail:"),
     _rule(
@@ -113,6 +115,12 @@ _RULES = (
         r"|(does ?n[o']t|not) support.{0,40}(image|vision|multimodal)|no endpoints found that support image"
         r"|not a multimodal model",
         "images",
+    ),
+    _rule(
+        r"(part|content) type:? ?[\"'`]?file\b"
+        r"|(unknown|unsupported|invalid|unexpected|does not match).{0,40}[\"'`]file[\"'`]"
+        r"|(does ?n[o']t|not) support.{0,20}\bfiles?\b",
+        "files",
     ),
     _rule(r"\bstrict\b", "strict"),
     _rule(

@@ -12,6 +12,7 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, object_text
 type Repair = str
 
 IMAGE_LEFT_OUT = "[An image was left out: the model takes no images.]"
+FILE_LEFT_OUT = "[A file was left out: the upstream takes no files.]"
 
 
 def apply(body: JsonObject, repair: Repair) -> JsonObject | None:
@@ -47,6 +48,8 @@ def describe(repair: Repair) -> tuple[str, str]:
             return f"messages.{old}", f"sent as {new}"
         case "reasoning", [scope]:
             return "messages.reasoning_content", f"sent with every assistant message {scope}"
+        case "effort_with_tools", [value]:
+            return "reasoning_effort", f"sent as {value} with tools"
         case "detail", [value]:
             return "messages.content.image_url.detail", f"sent as {value}" if value else "left out"
         case "schema_drop", [keyword]:
@@ -55,6 +58,7 @@ def describe(repair: Repair) -> tuple[str, str]:
             return "response_format", f"sent as {value}"
     return {
         "images": ("messages.content.image_url", "replaced by a note"),
+        "files": ("messages.content.file", "replaced by a note"),
         "system_first": ("messages.role", "later system messages sent as user messages"),
         "flatten": ("messages.content", "sent as one string"),
         "strict": ("tools.strict", "left out"),
@@ -80,6 +84,13 @@ def _cap(body: JsonObject, name: str, limit: str) -> JsonObject:
 
 def _set(body: JsonObject, name: str, value: str) -> JsonObject:
     return {**body, name: value} if name in body else body
+
+
+def _effort_with_tools(body: JsonObject, value: str) -> JsonObject:
+    """The effort of a request that has tools, also where it names none; messages stay last."""
+    if not body.get("tools"):
+        return body
+    return {**_drop(body, "messages"), "reasoning_effort": value, "messages": body.get("messages", [])}
 
 
 def _messages(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
@@ -134,11 +145,11 @@ def _parts(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> Json
     return _messages(body, in_message)
 
 
-def _images(body: JsonObject) -> JsonObject:
+def _left_out(kind: str, note: str) -> Callable[[JsonObject], JsonObject]:
     def change(part: JsonObject) -> JsonObject:
-        return {"type": "text", "text": IMAGE_LEFT_OUT} if part.get("type") == "image_url" else part
+        return {"type": "text", "text": note} if part.get("type") == kind else part
 
-    return _flatten(_parts(body, change))
+    return lambda body: _flatten(_parts(body, change))
 
 
 def _detail(body: JsonObject, value: str) -> JsonObject:
@@ -246,12 +257,14 @@ _CHANGES: dict[str, Callable[..., JsonObject]] = {
     "rename": _rename,
     "cap": _cap,
     "set": _set,
+    "effort_with_tools": _effort_with_tools,
     "role": _role,
     "message_drop": _message_drop,
     "message_rename": _message_rename,
     "reasoning": _reasoning,
     "system_first": _system_first,
-    "images": _images,
+    "images": _left_out("image_url", IMAGE_LEFT_OUT),
+    "files": _left_out("file", FILE_LEFT_OUT),
     "detail": _detail,
     "flatten": _flatten,
     "content": _content,

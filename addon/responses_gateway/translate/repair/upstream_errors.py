@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
+from responses_gateway.translate.repair.error_wrappers import unwrapped
 
 DEFAULT_RETRY_AFTER = 10.0
 """Seconds, for a rate limit that does not say when it ends."""
@@ -214,6 +215,7 @@ def classify(status: int, message: str, code: str, retry_after: float | None = N
     evidence = f"{code} {message}"
     told = retry_after if retry_after is not None else _told_seconds(message)
     limited = status == 429 or _RATE_LIMIT.search(evidence) is not None
+    message = unwrapped(message)
     if code == "context_length_exceeded" or (status in (400, 413, 422, 500) and not limited and _overflows(evidence)):
         return GatewayError(message, 400, "context_length_exceeded", "input")
     # Some speak of quota and billing for what is over in a minute: then they say so.

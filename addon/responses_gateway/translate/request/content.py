@@ -9,6 +9,7 @@ from responses_gateway.catalogue.providers.profile import Media, MessagesProfile
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.request.text_files import data_of, text_in
 
 _NAMES: dict[Media, str] = {"image": "images", "audio": "audio", "video": "video", "pdf": "files"}
 
@@ -102,15 +103,18 @@ class ContentTranslator:
         label = f"file {part.filename}" if part.filename else "file"
         if part.file_data is None and part.file_url is None and part.file_id is None:
             return self._note(path, label, "it has no content")
+        text = text_in(part)
+        if text is not None:
+            self._ledger.add("changed", f"{path}.file", "a text file: sent as text")
+            return {"type": "text", "text": f"Content of the {label}:\n{text}"}
         if refusal := self._refusal("pdf"):
             return self._note(path, label, refusal)
+        data = data_of(part)
+        if data is None and part.file_id is None:
+            return self._note(path, label, "a chat upstream takes files as data only, not from an address")
         file = {
             key: value
-            for key, value in (
-                ("filename", part.filename),
-                ("file_data", part.file_data or part.file_url),
-                ("file_id", part.file_id),
-            )
+            for key, value in (("filename", part.filename), ("file_data", data), ("file_id", part.file_id))
             if value is not None
         }
         return {"type": "file", "file": file}

@@ -34,11 +34,18 @@ _SERVED_HERE = frozenset(
         "previous_response_id",
         "conversation",
         "client_metadata",
+        "max_tool_calls",
+        "truncation",
         "user",
         *_SAMPLING,
     }
 )
 """Fields that the gateway itself serves, or that this module translates."""
+
+LOGPROBS = "message.output_text.logprobs"
+
+_INCLUDED = frozenset({LOGPROBS, "reasoning.encrypted_content", "web_search_call.action.sources"})
+"""What can be included in answers here."""
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ class ParameterTranslator:
 
     def _logprobs(self, body: JsonObject) -> None:
         include = self.request.include or ()
-        if self.request.top_logprobs is not None or "message.output_text.logprobs" in include:
+        if self.request.top_logprobs is not None or LOGPROBS in include:
             if self.request.stream and self.sends_tools and not self.profile.parameters.logprobs_with_tools:
                 self.ledger.add("dropped", "top_logprobs", "the upstream has none when streaming with tools")
                 return
@@ -244,6 +251,20 @@ class ParameterTranslator:
                 body[name] = value
             else:
                 self.ledger.add("dropped", name, "the upstream is not known to take it")
+        self._account()
+
+    def _account(self) -> None:
+        """What the parts of fields say that is not carried out."""
+        request = self.request
+        for name, options in (("reasoning", request.reasoning), ("text", request.text)):
+            for field, value in ((options.model_extra or {}) if options else {}).items():
+                if value is not None:
+                    self.ledger.add("dropped", f"{name}.{field}", "a chat request has no such field")
+        for name in request.include or ():
+            if name not in _INCLUDED:
+                self.ledger.add("dropped", f"include.{name}", "no answer of a chat upstream has it")
+        if request.stream_options and request.stream_options.include_obfuscation:
+            self.ledger.add("dropped", "stream_options.include_obfuscation", "events are not padded here")
 
 
 def _format_kind(wanted: JsonObject) -> str | None:

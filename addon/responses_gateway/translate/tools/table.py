@@ -25,6 +25,7 @@ from responses_gateway.translate.tools.declarations import (
     object_schema,
     text_or_empty,
 )
+from responses_gateway.translate.tools.declared_fields import account
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.schema import dialect
 from responses_gateway.translate.tools.web_search import (
@@ -41,6 +42,9 @@ ABOUT_LIMIT = 4000
 
 _DEFAULT_NAMESPACE = "functions"
 """Codex takes calls of plain functions with this namespace, and calls of this namespace without it."""
+
+_SERVER_ENVIRONMENTS = ("container_auto", "container_reference")
+"""Where a declared shell runs its commands, when the client has none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class ToolTable:
                 self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
             return
         self.declared += 1
+        account(raw, self.ledger)
         inside = namespace["name"] if namespace else None
         match kind:
             case "function":
@@ -119,7 +124,7 @@ class ToolTable:
             case "custom":
                 self._add("custom", inside, declared_name(raw, path), input_schema(raw), custom_description(raw))
             case "tool_search":
-                if raw.get("execution", "client") == "server":
+                if raw.get("execution") != "client":
                     self.ledger.add("dropped", f"tools.{kind}", "searching tools at the server is not possible here")
                     return
                 schema = raw.get("parameters")
@@ -136,6 +141,10 @@ class ToolTable:
                     "local_shell", None, "local_shell", LOCAL_SHELL_SCHEMA, "Run a program on the user's machine."
                 )
             case "shell":
+                place = raw.get("environment")
+                if isinstance(place, dict) and place.get("type") in _SERVER_ENVIRONMENTS:
+                    self.ledger.add("dropped", f"tools.{kind}", f"no chat upstream has such a {place['type']}")
+                    return
                 self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
             case "apply_patch":
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")

@@ -63,11 +63,15 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("lm studio format", body(response_format={"type": "json_object"}), "'response_format.type' must be 'json_schema' or 'text'", "format:json_schema"),
     ("groq format", body(response_format={"type": "json_object"}), "response_format is not supported with tools", "format:words"),
     ("effort", body(reasoning_effort="high"), "Unsupported parameter: 'reasoning_effort' is not supported with this model.", "drop:reasoning_effort"),
+    ("gpt-5.4 tools", body(reasoning_effort="high", tools=[TOOL]), "Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions. Please use /v1/responses instead.", "effort_with_tools:none"),
+    ("gpt-5.6 tools, no effort", body(tools=[TOOL]), "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'.", "effort_with_tools:none"),
     ("fireworks thinking", body(reasoning_effort="high", thinking={}), "cannot specify both thinking and reasoning_effort", "drop:reasoning_effort"),
     ("detail", body(messages=[image("original")]), "Invalid value for 'detail': 'original'. Must be one of auto, low, high", "detail:high"),
     ("detail field", body(messages=[image("high")]), "unknown field `detail`, extra inputs are not permitted", "detail:"),
     ("deepseek image", body(messages=[image("high")]), "unknown variant `image_url`, expected `text`", "images"),
     ("llama.cpp image", body(messages=[image("high")]), "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", "images"),
+    ("vllm file", body(messages=[user([{"type": "file", "file": {"file_data": "data:"}}])]), "Unknown part type: file", "files"),
+    ("serde file", body(messages=[user([{"type": "file", "file": {"file_data": "data:"}}])]), "messages[0]: unknown variant `file`, expected one of `text`, `image_url`", "files"),
     ("cerebras strict", body(tools=[TOOL]), "Tools with mixed values for 'strict' are not allowed.", "strict"),
     ("array content", body(messages=[user([{"type": "text", "text": "a"}])]), "messages[0].content: invalid type: sequence, expected a string", "flatten"),
     ("n", body(n=2), "Invalid value for 'n': only 1 is supported", "drop:n"),
@@ -115,6 +119,23 @@ def test_a_second_refusal_gets_the_next_repair() -> None:
     assert second is not None
     assert second.repair == "message_drop:reasoning"
     assert second.body["messages"] == [called()]
+
+
+def test_an_effort_that_is_refused_with_tools_is_kept_without_them() -> None:
+    repair = "effort_with_tools:none"
+    assert apply(body(reasoning_effort="high"), repair) is None
+    repaired = apply(body(reasoning_effort="high", tools=[TOOL]), repair)
+    assert repaired is not None
+    assert repaired["reasoning_effort"] == "none"
+    assert list(repaired)[-1] == "messages"
+
+
+def test_a_model_that_knows_no_effort_none_gets_no_effort() -> None:
+    sent = body(reasoning_effort="none", tools=[TOOL])
+    refusal = "Unsupported value: 'reasoning_effort' does not support 'none' with this model."
+    healed = heal(sent, refusal, ["effort_with_tools:none"])
+    assert healed is not None
+    assert "reasoning_effort" not in healed.body
 
 
 def test_a_property_of_a_keywords_name_stays() -> None:
