@@ -2,6 +2,9 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
+# Whether uv really runs; a shim of pyenv's may not.
+has_uv() { uv --version >/dev/null 2>&1; }
+
 # Prints the version of a Python that counts: it really runs (pyenv's shims may not), is new enough and no preview, and
 # can make an environment.
 python_version() {
@@ -64,7 +67,7 @@ install_into() {
     shift
     : >"$directory/install.log"
     {
-        if command -v uv >/dev/null 2>&1; then
+        if has_uv; then
             uv pip install --python "$directory/bin/python" "$@" 2>&1
         else
             # Dependency groups (--group) need pip 25.1.
@@ -92,10 +95,10 @@ make_environment() {
     python=${PYTHON:-$(newest_python)}
     if [ -z "$python" ]; then
         # uv downloads what it is asked for by version.
-        if command -v uv >/dev/null 2>&1; then python=3.13; else find_python || return 1; fi
+        if has_uv; then python=3.13; else find_python || return 1; fi
     fi
     say "Making $directory with $python; this takes a minute the first time ..."
-    if command -v uv >/dev/null 2>&1; then
+    if has_uv; then
         rm -rf "$directory"
         uv venv --quiet --python "$python" "$directory" || return 1
     else

@@ -1,8 +1,7 @@
 """The stream of a flow that the gateway serves: what has to happen below mitmproxy's hooks.
 
-It sends heartbeats before the upstream answers, keeps time limits, ends the answer when the upstream broke it off,
-sends further requests to upstreams within one answer, and stops the upstream at once when the client leaves. It knows
-HTTP and no protocol above it: what is sent to the client comes from the `Turn` of the flow.
+It sends heartbeats, keeps time limits, ends the answer when the upstream broke it off, sends further requests within
+one answer, and stops the upstream when the client leaves. What is sent comes from the `Turn` of the flow.
 """
 
 from typing import Protocol
