@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from responses_gateway.command_line import analyze_log as analyze_command
 from responses_gateway.command_line import sessions_arguments
-from responses_gateway.command_line.arguments import (
+from responses_gateway.command_line.argument_types import (
     LOG_LEVELS,
     log_level,
     mitmproxy_option,
