@@ -39,6 +39,9 @@ class AnswerRounds:
         self.fault: GatewayError | None = None
         """Why the current round gave nothing although the client saw nothing of it: another round may do better."""
 
+        self.ignores_schema = False
+        """Whether the answer, already shown, breaks the schema that the upstream was to enforce."""
+
         self.response: JsonObject | None = None
         """The final response, if the result of a hosted call completed it."""
 
@@ -88,6 +91,13 @@ class AnswerRounds:
     def begin(self, content_encoding: str) -> None:
         """The upstream answers with a stream. Raises ValueError for an encoding that is not known."""
         self._reader = AnswerReader(content_encoding, self._ledger)
+
+    def distrust(self) -> None:
+        """Hold the answer back until it is known to match: the upstream has ignored a schema before."""
+        if self._machine.distrust():
+            self._ledger.add(
+                "learnt", "text.format", "held back until it matches: the upstream ignored a schema before"
+            )
 
     def next_round(self) -> None:
         """The request goes out again; what the last round showed stays."""
@@ -234,4 +244,8 @@ class AnswerRounds:
             return []
         if self._machine.usage is None:
             self._machine.prompt_tokens = estimated_tokens(self._request.body)
-        return self._machine.finish(done)
+        events = self._machine.finish(done)
+        if self._machine.terminal == "completed" and (problem := self._machine.ignored_schema):
+            self.ignores_schema = True
+            self._ledger.add("changed", "text.format", f"ignored by the upstream: {problem}")
+        return events

@@ -81,6 +81,10 @@ class Exchange:
         """Ask the model to correct its answer, in the next round."""
         self.upstream_request.correct(fault)
 
+    def distrust(self) -> None:
+        """Hold the answer back until it is known to match: the upstream has ignored a schema before."""
+        self._rounds.distrust()
+
     def next_round(self) -> None:
         """The request goes out again; what the last round showed stays."""
         self._rounds.next_round()
@@ -119,6 +123,11 @@ class Exchange:
     def fault(self) -> GatewayError | None:
         """Why the current round gave nothing although the client saw nothing of it: another round may do better."""
         return self._rounds.fault
+
+    @property
+    def ignores_schema(self) -> bool:
+        """Whether the answer, already shown, breaks the schema that the upstream was to enforce."""
+        return self._rounds.ignores_schema
 
     @property
     def has_shown(self) -> bool:

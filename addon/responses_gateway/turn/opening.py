@@ -15,6 +15,7 @@ from responses_gateway.protocol.responses import (
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.answer.compaction_output import CompactionOutput
+from responses_gateway.translate.answer.demands import demands
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
@@ -68,9 +69,11 @@ def open_exchange(
         recorder.ledger,
         replace(
             _stream_options(request, route, for_codex, runtime.settings, recorder),
-            schema=upstream_request.schema,
+            # A client that does not stream loses nothing when the answer is checked before it is passed on.
+            schema=upstream_request.schema or (None if request.stream else upstream_request.enforced_schema),
             uncallable=_uncallable(request, upstream_request.body),
             silence_is_done=_ends_with_result(request),
+            demands=demands(request, upstream_request.body, upstream_request.enforced_schema),
         ),
         new_id=runtime.new_id,
         clock=runtime.clock,

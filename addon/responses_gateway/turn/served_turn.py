@@ -125,6 +125,8 @@ class ServedTurn:
         """Pass `out` on, after a look at whether the upstream accepts the request."""
         if self.exchange.has_shown:
             self._recovery.request_repair.accepted()
+        if self.exchange.ignores_schema:
+            self._recovery.request_repair.remember_ignored_schema()
         if self.exchange.fault is not None:
             self._fault = RoundFault.in_answer(self.exchange.fault)
         return out

@@ -53,6 +53,7 @@ class UpstreamRequest:
         self.body = translation.body
         self.tools = translation.tools
         self.schema = translation.schema
+        self.enforced_schema = translation.enforced_schema
 
     @property
     def url(self) -> str:

@@ -1,6 +1,7 @@
 """Puts the text, the reasoning and the pictures of an answer together into items."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from responses_gateway.protocol.json import JsonObject
@@ -17,7 +18,8 @@ from responses_gateway.translate.tools.web_search import Source
 class MessageAssembler:
     """Opens, feeds and closes message, reasoning and image items, of which at most one is open.
 
-    JSON that has to match a schema is held back as a draft until it is complete.
+    JSON that has to match a schema is held back as a draft until it is complete, and so is text that comes where a tool
+    has to be called.
     """
 
     def __init__(self, output: Output, ledger: Ledger, options: StreamOptions) -> None:
@@ -27,6 +29,9 @@ class MessageAssembler:
         self._sources: list[Source] = []
         self._message: MessageItem | None = None
         self._reasoning: ReasoningItem | None = None
+        self.awaits_call = options.demands.forced
+        """Whether a tool has to be called, and no call was shown yet."""
+
         self.begin_choice()
 
     def begin_choice(self) -> None:
@@ -48,14 +53,21 @@ class MessageAssembler:
     def has_draft(self) -> bool:
         return bool(self._draft)
 
+    @property
+    def draft(self) -> str:
+        return "".join(self._draft)
+
+    def hold_to(self, schema: JsonObject) -> None:
+        """Hold the text back from now on, until it is known to match `schema`."""
+        self._options = replace(self._options, schema=schema)
+
     def draft_fault(self) -> NonCompliantAnswer | None:
         """Check the draft against the schema; None when nothing is wrong with it."""
         schema = self._options.schema
         if schema is None or not self._draft:
             return None
-        draft = "".join(self._draft)
-        _, problem = check(draft, schema)
-        return NonCompliantAnswer(draft, problem) if problem is not None else None
+        _, problem = check(self.draft, schema)
+        return NonCompliantAnswer(self.draft, problem) if problem is not None else None
 
     # While the answer comes -------------------------------------------------------------------------------------------
 
@@ -87,7 +99,7 @@ class MessageAssembler:
                 self._show_image(part.text)
 
     def _show_text(self, text: str) -> None:
-        if self._options.schema is not None:
+        if self._options.schema is not None or self.awaits_call:
             self._draft.append(text)
             self.answered = self.answered or bool(text.strip())
             return
@@ -162,6 +174,7 @@ class MessageAssembler:
         self._close_reasoning("completed")
         self.close_message("completed", "commentary")
         self.answered = True
+        self.awaits_call = False
 
     # At the end -------------------------------------------------------------------------------------------------------
 
@@ -182,9 +195,13 @@ class MessageAssembler:
         self._carry(status, signatures, search_results)
 
     def _show_draft(self, status: ItemStatus) -> None:
-        """Show the draft. One that does not match becomes a refusal, because no client could use it."""
+        """Show the draft. One that does not match its schema becomes a refusal, because no client could use it."""
         draft = self._take_draft()
-        if not draft.strip() or self._options.schema is None:
+        if self._options.schema is None:
+            if draft:
+                self._write(draft)
+            return
+        if not draft.strip():
             return
         text, problem = check(draft, self._options.schema)
         if problem is not None and status == "completed":
@@ -194,7 +211,7 @@ class MessageAssembler:
             self._write(text)
 
     def _take_draft(self) -> str:
-        draft, self._draft = "".join(self._draft), []
+        draft, self._draft = self.draft, []
         return draft
 
     def _carry(self, status: ItemStatus, signatures: dict[str, JsonObject], search_results: list[JsonObject]) -> None:

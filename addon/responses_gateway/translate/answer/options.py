@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.answer.demands import Demands
 from responses_gateway.translate.answer.items import ReasoningForm
 from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, EnvelopeCodec
+
+NO_DEMANDS = Demands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,6 @@ class StreamOptions:
 
     silence_is_done: bool = False
     """Whether the model has just got the result of a call, and may have nothing to add."""
+
+    demands: Demands = NO_DEMANDS
+    """What the client wants of the answer, whether the upstream enforces it or not."""

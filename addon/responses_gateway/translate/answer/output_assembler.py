@@ -10,6 +10,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_assembler import Call, CallAssembler
 from responses_gateway.translate.answer.call_items import WebSearchCallItem, open_call
 from responses_gateway.translate.answer.chunk_reader import DeltaPart
+from responses_gateway.translate.answer.demands import IgnoredChoice
 from responses_gateway.translate.answer.items import ItemStatus, NewId, Output
 from responses_gateway.translate.answer.message_assembler import MessageAssembler
 from responses_gateway.translate.answer.options import StreamOptions
@@ -84,8 +85,14 @@ class OutputAssembler:
         """Whether the response has more than reasoning and searches."""
         return any(item["type"] not in ("reasoning", "web_search_call") for item in self._output.items)
 
+    def hold_to(self, schema: JsonObject) -> None:
+        """Hold the text back from now on, until it is known to match `schema`."""
+        self._messages.hold_to(schema)
+
     def draft_fault(self) -> NonCompliantAnswer | None:
-        """Check the JSON that is held back against its schema; None when nothing is wrong with it."""
+        """Check the text that is held back; None when nothing is wrong with it."""
+        if self._messages.awaits_call and not self._calls.calls:
+            return IgnoredChoice(self._messages.draft, self._options.demands.name)
         return self._messages.draft_fault()
 
     # Text and reasoning -----------------------------------------------------------------------------------------------

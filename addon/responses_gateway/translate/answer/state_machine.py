@@ -231,10 +231,22 @@ class AnswerStateMachine:
         self._assembler.begin_round()
         self._begin_round()
 
+    def distrust(self) -> bool:
+        """Hold the text back until it matches the schema that the upstream enforces; whether there is one."""
+        schema = self._options.demands.schema
+        if schema is not None:
+            self._assembler.hold_to(schema)
+        return schema is not None
+
     def draft_fault(self) -> NonCompliantAnswer | None:
-        """Check an answer that has to be JSON, if its stream ended properly. None when nothing is wrong."""
+        """Check the text that was held back, if its stream ended properly. None when nothing is wrong."""
         self.end_text()
         return None if _FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
+
+    @property
+    def ignored_schema(self) -> str | None:
+        """What is wrong with the complete answer, by the schema that the upstream was to enforce."""
+        return self._options.demands.breaks_schema(self._output.items)
 
     @property
     def has_shown(self) -> bool:
@@ -330,6 +342,8 @@ class AnswerStateMachine:
 
     def _terminate(self, verdict: Verdict) -> None:
         cut = verdict in ("max_output_tokens", "content_filter")
+        if not cut:
+            self._options.demands.account(self._output.items, self._ledger)
         self.terminal = "incomplete" if cut else "completed"
         if self.usage is None:
             # Clients rely on it: some fail without, Codex compacts by it.

@@ -11,6 +11,8 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, object_text
 
 type Repair = str
 
+IGNORES_SCHEMA: Repair = "ignores:response_format"
+
 IMAGE_LEFT_OUT = "[An image was left out: the model takes no images.]"
 FILE_LEFT_OUT = "[A file was left out: the upstream takes no files.]"
 
@@ -50,6 +52,8 @@ def describe(repair: Repair) -> tuple[str, str]:
             return "messages.reasoning_content", f"sent with every assistant message {scope}"
         case "effort_with_tools", [value]:
             return "reasoning_effort", f"sent as {value} with tools"
+        case "ignores", [name]:
+            return name, "taken by the upstream, and ignored"
         case "detail", [value]:
             return "messages.content.image_url.detail", f"sent as {value}" if value else "left out"
         case "schema_drop", [keyword]:
@@ -75,6 +79,11 @@ def _rename(body: JsonObject, old: str, new: str) -> JsonObject:
     if old not in body or new in body:
         return _drop(body, old) if new in body else body
     return {new if key == old else key: value for key, value in body.items()}
+
+
+def _ignores(body: JsonObject, _: str) -> JsonObject:
+    """Not a change of the request: what the upstream takes and ignores is looked for in its answers."""
+    return body
 
 
 def _cap(body: JsonObject, name: str, limit: str) -> JsonObject:
@@ -257,6 +266,7 @@ _CHANGES: dict[str, Callable[..., JsonObject]] = {
     "rename": _rename,
     "cap": _cap,
     "set": _set,
+    "ignores": _ignores,
     "effort_with_tools": _effort_with_tools,
     "role": _role,
     "message_drop": _message_drop,

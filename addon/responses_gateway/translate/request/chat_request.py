@@ -27,6 +27,9 @@ class Translation:
     schema: JsonObject | None
     """The JSON schema that the answer has to be checked against."""
 
+    enforced_schema: JsonObject | None
+    """The strict schema that the upstream is asked to enforce."""
+
 
 def translate_request(
     request: wire.ResponsesRequest,
@@ -62,7 +65,7 @@ def translate_request(
     if not messages:
         raise GatewayError("Invalid value for 'input': it holds no message.", code="invalid_value", param="input")
     body["messages"] = messages
-    return Translation(body, table, parameters.unenforced_schema())
+    return Translation(body, table, parameters.unenforced_schema(), parameters.enforced_schema())
 
 
 def declare_tools(request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False) -> ToolTable:

@@ -205,6 +205,14 @@ class ParameterTranslator:
         schema = wanted.get("schema")
         return schema if kind == "json_schema" and isinstance(schema, dict) else {"type": "object"}
 
+    def enforced_schema(self) -> JsonObject | None:
+        """Return the strict schema that the upstream is asked to enforce."""
+        wanted = (self.request.text.format if self.request.text else None) or {}
+        if _format_kind(wanted) != "json_schema" or not wanted.get("strict") or self.unenforced_schema() is not None:
+            return None
+        schema: JsonObject = wanted["schema"]
+        return schema
+
     def format_instruction(self) -> str | None:
         """Return the instruction for the model where the upstream does not enforce the wanted format."""
         wanted = (self.request.text.format if self.request.text else None) or {}

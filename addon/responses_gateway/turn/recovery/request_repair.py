@@ -1,7 +1,7 @@
 """Repairs requests that an upstream refused, and remembers the repairs that helped."""
 
 from responses_gateway.translate.repair.request_healing import ROUNDS, heal
-from responses_gateway.translate.repair.request_repairs import Repair, apply, describe
+from responses_gateway.translate.repair.request_repairs import IGNORES_SCHEMA, Repair, apply, describe
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
@@ -25,7 +25,10 @@ class RequestRepair:
         """Repair what this upstream refused before."""
         exchange, request = self._exchange, self._exchange.upstream_request
         route = request.route
-        for repair in self._learned.repairs(exchange.owner, route.base_url, route.model):
+        learned = self._learned.repairs(exchange.owner, route.base_url, route.model)
+        if IGNORES_SCHEMA in learned:
+            exchange.distrust()
+        for repair in learned:
             repaired = apply(request.body, repair)
             if repaired is not None:
                 request.body = repaired
@@ -54,6 +57,12 @@ class RequestRepair:
             self._learned.add(self._exchange.owner, route.base_url, route.model, repair)
             self._exchange.ledger.add("learnt", describe(repair)[0], f"kept for {route.model} at {route.base_url}")
         self._unproven.clear()
+
+    def remember_ignored_schema(self) -> None:
+        """Let the next answer that has to match a schema be checked before it is shown."""
+        exchange, route = self._exchange, self._exchange.upstream_request.route
+        if IGNORES_SCHEMA not in self._learned.repairs(exchange.owner, route.base_url, route.model):
+            self._learned.add(exchange.owner, route.base_url, route.model, IGNORES_SCHEMA)
 
     def reset(self) -> None:
         """The request goes to another upstream, translated again."""
