@@ -112,7 +112,8 @@ def test_reasoning_is_all_there_is(codex: Codex, script: Script) -> None:
 
 def test_answer_cut_by_its_length(codex: Codex, script: Script) -> None:
     script.answer(reply(text="As far as it", finish_reason="length"))
-    assert codex.exec("tell me more", script.model).succeeded().messages == ["As far as it"]
+    [message] = codex.exec("tell me more", script.model).succeeded().messages
+    assert message.startswith("As far as it\n\n[The answer ends here: ")
 
 
 def test_answer_cut_by_its_length_in_an_editor(codex: Codex, script: Script) -> None:
@@ -132,7 +133,8 @@ def test_thinking_within_the_text(codex: Codex, script: Script) -> None:
 
 def test_content_filter(codex: Codex, script: Script) -> None:
     script.answer(stream(text("I must not"), chunk(finish_reason="content_filter"), done()))
-    assert codex.exec("something bad", script.model).messages == ["I must not"]
+    [message] = codex.exec("something bad", script.model).messages
+    assert message.startswith("I must not\n\n[The answer ends here: ")
 
 
 def test_context_overflow(codex: Codex, script: Script) -> None:

@@ -194,6 +194,10 @@ class MessageAssembler:
         self.close_message(status, "final_answer")
         self._carry(status, signatures, search_results)
 
+    def add_last_line(self, line: str) -> None:
+        """Add a line of the gateway's own behind the text, or in place of it."""
+        self._write(f"{self._take_draft()}\n\n{line}" if self.answered else line)
+
     def _show_draft(self, status: ItemStatus) -> None:
         """Show the draft. One that does not match its schema becomes a refusal, because no client could use it."""
         draft = self._take_draft()

@@ -254,6 +254,11 @@ class OutputAssembler:
         }
         self._messages.end_choice(status, signatures, self._search_results)
 
+    def add_last_line(self, line: str) -> None:
+        """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""
+        if not self._calls.calls:
+            self._messages.add_last_line(line)
+
     def close_commentary(self) -> None:
         """Close the open message as commentary: it is not the answer, because another round follows."""
         self._messages.close_message("completed", "commentary")

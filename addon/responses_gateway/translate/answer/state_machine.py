@@ -46,6 +46,11 @@ _FINISHES: dict[str, Verdict] = {
 }
 """Finish reasons that are not the ordinary end of a turn."""
 
+_LAST_LINES: dict[Verdict, str] = {
+    "max_output_tokens": "[The answer ends here: it reached a limit of the upstream's for output tokens.]",
+    "content_filter": "[The answer ends here: a content filter of the upstream's stopped it.]",
+}
+
 
 class AnswerStateMachine:
     """Translates one answer.
@@ -163,6 +168,9 @@ class AnswerStateMachine:
         self.wants_round = verdict == "completed" and self._assembler.only_searched
         if self.wants_round:
             self._assembler.close_commentary()
+        if line := self._last_line(verdict):
+            self._assembler.add_last_line(line)
+            self._ledger.add("added", "output.text", f"a last line, because the client would not tell: {verdict}")
         self._assembler.end_choice(status)
         if self.wants_round:
             return self._output.take()
@@ -181,6 +189,10 @@ class AnswerStateMachine:
             self._ledger.add("changed", "output", "an empty answer behind a tool result: the model is done")
         self._terminate(verdict)
         return self._output.take()
+
+    def _last_line(self, verdict: Verdict) -> str | None:
+        """Make the line that says why the text ends: Codex shows half a sentence as if it were all."""
+        return _LAST_LINES.get(verdict) if self._options.for_codex and self._options.incomplete_completes else None
 
     @property
     def hosted_call(self) -> SearchCall | None:
