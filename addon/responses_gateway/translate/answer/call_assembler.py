@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_items import CallItem, arguments_text
+from responses_gateway.translate.answer.parallel_calls import ParallelCalls
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +26,8 @@ class Call:
     """The call whose arguments the model wrote right behind those of this one."""
 
     has_arguments: bool = False
+    several: ParallelCalls | None = None
+    """The calls that this one stands for, while they arrive."""
 
 
 def name_in(delta: JsonObject) -> str:

@@ -8,6 +8,7 @@ from responses_gateway.protocol.json import JsonObject, dumps_text, loads
 from responses_gateway.translate.answer.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import ArgumentStream, CallArguments, InputStream
+from responses_gateway.translate.tools.command_tools import CommandArguments, command_field
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
 from responses_gateway.translate.tools.table import Tool
@@ -107,8 +108,10 @@ class FunctionCallItem(CallItem):
     prefix = "fc"
 
     def _new_stream(self) -> CallArguments:
-        field = patch_field(self.tool)
-        return super()._new_stream() if field is None else PatchArguments(field)
+        if (field := patch_field(self.tool)) is not None:
+            return PatchArguments(field)
+        field = command_field(self.tool.name, self.tool.schema) if self.tool.namespace is None else None
+        return super()._new_stream() if field is None else CommandArguments(field, self.tool.schema)
 
     def _remainder(self, status: ItemStatus) -> str:
         if status != "completed" and isinstance(self._stream, PatchArguments):

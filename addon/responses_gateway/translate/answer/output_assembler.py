@@ -14,6 +14,7 @@ from responses_gateway.translate.answer.demands import IgnoredChoice
 from responses_gateway.translate.answer.items import ItemStatus, NewId, Output
 from responses_gateway.translate.answer.message_assembler import MessageAssembler
 from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.parallel_calls import ParallelCalls, stands_for_several
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_call_values import TextCall
@@ -128,6 +129,8 @@ class OutputAssembler:
     def _feed_call(self, call: Call, text: str) -> None:
         if call is self._call:
             self._feed_open_call(call, text)
+        elif self._stands_for_several(call):
+            self._take_apart(call, text)
         elif call.closed:
             self._split_glued(call, text)
         else:
@@ -140,6 +143,28 @@ class OutputAssembler:
             else:
                 call.queued = True
                 self._queue.append(call)
+
+    def _stands_for_several(self, call: Call) -> bool:
+        waits = call.item is None and not call.closed and not call.queued
+        return waits and stands_for_several(call.name) and call.name not in self._tools.wire_names
+
+    def _take_apart(self, call: Call, text: str) -> None:
+        """Several calls in one: they come when they are whole; what is not in the known form goes on as it is."""
+        call.waiting.append(text)
+        call.several = call.several or ParallelCalls()
+        if not call.several.feed(text):
+            return
+        calls = call.several.calls()
+        if calls is None:
+            self._queue.append(call)
+            call.queued = True
+            self._advance()
+            return
+        self._ledger.add("repaired", f"output.{call.name}", f"taken apart into {len(calls)} calls")
+        call.closed = True
+        self._calls.calls.remove(call)
+        for name, arguments in calls:
+            self._feed_call(self._calls.add(name), arguments)
 
     def _open_call(self, call: Call) -> None:
         self._messages.make_way_for_call()

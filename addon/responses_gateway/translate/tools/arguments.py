@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.json_scanner import ObjectScanner, Part, StringDecoder, ValueScanner
 from responses_gateway.translate.tools.coercion import Coercer
+from responses_gateway.translate.tools.optional_nulls import NullOmitter
 
 NOTHING_CAME = "empty arguments -> {}"
 
@@ -60,11 +61,15 @@ class ArgumentStream(CallArguments):
     def __init__(self, schema: JsonObject | None, *, whole_numbers: bool = False) -> None:
         super().__init__()
         self._coercer = Coercer(schema or {}, self.repairs, whole_numbers=whole_numbers)
+        self._schema, self._whole_numbers = schema, whole_numbers
         self._started = False
         self._key: list[str] = []
         self._held: list[str] | None = None
         self._in_value = False
         self._space: list[str] = []
+        self._omitter = NullOmitter(schema or {}, self.repairs)
+        self._quoted: list[str] | None = None
+        """All of an answer that is no object but one string, which may hold the object."""
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be sent to the client now."""
@@ -76,20 +81,39 @@ class ArgumentStream(CallArguments):
                 self._space.append(piece)
             elif part is Part.VALUE:
                 out.append(self._value(piece, ended))
+            elif self._quoted is not None or (part is Part.BROKEN and not self._started and piece.startswith('"')):
+                self._quoted = [*(self._quoted or ()), piece]
             else:
                 if part is Part.KEY:
                     self._see_key(piece, ended)
-                out.append(self._start() + piece)
+                out.append(self._start() + self._omitter.pass_on(part, piece, ended))
         return "".join(out)
 
     def finish(self) -> str:
         """What is left to send after the last piece; `{}` when nothing but white space ever came."""
+        if self._quoted is not None:
+            return self._unquoted("".join([*self._space, *self._quoted]))
         if not self._started:
             self.repairs.append(NOTHING_CAME)
             return "{}"
         held, self._held = self._held or [], None
         space = [] if self._rest else self._space
-        return "".join([*held, *space])
+        return "".join([self._omitter.release(), *held, *space])
+
+    def _unquoted(self, text: str) -> str:
+        """The object that a string holds, when that is all that the string is; else `text`."""
+        try:
+            inner = loads(text)
+            encoded = isinstance(inner, str) and isinstance(loads(inner), dict)
+        except (ValueError, RecursionError):
+            encoded = False
+        if not encoded:
+            return text
+        self.repairs.append("JSON within a string taken out of it")
+        stream = ArgumentStream(self._schema, whole_numbers=self._whole_numbers)
+        arguments = stream.feed(inner) + stream.finish()
+        self.repairs += stream.repairs
+        return arguments
 
     def _start(self) -> str:
         """The white space before the first character, which was held because nothing might have followed it."""
@@ -107,16 +131,19 @@ class ArgumentStream(CallArguments):
             self._key = []
 
     def _value(self, piece: str, ended: bool) -> str:
+        head = ""
         if not self._in_value:
             self._held = [] if self._coercer.must_see_all(piece[0]) else None
+            if self._held is None or piece[0] != "n":
+                head = self._omitter.head()
         self._in_value = not ended
         if self._held is None:
-            return piece
+            return head + piece
         self._held.append(piece)
         if not ended:
-            return ""
+            return head
         value, self._held = "".join(self._held), None
-        return self._coercer.coerce_text(value)
+        return head + self._omitter.whole_value(self._coercer.coerce_text(value))
 
 
 class InputStream(CallArguments):
@@ -209,6 +236,15 @@ class InputStream(CallArguments):
         self.repairs.append(f'text instead of {{"{self._field}": …}} taken as it is')
         return held
 
+    def _field_of(self, text: str) -> str | None:
+        """The input in the text of the declared object, with nothing else in it."""
+        try:
+            answer = loads(text)
+        except (ValueError, RecursionError):
+            return None
+        value = answer.get(self._field) if isinstance(answer, dict) and len(answer) == 1 else None
+        return value if isinstance(value, str) else None
+
     def _resolve(self) -> str:
         """The input in what was held: a whole answer that did not begin with the field and a string."""
         held, self._held = "".join(self._held or []), None
@@ -216,6 +252,9 @@ class InputStream(CallArguments):
             answer = loads(held)
         except (ValueError, RecursionError):
             answer = None
+        if isinstance(answer, str) and (inner := self._field_of(answer)) is not None:
+            self.repairs.append("JSON within a string taken out of it")
+            return inner
         if isinstance(answer, str):
             self.repairs.append(f'JSON string instead of {{"{self._field}": …}}')
             return answer

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads
+from responses_gateway.translate.tools.optional_nulls import omittable
 
 _INTEGER = re.compile(r"\s*([+-]?\d{1,18})(?:\.0+)?\s*")
 _NUMBER = re.compile(r"\s*-?(?:0|[1-9]\d{0,30})(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?\s*")
@@ -169,6 +170,8 @@ class Coercer:
         if not schema or id(schema) in seen:
             return False
         seen.add(id(schema))
+        if omittable(schema):
+            return True
         for inner in _inner(schema):
             types = self._types(inner)
             if (types is not None and "string" not in types) or self._demands(inner, seen):
@@ -191,11 +194,14 @@ class Coercer:
                 found.append(_describe(path, value, "whole number"))
                 value = whole
         if isinstance(value, dict):
+            left_out = {name for name in omittable(schema) if value.get(name, name) is None}
+            found += (f"{path}.{name}: null left out, the argument is optional" for name in left_out)
             items = {
                 name: self._coerce(item, self._property(schema, name), f"{path}.{name}", found)
                 for name, item in value.items()
+                if name not in left_out
             }
-            return items if any(items[name] is not value[name] for name in value) else value
+            return items if left_out or any(items[name] is not value[name] for name in value) else value
         if isinstance(value, list):
             elements = [
                 self._coerce(item, element, f"{path}[{index}]", found)

@@ -12,6 +12,8 @@ from responses_gateway.catalogue.providers.profile import ToolsProfile
 from responses_gateway.protocol.chat import ChatTool
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.command_tools import NAMES as COMMAND_TOOLS
+from responses_gateway.translate.tools.command_tools import command_field
 from responses_gateway.translate.tools.declarations import (
     APPLY_PATCH_SCHEMA,
     LOCAL_SHELL_SCHEMA,
@@ -228,7 +230,7 @@ class ToolTable:
         """
         if tool := self._by_wire.get(wire):
             return tool
-        if tool := self._loosely(wire):
+        if tool := self._loosely(wire) or self._runs_commands(wire):
             self.ledger.add("repaired", f"output.{wire}", f"the model meant {tool.wire}")
             return tool
         if self._by_wire:
@@ -243,6 +245,13 @@ class ToolTable:
                 for key in {loose_name(tool.name), loose_name(whole), loose_name(f"functions {whole}")}:
                     self._loose[key] = None if key in self._loose else tool
         return self._loose.get(loose_name(wire))
+
+    def _runs_commands(self, wire: str) -> Tool | None:
+        """Find the one tool for command lines, if it was called by the name that such a tool has elsewhere."""
+        if wire not in COMMAND_TOOLS:
+            return None
+        found = [tool for tool in self if tool.namespace is None and command_field(tool.name, tool.schema)]
+        return found[0] if len(found) == 1 else None
 
     def render(self, profile: ToolsProfile, allowed: Collection[str] | None = None) -> list[ChatTool]:
         """Render the `tools` of the chat request; only those whose wire name is `allowed`, if that is given.

@@ -39,7 +39,7 @@ def test_right_arguments_come_out_as_they_were(
         (json.dumps({"patch": PATCH}), 'field "patch" taken for "input"'),
         (json.dumps({"patch": f"```\n{PATCH}```"}), "taken out of a code fence"),
         (json.dumps({"command": ["apply_patch", PATCH]}), "taken out of JSON"),
-        (json.dumps(json.dumps({"input": PATCH})), "taken out of JSON"),
+        (json.dumps(json.dumps({"input": PATCH})), "JSON within a string taken out of it"),
         (json.dumps(PATCH), 'JSON string instead of {"input": …}'),
         (PATCH, 'text instead of {"input": …} taken as it is'),
         (f"```\n{PATCH}```", "taken out of a code fence"),
