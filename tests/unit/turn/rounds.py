@@ -19,7 +19,6 @@ from unit.world import open_exchange, runtime
 
 Json = dict[str, Any]
 
-CODEX = {"originator": "codex_exec"}
 NOTHING = [delta("stop")]
 
 
