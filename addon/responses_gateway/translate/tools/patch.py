@@ -16,11 +16,15 @@ from typing import Any
 
 from responses_gateway.protocol.json import loads
 from responses_gateway.protocol.json_scanner import unescape
+from responses_gateway.translate.tools.foreign_patches import BEGIN as _BEGIN
+from responses_gateway.translate.tools.foreign_patches import END as _END
+from responses_gateway.translate.tools.foreign_patches import out_of_unified, with_plus
 
-_BEGIN = "*** Begin Patch"
-_END = "*** End Patch"
 _HUNK = re.compile(r"^\*\*\* (?:Add|Delete|Update) File: ", re.MULTILINE)
-_RIGHT_START = re.compile(r"\*\*\* Begin Patch[ \t]*\r?\n\*\*\* ")
+_RIGHT_START = re.compile(r"\*\*\* Begin Patch[ \t]*\r?\n\*\*\* (?!Add File: [^\n]*\n[^+*])")
+_NEW_FILE = re.compile(r"\*\*\* (?:A(?:d(?:d(?: (?:F[^\n]*)?)?)?)?)?\Z|\*\*\* Add File: [^\n]*\n?\Z")
+"""The second line of a patch, as long as the first line of a new file may follow."""
+
 _ENVELOPE_LINE = re.compile(r"^\*\*\* ", re.MULTILINE)
 _END_LINE = re.compile(r"^\*\*\* End Patch", re.MULTILINE)
 _LONGEST_FIRST_LINE = 64
@@ -103,7 +107,9 @@ class PatchRepairer:
 def _may_judge(start: str) -> bool:
     """Whether the beginning is long enough to tell whether it is right."""
     first, newline, second = start.partition("\n")
-    return len(second) >= len("*** ") if newline else len(first) > _LONGEST_FIRST_LINE
+    if not newline:
+        return len(first) > _LONGEST_FIRST_LINE
+    return len(second) >= len("*** ") and _NEW_FILE.match(second) is None
 
 
 class _PassThrough:
@@ -157,11 +163,21 @@ class _PassThrough:
 
 def _repair(text: str, repairs: list[str], *, closed: bool) -> str:
     """The patch in `text`, or `text` itself when none is recognised; each repair is named in `repairs`."""
-    steps: list[_Repair] = [*_REPAIRS, ("missing first or last line added", partial(_with_envelope, closed=closed))]
+    unified: list[_Repair] = [("translated from a unified diff", out_of_unified)] if closed else []
+    steps: list[_Repair] = [
+        *unified,
+        *_REPAIRS,
+        ("missing first or last line added", partial(_with_envelope, closed=closed)),
+    ]
     patch, done = text, list[str]()
     # Each repair takes one wrapper off, and wrappers are nested a few deep at most.
     for _ in range(len(steps) + 2):
         if is_patch(patch):
+            for name, translate in (*unified, ("new files given the + before each line", with_plus)):
+                translated = translate(patch)
+                if translated is not None:
+                    patch = translated
+                    done.append(name)
             repairs += done
             return patch
         for name, repair in steps:

@@ -173,7 +173,7 @@ def test_paths_follow_a_change_of_directory() -> None:
         "```\nhello\n```",
         '{"input": "hello"}',
         "cd $HOME && apply_patch <<'EOF'\n" + PATCH + "EOF",
-        "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
+        "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a\n+b\n",
         PATCH + PATCH,
         "see *** Begin Patch and *** End Patch",
         json.dumps([PATCH, PATCH]),
