@@ -157,7 +157,7 @@ STEPS = (
     ),
     Step(
         wants={"tool_choice": {"type": "function", "name": "exec_command"}, "parallel_tool_calls": False},
-        says=Says("It is late."),
+        says=Says("It is late.", calls=[("exec_command", {"cmd": "date"})]),
     ),
     Step(
         asks=(said("user", "Find the file."),),
@@ -183,7 +183,7 @@ STEPS = (
             },
             "text": {"format": SCHEMA_FORMAT, "verbosity": "high"},
         },
-        says=Says('{"ok":false}', "Another one."),
+        says=Says('{"ok":false}', "Another one.", [("exec_command", {"cmd": "date"})]),
     ),
     Step(
         asks=(said("user", "Summarise the conversation for another model."),),
