@@ -14,8 +14,9 @@ from types import FrameType
 BLAME = "The event loop waits"
 PACKAGE = "responses_gateway"
 LONG = 0.1
-EXCUSED = {"retranslate"}
-"""Functions that may wait: a command of mitmproxy is over when it returns what it says."""
+EXCUSED = {("commands.py", "retranslate"), ("threading.py", "start")}
+"""Functions that may wait: a command of mitmproxy is over when it returns what it says, and the start of a thread waits
+for nothing but a processor."""
 
 _LOOK = 0.01
 _BUSY = 0.2
@@ -56,8 +57,8 @@ class Watchdog:
             elif now - since > LONG and time.clock_gettime(clock) - cpu < _BUSY * LONG and not blamed:
                 blamed = True
                 calls = _stack(frame)
-                names = {function for file, _, function in calls if PACKAGE in file}
-                if names and not names & EXCUSED:
+                functions = {(Path(file).name, function) for file, _, function in calls}
+                if any(PACKAGE in file for file, _, _ in calls) and not functions & EXCUSED:
                     told = " < ".join(f"{Path(file).name}:{line} {function}" for file, line, function in calls)
                     print(f"{BLAME}: {told}", flush=True)
 
