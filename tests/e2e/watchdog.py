@@ -15,8 +15,8 @@ BLAME = "The event loop waits"
 PACKAGE = "responses_gateway"
 LONG = 0.1
 EXCUSED = {("commands.py", "retranslate"), ("threading.py", "start")}
-"""Functions that may wait: a command of mitmproxy is over when it returns what it says, and a thread that starts waits for
-nothing but a processor."""
+"""Functions that may wait: a command of mitmproxy is over when it returns what it says, and the start of a thread waits
+for nothing but a processor."""
 
 _LOOK = 0.01
 _BUSY = 0.2

@@ -32,6 +32,7 @@ from responses_gateway.translate.repair.structured_output import check
 from responses_gateway.translate.repair.text_call_parser import TextCallParser
 from responses_gateway.translate.repair.upstream_errors import upstream_error
 from responses_gateway.translate.tools.arguments import ArgumentStream, InputStream
+from responses_gateway.translate.tools.command_tools import CommandArguments
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments
 from unit.machine import RUN, Json, call, delta, machine
@@ -158,6 +159,7 @@ def scanners() -> set[str]:
 
 
 NOT_SCANNERS = {
+    "ParallelCalls": "ObjectScanner",
     "CallArguments": "abstract",
     "CallItem": "abstract; what its kinds feed is here",
     "ObjectCallItem": "abstract",
@@ -240,6 +242,9 @@ ATTACKS: list[tuple[str, Callable[[], Any], str, list[str]]] = [
     ("ArgumentStream", lambda: ArgumentStream(SCHEMA), '{"n":', ["[", '"', "1", "\\"]),
     ("ArgumentStream", lambda: ArgumentStream(SCHEMA), '{"', ["x", "\\", '":1,"']),
     ("ArgumentStream", lambda: ArgumentStream(SCHEMA), '{"n":[', ['"1",', "1.0,", "[],"]),
+    ("CommandArguments", lambda: CommandArguments("cmd", SCHEMA), "", [" ", "{"]),
+    ("CommandArguments", lambda: CommandArguments("cmd", SCHEMA), "{", [" ", '"', "x"]),
+    ("CommandArguments", lambda: CommandArguments("cmd", SCHEMA), '{"command":[', ['"a",', " ", "["]),
     ("InputStream", InputStream, "", [" ", '"', "x"]),
     ("InputStream", InputStream, '{"input":"', ["x", "\\", "\\u", '","a":"']),
     ("InputStream", InputStream, '{"a":"', ["x", '","a":"']),

@@ -26,6 +26,10 @@ def command_field(name: str, schema: JsonObject) -> str | None:
     return found[0] if isinstance(declared, dict) and declared.get("type") == "string" else None
 
 
+_LONGEST_START = 200
+"""Characters in which the first name of the arguments has to come; others stream through as they are."""
+
+
 class CommandArguments(ArgumentStream):
     """The arguments of one such call. Those that begin right stream through; others are held to their end."""
 
@@ -45,7 +49,7 @@ class CommandArguments(ArgumentStream):
         self._waiting.append(text)
         start = "".join(self._waiting)
         found = _START.match(start)
-        if found is None and _MAY_START.match(start):
+        if found is None and len(start) < _LONGEST_START and _MAY_START.match(start):
             self._waiting = [start]
             return ""
         self._waiting = None
