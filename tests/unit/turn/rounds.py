@@ -19,6 +19,7 @@ from unit.world import open_exchange, runtime
 
 Json = dict[str, Any]
 
+CODEX = {"originator": "codex_exec"}
 NOTHING = [delta("stop")]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from responses_gateway.protocol.errors import EmptyAnswer
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.turn.exchange import Exchange
@@ -33,7 +32,7 @@ class Recovery:
             return True
         if self._exchange.has_shown:
             return False
-        if self._ask_whole(fault) or self.request_repair.repair(fault) or await self._retry.wait(fault):
+        if self.request_repair.repair(fault) or await self._retry.wait(fault):
             return True
         if self._fallback.switch(fault):
             self._retry.reset()
@@ -42,7 +41,3 @@ class Recovery:
         if fault.error.code in ("model_not_found", "not_found"):
             await name_models(fault.error, self._exchange, self._client_headers, self._services)
         return False
-
-    def _ask_whole(self, fault: RoundFault) -> bool:
-        """Some servers (llama-cpp-python) answer with an empty stream what they would otherwise refuse in words."""
-        return isinstance(fault.error, EmptyAnswer) and self._exchange.ask_whole()
