@@ -206,7 +206,7 @@ def test_flows_leave_the_list_and_come_back(start: Callable[..., MitmwebProcess]
         shown = wait(lambda: len(flows := web.flows()) <= 5 and flows)
         ids = [flow["id"] for flow in shown]
         assert marked["id"] in ids
-        assert any("in progress" in flow["comment"] for flow in shown)
+        wait(lambda: any("in progress" in flow["comment"] for flow in web.flows()))
         gone = found[1]
         assert gone.flow not in ids
         web.command("gateway.archive.load", gone.id)
