@@ -1,9 +1,7 @@
 """The pages about sessions in a real browser: with a sub-agent, live, by keyboard, and full of hostile text."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.browser import ARTIFACTS, browser
-from e2e.environment import API_KEY
 from e2e.mitmweb import PASSWORD, MitmwebProcess
 from e2e.test_archive import turns
+from e2e.turn_pages import ask, asked
 from responses_gateway.inspection.pages import routes
 from upstream import Gate, Script, call, done, finish, reasoning, stream, text, usage
 
@@ -49,23 +47,6 @@ def look(chromium: Browser, mitmweb: MitmwebProcess) -> Iterator[Callable[..., P
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.close()
     assert not complaints
-
-
-def ask(web: MitmwebProcess, body: dict[str, Any], headers: dict[str, str] | None = None, *, read: bool = True) -> Any:
-    """A request with the headers of Codex' main thread, or others; returns the connection and the answer."""
-    connection = HTTPConnection("127.0.0.1", web.port, timeout=60)
-    named = {"user-agent": "codex_exec/0.169.0", "session-id": "main", "thread-id": "main", **(headers or {})}
-    named |= {"content-type": "application/json", "authorization": f"Bearer {API_KEY}"}
-    connection.request("POST", "/v1/responses", json.dumps({"stream": True, **body}), named)
-    answer = connection.getresponse()
-    if read:
-        answer.read()
-        connection.close()
-    return connection, answer
-
-
-def asked(words: str) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": words}]}
 
 
 def converse(web: MitmwebProcess, script: Script) -> None:
