@@ -360,6 +360,9 @@ def test_codex_asks_once_when_asking_again_is_in_vain(
     assert words in str(run)
 
 
-def test_codex_keeps_what_a_limit_cut_off(codex: Codex, script: Script) -> None:
+def test_codex_keeps_what_a_limit_cut_off_and_says_so(codex: Codex, script: Script) -> None:
     script.answer(stream(text("Half a story"), finish("length"), done()))
-    assert codex.exec("go", script.model).succeeded().messages == ["Half a story"]
+    [message] = codex.exec("go", script.model).succeeded().messages
+    kept, told = message.split("\n\n")
+    assert kept == "Half a story"
+    assert "reached a limit" in told

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from responses_gateway.endpoints.off_loop import off_loop
+from responses_gateway.protocol.client_headers import CONVERSATION, SESSION, THREAD, ClientFields
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import dumps
@@ -30,7 +31,7 @@ async def complete(call: Call, runtime: Runtime) -> Relay:
         raise GatewayError("Invalid type for 'model': expected a string.", code="invalid_type", param="model")
     await runtime.lists.ensure(model, call.owner, call.headers)
     route = runtime.router.of(call.owner).resolve(model)
-    session = call.headers.get("session-id") or body.get("prompt_cache_key")
+    session = ClientFields(call.headers).get(THREAD, CONVERSATION, SESSION) or body.get("prompt_cache_key")
     accept = "text/event-stream" if body.get("stream") is True else "application/json"
     headers = request_headers(route, call.headers, session if isinstance(session, str) else None, accept)
     changed = call.body if route.model == model else dumps({**body, "model": route.model})

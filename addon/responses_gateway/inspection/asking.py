@@ -15,6 +15,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from responses_gateway.inspection.archive.flows import flow_of
 from responses_gateway.inspection.archive.rows import WholeTurn
 from responses_gateway.inspection.recording.turn_recorder import KEYS
+from responses_gateway.protocol.client_headers import REQUEST_KIND, SESSION, THREAD
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.security.terminal import get_logger
@@ -93,7 +94,7 @@ def _flow(whole: WholeTurn, model: str) -> http.HTTPFlow:
     flow.is_replay = "request"
     session = session_of(whole.turn.id)
     kept = [(name, value) for name, value in flow.request.headers.items(multi=True) if name.lower() in _KEPT_HEADERS]
-    marks = {"session-id": session, "thread-id": f"{session}-{token_hex(4)}", "request-kind": KIND}
+    marks = {SESSION: session, THREAD: f"{session}-{token_hex(4)}", REQUEST_KIND: KIND}
     flow.request.headers = messages.headers([*kept, *marks.items()])
     flow.request.trailers = None
     flow.request.content = dumps(_request(whole.record.request_json, model))

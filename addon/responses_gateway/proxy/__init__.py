@@ -14,7 +14,7 @@ The modules, from the wire types up; each imports only those before it:
 
 - `messages` makes mitmproxy's requests and responses. `contract` is the interface to the rest of the gateway.
 - `private_parts`: which features this mitmproxy supports.
-- `guard`, `timeouts`: a turn that cannot raise, and its time limits.
+- `guard`, `time_limits`: a turn that cannot raise, and its time limits.
 - `chunked_transfer`, `trailers`, `client_connection`, `upstream_connection`, `websocket_layer`: the connections.
 - `fast_path`, `socket_fast_path`: answers past the HTTP layers, and past all layers.
 - `stream_events`, `limited_stream`, `upstream_round`, `answer_writer`, `stream`: one request and its answer.

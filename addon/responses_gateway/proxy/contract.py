@@ -56,7 +56,7 @@ class Failure(NamedTuple):
     cause: Cause
     text: str = ""
     seconds: float = 0.0
-    """The limit that was exceeded, for the timeouts."""
+    """The time limit that was exceeded; 0 for other causes."""
 
 
 class Turn(Protocol):

@@ -28,7 +28,7 @@ from responses_gateway.proxy.contract import AnswerChanged, ClientLeft, Gateway,
 from responses_gateway.proxy.private_parts import CLIENT_WATCH, missing_parts
 from responses_gateway.proxy.stream import GatewayStream
 from responses_gateway.proxy.stream_events import CheckClient, EndTurn, ReadDone, TimerFired
-from responses_gateway.proxy.timeouts import NEVER
+from responses_gateway.proxy.time_limits import NEVER
 from responses_gateway.proxy.upstream_pool import UpstreamPoolLayer
 
 type Commands = layer.CommandGenerator[None]

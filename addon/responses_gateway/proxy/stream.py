@@ -33,7 +33,7 @@ from responses_gateway.proxy.contract import (
 from responses_gateway.proxy.guard import GuardedTurn
 from responses_gateway.proxy.limited_stream import LimitedStream
 from responses_gateway.proxy.stream_events import CheckClient, EndTurn, ReadDone, TimerFired
-from responses_gateway.proxy.timeouts import NEVER, Step, TurnTimer
+from responses_gateway.proxy.time_limits import NEVER, Step, TurnTimer
 from responses_gateway.proxy.upstream_round import RoundLayer, UpstreamRound
 
 type Commands = layer.CommandGenerator[None]

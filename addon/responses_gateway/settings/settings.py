@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
 from responses_gateway.settings.options import Options, SettingsModel
@@ -69,6 +70,18 @@ class Settings(Configuration):
     def names_upstream(self) -> bool:
         """Whether any setting says where requests go. An API key that happens to be in the environment does not."""
         return bool(self.upstream or self.provider or self.providers)
+
+    @property
+    def time_limits(self) -> Limits:
+        """What the proxy layer holds a turn to."""
+        return Limits(
+            heartbeat=self.heartbeat,
+            connect=self.connect_timeout,
+            first_byte=self.first_byte_timeout,
+            idle=self.idle_timeout,
+            queue=self.queue_timeout,
+            turn=self.turn_timeout,
+        )
 
     def keeps_state_as(self, other: "Settings") -> bool:
         """Whether these settings can replace `other` without a new store and a new secret."""

@@ -19,6 +19,7 @@ import tornado.netutil
 import tornado.web
 
 from responses_gateway.protocol import sse
+from responses_gateway.protocol.client_headers import IDENTITY_HEADERS
 from responses_gateway.protocol.http import Call, Forward
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.protocol.responses import ResponsesRequest
@@ -48,7 +49,7 @@ _KEEP_ALIVE = 10.0
 _KEPT = 1 << 20
 """Bytes of a turn's answer that are searched for an error message."""
 
-_FORWARDED = ("authorization", "x-api-key", "api-key", "originator", "user-agent", "session_id", "session-id")
+_FORWARDED = ("authorization", "x-api-key", "api-key", "originator", "user-agent", *IDENTITY_HEADERS)
 
 
 class Job:

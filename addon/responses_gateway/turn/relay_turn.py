@@ -19,7 +19,6 @@ from responses_gateway.translate.answer.chunk_reader import read_chunk
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.observers import RelayObserver
-from responses_gateway.turn.time_limits import time_limits
 
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
 """Headers that belong to the upstream's connection, and its cookies."""
@@ -49,7 +48,7 @@ class RelayTurn:
     ) -> None:
         """`secrets` are the gateway's own; the client does not see them even if the upstream repeats them."""
         self.is_storing = False
-        self.limits = time_limits(settings)._replace(heartbeat=0)
+        self.limits = settings.time_limits._replace(heartbeat=0)
         self.streams = False
         self.ended = False
         self._chunks = 0

@@ -19,7 +19,6 @@ from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.recovery import Recovery
-from responses_gateway.turn.time_limits import time_limits
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
@@ -43,7 +42,7 @@ class ServedTurn:
     def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
         """`client_headers` have lower-case names."""
         self.exchange = exchange
-        self.limits = time_limits(services.settings)
+        self.limits = services.settings.time_limits
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
         self._fault: RoundFault | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from responses_gateway.protocol.chat import ChatTool
+from responses_gateway.protocol.client_headers import CONVERSATION, SESSION, THREAD, ClientFields
 from responses_gateway.protocol.responses import ResponsesRequest
 
 SESSION_LIMIT = 256
@@ -42,18 +43,6 @@ class Sessions:
 
 
 def session_id(request: ResponsesRequest, headers: Mapping[str, str]) -> str | None:
-    """The id of the thread that a request belongs to; None when the client sends none. Codex's thread id comes first.
-
-    Codex's sub-agents share session id and prompt_cache_key with their parent; only the thread id tells them apart.
-    """
-    metadata = request.client_metadata or {}
-    candidates = (
-        headers.get("thread-id"),
-        headers.get("thread_id"),
-        metadata.get("thread_id"),
-        headers.get("conversation_id"),
-        headers.get("session-id"),
-        headers.get("session_id"),
-        request.prompt_cache_key,
-    )
-    return next((value for value in candidates if isinstance(value, str) and value), None)
+    """The id of the thread that a request belongs to; None when the client names none."""
+    said = ClientFields(headers, request.client_metadata)
+    return said.get(THREAD, CONVERSATION, SESSION) or request.prompt_cache_key or None

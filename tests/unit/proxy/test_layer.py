@@ -269,7 +269,7 @@ def refusal() -> tuple[Wire, Refused]:
 
 
 def test_the_body_of_an_error_has_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("responses_gateway.proxy.timeouts.ERROR_BODY_SECONDS", 0)
+    monkeypatch.setattr("responses_gateway.proxy.time_limits.ERROR_BODY_SECONDS", 0)
     wire, turn = refusal()
     wire.wake()
     assert turn.taken == b"no"

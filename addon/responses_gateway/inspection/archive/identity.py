@@ -1,15 +1,21 @@
-"""Tells to which session, thread, parent and client a turn belongs, by what the client sends beside its request.
-
-Codex says it in headers, in `client_metadata`, and as JSON in `x-codex-turn-metadata`, which may be in either; releases
-differ in which of them they send. Sub-agents share the session with their parent; only the thread tells them apart.
-"""
+"""Tells to which session, thread, parent and client a recorded turn belongs."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.protocol.client_headers import (
+    CONVERSATION,
+    PARENT_THREAD,
+    REQUEST_KIND,
+    SESSION,
+    SUBAGENT,
+    THREAD,
+    THREAD_SOURCE,
+    ClientFields,
+)
 
 _PRODUCT = re.compile(r"\s*([^\s/]+(?:/[A-Za-z][^\s/]*)*)[/ ]v?(\d[\w.+-]*)")
 """Such as `codex_exec/0.169.0` and `OpenAI/Python 3.5.0`."""
@@ -41,40 +47,22 @@ def identity_of(record: RecordedTurn) -> Identity:
     """The identity of a recorded turn."""
     request = record.request_json if isinstance(record.request_json, dict) else {}
     headers = {str(name).lower(): value for name, value in record.facts["headers"]}
-    said = _ClientFields(headers, request.get("client_metadata"))
-    thread = said.get("thread-id") or said.get("conversation-id") or str(record.facts["session"])
-    session = said.get("session-id") or thread or _conversation(request)
-    is_title = said.get("thread-source") == "thread_title"
+    said = ClientFields(headers, request.get("client_metadata"))
+    thread = said.get(THREAD, CONVERSATION) or str(record.facts["session"])
+    session = said.get(SESSION) or thread or _conversation(request)
+    is_title = said.get(THREAD_SOURCE) == "thread_title"
     compacts = record.facts["path"].partition("?")[0].endswith("/compact") or _asks_for_compaction(request)
     client, version = _client(headers)
-    parent = said.get("x-codex-parent-thread-id") or said.get("parent-thread-id")
+    parent = said.get(*PARENT_THREAD)
     return Identity(
         session[:_LIMIT],
         (thread or session)[:_LIMIT],
         parent[:_LIMIT] if parent != thread else "",
-        said.get("x-openai-subagent")[:_LIMIT],
-        "title" if is_title else (said.get("request-kind") or ("compaction" if compacts else "turn"))[:_LIMIT],
+        said.get(SUBAGENT)[:_LIMIT],
+        "title" if is_title else (said.get(REQUEST_KIND) or ("compaction" if compacts else "turn"))[:_LIMIT],
         client,
         version,
     )
-
-
-class _ClientFields:
-    """The places where a client may say something."""
-
-    def __init__(self, headers: Mapping[str, Any], metadata: object) -> None:
-        self._places: list[Mapping[str, Any]] = [headers]
-        if isinstance(metadata, dict):
-            self._places.append(metadata)
-        turn = parsed(self.get("x-codex-turn-metadata").encode())
-        if isinstance(turn, dict):
-            self._places.append(turn)
-
-    def get(self, name: str) -> str:
-        """The first that is said under a name, with hyphens or underscores."""
-        names = (name, name.replace("-", "_"))
-        values = (place.get(one) for place in self._places for one in names)
-        return next((value for value in values if isinstance(value, str) and value), "")
 
 
 def _conversation(request: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from responses_gateway.proxy.contract import Limits
-from responses_gateway.proxy.timeouts import (
+from responses_gateway.proxy.time_limits import (
     DRAIN_SECONDS,
     ERROR_BODY_SECONDS,
     NEVER,
