@@ -28,7 +28,7 @@ class Call:
     """The id of the flow that shows the call."""
 
     owner: str = ""
-    """Whose what is remembered of the call is; `Access.owner` names it."""
+    """The owner of all that the gateway remembers of the call, as `Access.owner` names it."""
 
     @classmethod
     def parse(
