@@ -76,6 +76,11 @@ class Options(SettingsModel):
     connections: PositiveInt = Field(1000, description="Client connections at once; further ones are closed.")
     retries: NonNegativeInt = Field(2, description="How often a request that failed before its first byte is repeated.")
     retry_budget: PositiveFloat = Field(20, description="Seconds that waiting for retries may take altogether.")
+    upstream_rest: NonNegativeFloat = Field(
+        10,
+        description="Seconds until an upstream that kept failing is asked again, doubled each time that it fails then; "
+        "0: it is always asked.",
+    )
 
     fallback: str | None = Field(
         None,

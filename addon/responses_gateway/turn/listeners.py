@@ -15,6 +15,7 @@ from responses_gateway.turn.background import Jobs
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.health import UpstreamHealth
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
@@ -50,6 +51,7 @@ class Listeners:
         self._settings: Settings | None = None
         self._state: State | None = None
         self._search: SearchServices | None = None
+        self._health = UpstreamHealth(0, time.monotonic)
         self._by_mode: dict[str, Listener] = {}
 
     def use(self, settings: Settings) -> None:
@@ -59,6 +61,7 @@ class Listeners:
             # Turns that still run keep the state from before, and close it as they end.
             self._state = State(settings)
         self._settings, self._search = settings, search
+        self._health = UpstreamHealth(settings.upstream_rest, time.monotonic)
         self._by_mode.clear()
 
     def of(self, mode: ReverseMode) -> Listener:
@@ -90,7 +93,8 @@ class Listeners:
         )
         search = partial(WebSearch, self._search) if self._search is not None else None
         fetch = partial(fetch_models, self._http)
-        return Listener(runtime, TurnServices(settings, router, self.learned_repairs, fetch, search))
+        services = TurnServices(settings, router, self.learned_repairs, fetch, search, health=self._health)
+        return Listener(runtime, services)
 
     async def close(self) -> None:
         """Stop background jobs, and close connections and the state."""

@@ -19,13 +19,11 @@ from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.recovery import Recovery
+from responses_gateway.turn.recovery.resting_upstream import FINAL_FOR_CODEX
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
 """Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal."""
-
-_SHOWN_BY_CODEX = "invalid_prompt"
-"""The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""
 
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
@@ -40,7 +38,7 @@ class ServedTurn:
     """Serves one exchange; `contract.Turn` for the proxy layer."""
 
     def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
-        """`client_headers` have lower-case names."""
+        """`client_headers` have lower-case names. Raises GatewayError when no upstream is to be asked now."""
         self.exchange = exchange
         self.limits = services.settings.time_limits
         self._client_headers = client_headers
@@ -53,7 +51,7 @@ class ServedTurn:
         """Whether no further round can follow."""
 
         self._recovery = Recovery(exchange, client_headers, services)
-        self._recovery.request_repair.apply_learned()
+        self._recovery.begin()
         self._searches = _searches(exchange, services)
         self.request = self._begin_round()
         """What is sent to the upstream in the next round."""
@@ -123,7 +121,7 @@ class ServedTurn:
     def _checked(self, out: bytes) -> bytes:
         """Pass `out` on, after a look at whether the upstream accepts the request."""
         if self.exchange.has_shown:
-            self._recovery.request_repair.accepted()
+            self._recovery.accepted()
         if self.exchange.ignores_schema:
             self._recovery.request_repair.remember_ignored_schema()
         if self.exchange.fault is not None:
@@ -147,7 +145,7 @@ class ServedTurn:
             except GatewayError as error:
                 self._fault = RoundFault.in_answer(error)
             else:
-                self._recovery.request_repair.accepted()
+                self._recovery.accepted()
 
     def fail(self, failure: Failure) -> None:
         error = failure_error(failure, self._upstream, self.exchange.upstream_request.route.base_url)
@@ -185,7 +183,7 @@ class ServedTurn:
             if error.code in _FAILURES_FOR_CODEX:
                 return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
-                error.code = _SHOWN_BY_CODEX
+                error.code = FINAL_FOR_CODEX
         return error_response(error)
 
     def presentable(self, body: bytes) -> bytes:

@@ -180,6 +180,7 @@ LASTING_LISTENERS = {
     "_settings": "the operator's",
     "_state": "names the owner",
     "_search": "the operator's",
+    "_health": "UpstreamKey names the owner",
     "_by_mode": "see below",
 }
 
@@ -206,6 +207,7 @@ LASTING_SERVICES = {
     "sleep": "a function",
     "jitter": "a function",
     "now": "a function",
+    "health": "UpstreamKey names the owner",
     "asked_for_models": "names the owner",
 }
 

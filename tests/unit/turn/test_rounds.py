@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from mitmproxy import http
 
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
@@ -15,6 +17,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, SearchSettings, Source
 from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.health import FAULTS, PERIOD, UpstreamHealth
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Route
 from unit.exchanges import DONE, events, frame
@@ -30,7 +33,11 @@ class World:
     """One turn, and what it waits for and asks for."""
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, learnt: LearnedRepairs | None = None, **fields: Any
+        self,
+        headers: Mapping[str, str] | None = None,
+        learnt: LearnedRepairs | None = None,
+        health: UpstreamHealth | None = None,
+        **fields: Any,
     ) -> None:
         settings = fields.pop("settings", {})
         self.models: list[JsonObject] | None = fields.pop("models", None)
@@ -43,6 +50,7 @@ class World:
         self.lists_asked = 0
         self.time = 100.0
         self.learnt = learnt or LearnedRepairs(None, lambda: 1.0)
+        self.health = health or UpstreamHealth(around.settings.upstream_rest, lambda: self.time)
         self.means = TurnServices(
             around.settings,
             around.router,
@@ -52,6 +60,7 @@ class World:
             sleep=self._sleep,
             jitter=lambda: 0.5,
             now=lambda: self.time,
+            health=self.health,
         )
         self.exchange = open_exchange(request, headers or {}, around)
         self.turn = ServedTurn(self.exchange, headers or {}, self.means)
@@ -274,6 +283,92 @@ def test_the_other_model_has_retries_of_its_own() -> None:
 
 def test_the_same_model_is_no_fallback() -> None:
     assert not World(settings={"fallback": "m", "retries": 0}).refuse(503, "busy")
+
+
+DOWN = {"retries": 2 * FAULTS, "retry_budget": 1000}
+
+
+def down(**fields: Any) -> World:
+    """A turn after which the upstream rests."""
+    world = World(settings=DOWN, **fields)
+    while world.refuse(503, "overloaded"):
+        pass
+    assert len(world.waits) < 2 * FAULTS
+    assert sum(world.waits) >= PERIOD
+    return world
+
+
+def test_an_upstream_that_keeps_failing_is_named_with_what_it_said_and_since_when() -> None:
+    world = down()
+    status, error = world.error()
+    assert status == 503
+    clock = r"\d\d:\d\d:\d\d"
+    assert re.search(rf"{UPSTREAM}\) has failed \d times in a row since {clock}, .* before {clock}\.", error["message"])
+    assert error["message"].endswith("Last: openai-compatible answered HTTP 503: overloaded")
+    assert world.turn.answer().headers["retry-after"] == "10"
+    with pytest.raises(GatewayError, match="503: overloaded") as refused:
+        World(health=world.health)
+    assert (refused.value.status, refused.value.retry_after) == (503, 10)
+
+
+def test_codex_stops_asking_an_upstream_that_keeps_failing() -> None:
+    world = down(headers=CODEX)
+    status, error = world.error()
+    assert (status, error["code"]) == (400, "invalid_prompt")
+    with pytest.raises(GatewayError) as refused:
+        World(CODEX, health=world.health)
+    assert (refused.value.status, refused.value.code) == (400, "invalid_prompt")
+    with pytest.raises(GatewayError) as refused:
+        World(CODEX, health=world.health, stream=False)
+    assert refused.value.status == 503
+
+
+def test_after_its_rest_an_upstream_is_asked_again() -> None:
+    world = down()
+    world.time += 10
+    probe = World(health=world.health)
+    assert probe.stream(delta("stop", content="Back."))
+    assert World(health=world.health).stream(delta("stop", content="Still."))
+
+
+def test_waits_go_on_growing_from_turn_to_turn() -> None:
+    world = World()
+    while world.refuse(503, "busy"):
+        pass
+    again = World(health=world.health)
+    while again.refuse(503, "busy"):
+        pass
+    assert (world.waits, again.waits) == ([0.5, 1.0], [4.0, 4.0])
+
+
+def test_what_only_the_request_is_to_blame_for_lets_no_upstream_rest() -> None:
+    world = World()
+    for status in (400, 401, 404, 429, 500) * FAULTS:
+        world.refuse(status, "no")
+        world.time += PERIOD
+    assert World(health=world.health).waits == []
+
+
+def test_the_other_model_takes_over_at_once_while_an_upstream_rests() -> None:
+    world = World(settings=FALLBACK)
+    assert world.refuse(503, "busy")
+    later = World(settings=FALLBACK, health=world.health)
+    assert later.exchange.upstream_request.body["model"] == "other"
+    assert later.turn.request.url == f"{UPSTREAM}/chat/completions"
+    assert json.loads(later.turn.request.content or b"")["model"] == "other"
+    assert "changed model: m → other: " in "\n".join(later.noted())
+    assert later.stream(delta("stop", content="Hello."))
+    world.time += 10
+    assert World(settings=FALLBACK, health=world.health).exchange.upstream_request.body["model"] == "m"
+
+
+def test_when_the_other_model_rests_too_nobody_is_asked() -> None:
+    world = World(settings={**FALLBACK, **DOWN, "upstream_rest": 100})
+    while world.refuse(503, "busy"):
+        pass
+    assert json.loads(world.turn.request.content or b"")["model"] == "other"
+    with pytest.raises(GatewayError, match="Last: "):
+        World(settings=FALLBACK, health=world.health)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from responses_gateway.translate.repair.upstream_errors import told_wait
 _TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
 _TRANSIENT_CAUSES = frozenset({"refused", "connect_timeout", "broken"})
+_MUTE_CAUSES = frozenset({"connect_timeout", "first_byte_timeout"})
 _EVIDENCE_SIZE = 65536
 """Bytes of a refusal that are searched for what to repair."""
 
@@ -31,6 +32,12 @@ class RoundFault:
     wait: float | None = None
     """Seconds that the upstream asks to wait."""
 
+    blames_upstream: bool = False
+    """Whether the upstream fails, whatever it is asked."""
+
+    is_mute: bool = False
+    """Whether the upstream said nothing until a time limit."""
+
     @classmethod
     def of_refusal(cls, error: GatewayError, status: int, headers: Mapping[str, str], body: bytes) -> Self:
         """The upstream answered with an error status."""
@@ -40,6 +47,7 @@ class RoundFault:
             body[:_EVIDENCE_SIZE].decode("utf-8", "replace") if status in _HEALABLE_STATUS else "",
             status in _TRANSIENT_STATUS or (error.code == "rate_limit_exceeded" and wait is not None),
             wait,
+            blames_upstream=status in _TRANSIENT_STATUS,
         )
 
     @classmethod
@@ -51,9 +59,14 @@ class RoundFault:
             or isinstance(error, EmptyAnswer)
             or (error.code == "rate_limit_exceeded" and wait is not None)
         )
-        return cls(error, "" if transient else error.message, transient, wait)
+        return cls(error, "" if transient else error.message, transient, wait, blames_upstream=error.status == 503)
 
     @classmethod
     def of_connection(cls, error: GatewayError, failure: Failure) -> Self:
         """The round ended without the end of its answer; `error` says so to the client."""
-        return cls(error, transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500)
+        return cls(
+            error,
+            transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500,
+            blames_upstream=failure.cause in (*_TRANSIENT_CAUSES, *_MUTE_CAUSES),
+            is_mute=failure.cause in _MUTE_CAUSES,
+        )

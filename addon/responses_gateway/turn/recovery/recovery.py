@@ -9,6 +9,7 @@ from responses_gateway.turn.recovery.fallback import Fallback
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.model_names import name_models
 from responses_gateway.turn.recovery.request_repair import RequestRepair
+from responses_gateway.turn.recovery.resting_upstream import RestingUpstream
 from responses_gateway.turn.recovery.retry import Retry
 from responses_gateway.turn.turn_services import TurnServices
 
@@ -23,6 +24,19 @@ class Recovery:
         self.request_repair = RequestRepair(exchange, services.learned_repairs)
         self._retry = Retry(exchange.ledger, services)
         self._fallback = Fallback(exchange, services)
+        self._upstream = RestingUpstream(exchange, services.health)
+
+    def begin(self) -> None:
+        """Prepare the first round. Raises GatewayError when the upstream rests and no other one takes over."""
+        self.request_repair.apply_learned()
+        fault = self._upstream.fault()
+        if fault is not None and not (self._switch(fault) and self._upstream.fault() is None):
+            raise self._upstream.final(fault.error)
+
+    def accepted(self) -> None:
+        """The upstream answers the request."""
+        self.request_repair.accepted()
+        self._upstream.worked()
 
     async def recover(self, fault: RoundFault) -> bool:
         """Whether the request is to be sent again, which is prepared then. May wait before it returns."""
@@ -32,12 +46,25 @@ class Recovery:
             return True
         if self._exchange.has_shown:
             return False
-        if self.request_repair.repair(fault) or await self._retry.wait(fault):
+        if self.request_repair.repair(fault):
             return True
-        if self._fallback.switch(fault):
-            self._retry.reset()
-            self.request_repair.reset()
+        rest = self._upstream.failed(fault)
+        if rest is None and await self._retry.wait(fault, self._upstream.faults):
             return True
+        if self._switch(fault):
+            return True
+        if rest is not None:
+            self._upstream.explain(fault.error, rest)
         if fault.error.code in ("model_not_found", "not_found"):
             await name_models(fault.error, self._exchange, self._client_headers, self._services)
         return False
+
+    def _switch(self, fault: RoundFault) -> bool:
+        """Whether another upstream takes over."""
+        before = self._upstream.key
+        if not self._fallback.switch(fault):
+            return False
+        self._upstream.replaced(before)
+        self._retry.reset()
+        self.request_repair.reset()
+        return True

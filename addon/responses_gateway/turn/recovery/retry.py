@@ -9,7 +9,10 @@ SHORT_WAIT = 5.0
 """Seconds that an upstream may ask to wait; clients that can wait longer are told so instead."""
 
 FIRST_WAIT = 0.5
-"""Seconds before the first retry when nobody says how long; doubled each time."""
+"""Seconds before a retry when nobody says how long; doubled for each fault in a row, of this turn or another."""
+
+LONGEST_WAIT = 4.0
+"""Seconds. With these waits, a client that repeats its turn asks an upstream less than ten times in ten seconds."""
 
 
 class Retry:
@@ -22,8 +25,11 @@ class Retry:
         self._since: float | None = None
         """When the first fault came, by the services' `now`."""
 
-    async def wait(self, fault: RoundFault) -> bool:
-        """Wait until the request is worth sending again; False at once when it is not."""
+    async def wait(self, fault: RoundFault, faults: int) -> bool:
+        """Wait until the request is worth sending again; False at once when it is not.
+
+        `faults` is how many rounds in a row the upstream has failed.
+        """
         settings, now = self._services.settings, self._services.now()
         if self._since is None:
             self._since = now
@@ -31,7 +37,8 @@ class Retry:
             return False
         wait = fault.wait
         if wait is None:
-            wait = FIRST_WAIT * 2**self._retries * (0.5 + self._services.jitter())
+            doublings = max(self._retries, faults - 1)
+            wait = min(FIRST_WAIT * 2**doublings, LONGEST_WAIT) * (0.5 + self._services.jitter())
             if isinstance(fault.error, EmptyAnswer):
                 wait = 0.0
         elif wait > SHORT_WAIT:
