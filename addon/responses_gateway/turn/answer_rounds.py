@@ -33,6 +33,9 @@ class AnswerRounds:
         self._started = False
         self._reader: AnswerReader | None = None
         self._closed = False
+        self.mute = True
+        """Whether the upstream's stream has not brought a single byte in this round."""
+
         self._forgives_empty = True
         self._forgives_draft = True
         self._forgives_call = True
@@ -104,6 +107,7 @@ class AnswerRounds:
         self._machine.next_round()
         self._reader = None
         self._closed = False
+        self.mute = True
         self.fault = None
 
     @property
@@ -126,6 +130,7 @@ class AnswerRounds:
 
     def feed(self, data: bytes) -> Iterator[list[Event]]:
         """Read bytes of a streamed answer."""
+        self.mute = self.mute and not data
         yield self._opening()
         reader = self._reader
         if reader is None or self._closed or self.ended or self.fault is not None:

@@ -81,6 +81,10 @@ class Exchange:
         """Ask the model to correct its answer, in the next round."""
         self.upstream_request.correct(fault)
 
+    def ask_whole(self) -> bool:
+        """Do without a stream, of which nothing came: as a whole, the answer may say why. Whether that is new."""
+        return self._rounds.mute and self.upstream_request.ask_whole()
+
     def distrust(self) -> None:
         """Hold the answer back until it is known to match: the upstream has ignored a schema before."""
         self._rounds.distrust()

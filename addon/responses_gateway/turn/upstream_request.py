@@ -20,6 +20,8 @@ from responses_gateway.upstream.upstreams import request_headers
 COMPACTION = "compaction"
 """The purpose of seals for compaction items: any model that the session goes on with can open them."""
 
+_STREAM_FIELDS = ("stream", "stream_options")
+
 
 class UpstreamRequest:
     """The chat request of the next round, and where it goes."""
@@ -82,6 +84,14 @@ class UpstreamRequest:
             return
         self.body = {**self.body, "messages": [*self.body["messages"], *fault.correction()]}
         ledger.add("repaired", "output.text", f"asked again, because it does not match: {fault.problem}")
+
+    def ask_whole(self) -> bool:
+        """Ask for an answer without a stream from here on; whether that is new."""
+        if not self.body.get("stream"):
+            return False
+        self.body = {key: value for key, value in self.body.items() if key not in _STREAM_FIELDS}
+        self._recorder.ledger.add("repaired", "stream", "asked again without: the upstream's stream was an empty body")
+        return True
 
     def continue_after(self, answered: Sequence[Item]) -> None:
         """Ask the model to go on after `answered`: all items of the answer so far, search results included."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from responses_gateway.protocol.errors import EmptyAnswer
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.turn.exchange import Exchange
@@ -46,7 +47,7 @@ class Recovery:
             return True
         if self._exchange.has_shown:
             return False
-        if self.request_repair.repair(fault):
+        if self._ask_whole(fault) or self.request_repair.repair(fault):
             return True
         rest = self._upstream.failed(fault)
         if rest is None and await self._retry.wait(fault, self._upstream.faults):
@@ -68,3 +69,8 @@ class Recovery:
         self._retry.reset()
         self.request_repair.reset()
         return True
+
+    def _ask_whole(self, fault: RoundFault) -> bool:
+        """Some servers (llama-cpp-python) answer with an empty stream what they would otherwise refuse in words."""
+        may_repeat = self._services.settings.retries > 0
+        return may_repeat and isinstance(fault.error, EmptyAnswer) and self._exchange.ask_whole()
