@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from responses_gateway.protocol.chat import ChatTool
 from responses_gateway.protocol.client_headers import CONVERSATION, SESSION, THREAD, ClientFields
 from responses_gateway.protocol.responses import ResponsesRequest
+from responses_gateway.translate.request.chat_request import FormatNote
 
 SESSION_LIMIT = 256
 """Sessions that are remembered; the one not used for longest goes first."""
@@ -20,6 +21,9 @@ class Session:
     id: str
     tools: list[ChatTool] = field(default_factory=list)
     """What was last offered to the upstream."""
+
+    format_note: FormatNote | None = None
+    """Where the last request told the model the format of its answer."""
 
 
 class Sessions:

@@ -113,12 +113,15 @@ class UpstreamRequest:
             card=route.card,
             ledger=ledger,
             earlier_tools=self._session.tools if self._session else (),
+            earlier_note=self._session.format_note if self._session else None,
             envelopes=self._recorder.envelopes(route.provider, route.model),
             compaction_envelopes=self._recorder.envelopes(COMPACTION),
             web_search=self._web_search,
         )
         if self._session and "tools" in translation.body:
             self._session.tools = translation.body["tools"]
+        if self._session:
+            self._session.format_note = translation.format_note
         return translation
 
 

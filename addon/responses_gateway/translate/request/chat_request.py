@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.protocol import responses as wire
-from responses_gateway.protocol.chat import ChatTool
+from responses_gateway.protocol.chat import ChatMessage, ChatTool
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
@@ -16,6 +17,13 @@ from responses_gateway.translate.request.parameters import ParameterTranslator
 from responses_gateway.translate.request.search_results import restore_search_results
 from responses_gateway.translate.tools.offered_tools import OfferedTools, offers_tools
 from responses_gateway.translate.tools.table import ToolTable
+
+
+class FormatNote(NamedTuple):
+    """The words that tell the model which format its answer has to have, and the place of their message."""
+
+    text: str
+    position: int
 
 
 @dataclass(slots=True)
@@ -30,6 +38,9 @@ class Translation:
     enforced_schema: JsonObject | None
     """The strict schema that the upstream is asked to enforce."""
 
+    format_note: FormatNote | None
+    """None where the upstream is told by a parameter, or needs not be told."""
+
 
 def translate_request(
     request: wire.ResponsesRequest,
@@ -39,6 +50,7 @@ def translate_request(
     card: ModelCard,
     ledger: Ledger,
     earlier_tools: Sequence[ChatTool] = (),
+    earlier_note: FormatNote | None = None,
     web_search: bool = False,
     envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
     compaction_envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
@@ -46,8 +58,9 @@ def translate_request(
     """Translate `request` for `model` of the upstream that `profile` describes.
 
     `earlier_tools` are those that the same session offered before: a request whose history holds calls but that
-    offers no tools (Codex's compaction) keeps them, not to be called, so that the prompt stays what it was. Keys come
-    in one order, messages last, so that consecutive requests of a session share the longest possible prefix.
+    offers no tools (Codex's compaction) keeps them, not to be called, so that the prompt stays what it was. The
+    `earlier_note` of the session keeps its place: at the end it would move from round to round. Keys come in one order,
+    messages last, so that consecutive requests of a session share the longest possible prefix.
     `web_search`: whether the gateway carries out searches itself. `envelopes` opens the envelopes of reasoning,
     `compaction_envelopes` those of compactions. Raises GatewayError.
     """
@@ -60,12 +73,26 @@ def translate_request(
     parameters = ParameterTranslator(request, profile, card, ledger, sends_tools)
     offer = OfferedTools(request, table, profile.tools, card, ledger, parameters.thinks)
     body: JsonObject = {"model": model, **parameters.translate(), **offer.render(messages, earlier_tools)}
-    if instruction := parameters.format_instruction():
-        messages.append({"role": "system" if profile.messages.system == "anywhere" else "user", "content": instruction})
+    note = _format_note(parameters.format_instruction(), messages, earlier_note)
+    if note is not None:
+        told: ChatMessage = {"role": "user", "content": note.text}
+        if profile.messages.system == "anywhere":
+            told["role"] = "system"
+        messages.insert(note.position, told)
     if not messages:
         raise GatewayError("Invalid value for 'input': it holds no message.", code="invalid_value", param="input")
     body["messages"] = messages
-    return Translation(body, table, parameters.unenforced_schema(), parameters.enforced_schema())
+    return Translation(body, table, parameters.unenforced_schema(), parameters.enforced_schema(), note)
+
+
+def _format_note(text: str | None, messages: Sequence[ChatMessage], earlier: FormatNote | None) -> FormatNote | None:
+    """Where the words belong: where they were, unless that is now between a call and its result, else at the end."""
+    if text is None:
+        return None
+    follower = messages[earlier.position : earlier.position + 1] if earlier is not None else []
+    if earlier is not None and earlier.text == text and follower and follower[0]["role"] != "tool":
+        return earlier
+    return FormatNote(text, len(messages))
 
 
 def declare_tools(request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False) -> ToolTable:
