@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from responses_gateway.protocol.client_headers import IDENTITY_HEADERS
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
@@ -17,7 +18,7 @@ from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Record, Store
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.turn.background import JOB_HEADER, LEASE, Job, Jobs, current
+from responses_gateway.turn.background import FLOW_HEADER, JOB_HEADER, LEASE, Job, Jobs, current
 from responses_gateway.upstream.http_client import HttpClient
 
 Json = dict[str, Any]
@@ -33,6 +34,9 @@ class Upstream:
     def __init__(self, status: int, body: bytes) -> None:
         self._answer = b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
         self.asked = b""
+        self.was_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def __aenter__(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -43,10 +47,18 @@ class Upstream:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked += await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked += head + await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        self.was_asked.set()
+        await self.may_answer.wait()
         writer.write(self._answer)
         await writer.drain()
         writer.close()
+
+    def headers(self) -> dict[str, str]:
+        """Those of the request, by lower-case name."""
+        lines = self.asked.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
 
 class World:
@@ -62,7 +74,7 @@ class World:
         self.others = Jobs(lambda prefix: f"{prefix}_{next(numbers)}", lambda: self.now)
 
     async def start(self, base_url: str, headers: Json | None = None) -> Job:
-        call = Call.parse("POST", "/v1/responses", headers or {}, b'{"the": "body"}', base_url)
+        call = Call.parse("POST", "/v1/responses", headers or {}, b'{"the": "body"}', base_url, "flow-7")
         recorder = Recorder(self.state, "me", Ledger(), self.storage, input=pack([]))
         return await self.jobs.start(call, parse_request(b'{"model": "m", "input": "x"}'), recorder)
 
@@ -208,6 +220,26 @@ def test_what_the_turn_was_told_is_told(status: int, body: bytes, message: str) 
     in_world(test)
 
 
+SENT_ON = ("authorization", "x-api-key", "api-key", "originator", "user-agent", *IDENTITY_HEADERS)
+
+
+def test_the_turn_is_asked_for_as_the_client_asked() -> None:
+    async def test(world: World) -> None:
+        upstream = Upstream(200, b"{}")
+        async with upstream as url:
+            job = await world.start(url, {name: f"value of {name}" for name in (*SENT_ON, "accept", "cookie")})
+            assert job.task is not None
+            await job.task
+        sent = upstream.headers()
+        assert {name: value for name, value in sent.items() if value.startswith("value of")} == {
+            name: f"value of {name}" for name in SENT_ON
+        }
+        assert sent[FLOW_HEADER] == "flow-7"
+        assert upstream.asked.endswith(b'\r\n\r\n{"the": "body"}')
+
+    in_world(test)
+
+
 def test_a_gateway_that_cannot_reach_itself_says_so() -> None:
     async def test(world: World) -> None:
         job = await world.start("http://127.0.0.1:1")
@@ -253,6 +285,93 @@ def test_a_follower_gets_what_is_behind_its_place(endless: asyncio.Event, after:
         job.take([event(2), event(3, "response.completed", response={**job.response, "status": "completed"})])
         assert job.ended
         assert [one["sequence_number"] for one in await following] == list(range(after + 1, 4))
+
+    in_world(test)
+
+
+def test_what_has_come_of_a_response_can_be_got_while_it_runs(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        assert job.response["created_at"] == 2_000_000_000
+        running = {**job.response, "status": "in_progress"}
+        job.take(
+            [event(0, "response.created", response=job.response), event(1, "response.in_progress", response=running)]
+        )
+        job.take([event(2)])
+        assert job.response == running
+        assert not job.ended
+        while not await reported(world, job.id, 3):
+            pass
+        record = await world.stored(job.id)
+        assert record.response["status"] == "in_progress"
+        assert record.lease == world.now + LEASE
+        assert record.input == job.input
+        job.take([event(3)])
+        while not await reported(world, job.id, 4):
+            pass
+        assert (await world.stored(job.id)).response["status"] == "in_progress"
+
+    in_world(test)
+
+
+async def reported(world: World, response_id: str, count: int) -> bool:
+    """Whether the store knows of the first `count` events of a response, each of them once."""
+    pieces = await world.storage.read(lambda store: store.live_events("me", response_id, 0))
+    numbers = [one["sequence_number"] for piece in pieces or () for one in events_in(piece)]
+    assert numbers == list(range(len(numbers)))
+    return len(numbers) == count
+
+
+def test_a_stopped_response_is_stopped_where_it_runs(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.take([event(0), event(1)])
+        assert await world.others.stop(world.storage, "you", job.id) == []
+        while len(told := await world.others.stop(world.storage, "me", job.id)) < 2:
+            pass
+        assert told == [event(0), event(1)]
+        await world.storage.write(lambda store: store.delete("me", job.id))
+        assert job.task is not None
+        await job.task
+        assert job.ended
+        assert await world.storage.read(lambda store: store.get("me", job.id)) is None
+
+    in_world(test)
+
+
+def test_closing_stops_what_runs_and_whom_it_is_told(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        first = await world.jobs.follow(world.storage, "me", job.id, -1)
+        second = await world.jobs.follow(world.storage, "me", job.id, -1)
+        assert first.url.rpartition("/")[0] == second.url.rpartition("/")[0]
+        assert first.url != second.url
+        assert (await world.stored(job.id)).response["status"] == "queued"
+        await world.jobs.close()
+        assert job.task is not None
+        assert job.task.cancelled()
+        assert job.ended
+        async with HttpClient() as http:
+            with pytest.raises(OSError, match="127.0.0.1"):
+                async with http.request("GET", first.url):
+                    pass
+
+    in_world(test)
+
+
+def test_a_job_is_claimed_once() -> None:
+    async def test(world: World) -> None:
+        upstream = Upstream(200, b"{}")
+        upstream.may_answer.clear()
+        async with upstream as url:
+            job = await world.start(url)
+            await upstream.was_asked.wait()
+            headers = upstream.headers()
+            assert world.jobs.claim(headers) is job
+            assert world.jobs.claim(headers) is None
+            upstream.may_answer.set()
+            assert job.task is not None
+            await job.task
 
     in_world(test)
 
