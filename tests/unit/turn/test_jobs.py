@@ -16,8 +16,9 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.state.packing import EventLog, events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
-from responses_gateway.state.store import Record, Store
+from responses_gateway.state.store import Record, Store, StoreError
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.turn import background
 from responses_gateway.turn.background import FLOW_HEADER, JOB_HEADER, LEASE, Job, Jobs, current
 from responses_gateway.upstream.http_client import HttpClient
 
@@ -186,6 +187,8 @@ def test_a_turn_that_made_no_response_has_failed(endless: asyncio.Event) -> None
         assert record.response["error"] == {"code": "server_error", "message": "it ended"}
         assert [one["type"] for one in events_in(record.events)] == ["response.created", "response.failed"]
         assert [one["sequence_number"] for one in events_in(record.events)] == [0, 1]
+        assert events_in(record.events)[-1]["response"] == record.response == job.response
+        assert record.input == job.input
         assert job.ended
         assert world.jobs.cancel("me", job.id) is None
 
@@ -272,6 +275,98 @@ def test_only_the_gateways_own_request_is_a_job(endless: asyncio.Event) -> None:
         await world.start("http://127.0.0.1:1")
         assert world.jobs.claim({}) is None
         assert world.jobs.claim({JOB_HEADER: "guess"}) is None
+
+    in_world(test)
+
+
+def test_a_store_that_fails_at_the_end_leaves_no_job(endless: asyncio.Event, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: fail(store, "put"))
+        endless.set()
+        assert job.task is not None
+        await job.task
+        assert job.ended
+        assert world.jobs.cancel("me", job.id) is None
+        assert f"The background response {job.id}: put: not now" in caplog.messages
+
+    in_world(test)
+
+
+def fail(store: Store, *names: str) -> None:
+    """Let these methods of a store fail from now on."""
+    for name in names:
+
+        def failing(*_: object, name: str = name) -> None:
+            raise StoreError(f"{name}: not now")
+
+        setattr(store, name, failing)
+
+
+def test_a_store_that_fails_meanwhile_stops_nothing(
+    endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        first = await world.start("http://127.0.0.1:1")
+        await world.put(Record("me", {**first.response, "status": "completed"}, first.input))
+        second = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: fail(store, "get", "add_events"))
+        second.take([event(0)])
+        while not any("cannot be followed elsewhere now: add_events: not now" in one for one in caplog.messages):
+            await asyncio.sleep(0)
+        for job in (first, second):
+            assert job.task is not None
+            assert not job.task.done()
+            assert not job.ended
+        assert second.reported == 0
+
+    in_world(test)
+
+
+def test_followers_of_a_store_that_fails_are_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        response = {"id": "resp", "status": "in_progress", "output": []}
+        await world.put(Record("me", response, pack([]), lease=world.now + 60))
+        await world.storage.write(lambda store: fail(store, "live_events"))
+        assert await world.followed(world.others, "resp") == []
+        assert "The background response resp cannot be followed: live_events: not now" in caplog.messages
+
+    in_world(test)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_followers_are_told_now_and_then_that_it_goes_on(
+    endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    monkeypatch.setattr(background, "_KEEP_ALIVE", 0.05)
+
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        forward = await (world.others if elsewhere else world.jobs).follow(world.storage, "me", job.id, -1)
+        told = b""
+        async with HttpClient() as http, http.request("GET", forward.url) as response:
+            async for piece in response.body:
+                told += piece
+                if told.endswith(b": keep-alive\n\n: keep-alive\n\n"):
+                    job.take([event(0, "response.completed", response={**job.response, "status": "completed"})])
+                    await world.put(Record("me", job.response, job.input, log_of(*job.events)))
+                    break
+            told = b"".join([piece async for piece in response.body])
+        assert told.removeprefix(b": keep-alive\n\n").endswith(b"data: [DONE]\n\n")
+        assert told.count(b"event: response.completed") == 1
+
+    in_world(test)
+
+
+def test_a_runner_whose_lease_is_refused_stops(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: setattr(store, "live_events", lambda *_: []))
+        await world.put(Record("me", {**job.response, "status": "cancelled"}, job.input))
+        world.now += LEASE / 3 + 1
+        assert job.task is not None
+        await job.task
+        assert (await world.stored(job.id)).response["status"] == "cancelled"
 
     in_world(test)
 
