@@ -96,6 +96,7 @@ class World:
             async for piece in response.body:
                 body += piece
         assert body.endswith(b"data: [DONE]\n\n")
+        assert b"keep-alive" not in body
         lines = [line for line in body.split(b"\n") if line.startswith(b"data: {")]
         return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
@@ -313,7 +314,7 @@ def test_a_store_that_fails_meanwhile_stops_nothing(
         await world.storage.write(lambda store: fail(store, "get", "add_events"))
         second.take([event(0)])
         while not any("cannot be followed elsewhere now: add_events: not now" in one for one in caplog.messages):
-            await asyncio.sleep(0)
+            assert await reported(world, second.id, 0)
         for job in (first, second):
             assert job.task is not None
             assert not job.task.done()
