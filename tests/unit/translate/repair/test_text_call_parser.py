@@ -200,6 +200,8 @@ VARIANTS = {
             for name in ("minimax:tool_call", "function_calls", "tool_call", "tool_calls")
         ),
         '<invoke name="exec_command" ><parameter name="cmd" type="string">ls</parameter> </invoke>',
+        '<invoke name="exec_command"><parameter name="cmd">\nls\n</parameter></invoke>',
+        '<invoke name="exec_command">{"cmd": "ls"}</invoke>',
     ],
     "function": [
         f"<tool_calls> {FUNCTION} </tool_calls>",
