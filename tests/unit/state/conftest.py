@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,37 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
         yield None
         return
     directory = tmp_path_factory.mktemp("redis")
-    socket = directory / "s"
-    command = [server, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any("ready to accept connections" in line.lower() for line in process.stdout)
-        yield f"unix://{socket}"
-        process.terminate()
+    process = start_redis(server, directory)
+    yield f"unix://{directory}/s"
+    stop(process)
+
+
+@pytest.fixture
+def mortal_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A server of one test, and what stops it."""
+    server = shutil.which("redis-server") or shutil.which("valkey-server")
+    if server is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    directory = tmp_path_factory.mktemp("redis")
+    process = start_redis(server, directory)
+    yield f"unix://{directory}/s", lambda: stop(process)
+    stop(process)
+
+
+def start_redis(server: str, directory: Path) -> subprocess.Popen[str]:
+    """A server on the socket `s` in this directory."""
+    command = [server, "--port", "0", "--unixsocket", f"{directory}/s", "--save", "", "--dir", str(directory)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any("ready to accept connections" in line.lower() for line in process.stdout)
+    return process
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    process.terminate()
+    process.wait()
+    process.stdout.close()
 
 
 @pytest.fixture(params=["file", "memory", "redis"])

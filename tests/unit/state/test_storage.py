@@ -16,7 +16,7 @@ from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
-from responses_gateway.state.store import Limits, Record, Store, StoreError
+from responses_gateway.state.store import Limits, NotStorable, Record, Store, StoreError
 from responses_gateway.translate.ledger import Ledger
 
 LIMITS = Limits(1000, 1 << 30, 1000.0)
@@ -74,6 +74,25 @@ def test_changes_are_made_in_their_order(opening: Opening) -> None:
     assert done == list(range(100))
 
 
+def test_a_change_waits_for_the_one_before_it_and_reads_do_not(opening: Opening) -> None:
+    storage = Storage(opening)
+    opening.may.set()
+    begun, overtaken = threading.Event(), threading.Event()
+    waited: list[bool] = []
+    first = storage.keep(lambda store: (begun.set(), waited.append(overtaken.wait(0.3))))
+    second = storage.keep(lambda store: overtaken.set())
+
+    async def read_meanwhile() -> object:
+        assert begun.wait(20)
+        return await storage.read(lambda store: store.get("me", "a"))
+
+    assert asyncio.run(read_meanwhile()) is None
+    second.result(20)
+    assert first.done()
+    assert waited == [False]
+    assert opening.times == 1
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hangs_is_given_up(opening: Opening) -> None:
     storage = Storage(opening)
@@ -94,9 +113,11 @@ def test_what_waits_is_bounded(opening: Opening, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(storage_module, "_MOST_WAITING", 3)
     storage = Storage(opening)
     handed_in = [storage.keep(lambda store: store.put(record("a"))) for _ in range(4)]
-    assert isinstance(handed_in[-1].exception(0), StoreError)
+    assert str(handed_in[-1].exception(0)) == "3 changes wait for the store"
+    assert not any(one.done() for one in handed_in[:3])
     opening.may.set()
     assert handed_in[2].exception(20) is None
+    assert storage.keep(lambda store: store.put(record("b"))).exception(20) is None
 
 
 def test_losses_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,11 +128,114 @@ def test_losses_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> N
 
     for _ in range(3):
         assert isinstance(storage.keep(fail).exception(20), StoreError)
-    storage.keep(lambda store: store.put(record("a"))).result(20)
+    for name in "ab":
+        storage.keep(lambda store, name=name: store.put(record(name))).result(20)  # type: ignore[misc]
+    assert isinstance(storage.keep(fail).exception(20), StoreError)
+    storage.keep(lambda store: store.put(record("c"))).result(20)
     assert [message for message in caplog.messages if "stored" in message] == [
         "Responses cannot be stored at the moment: the disk is full",
         "Responses are stored again. 3 could not be stored.",
+        "Responses cannot be stored at the moment: the disk is full",
+        "Responses are stored again. 1 could not be stored.",
     ]
+
+
+def test_what_no_store_takes_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    storage = Storage(lambda: SqliteStore(None, Limits(1000, 10, 1000.0)))
+    refused = storage.keep(lambda store: store.put(record("a")))
+    assert isinstance(refused.exception(20), NotStorable)
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_change_that_waits_too_long_is_a_loss_and_is_not_made(
+    opening: Opening, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Storage(opening)
+    done: list[str] = []
+    storage.keep(lambda store: done.append("first"))
+    waiting = storage.keep(lambda store: done.append("second"))
+
+    async def wait() -> None:
+        with pytest.raises(StoreError, match=r"did not answer within 0\.05 s"):
+            await storage.kept(waiting)
+
+    asyncio.run(wait())
+    assert waiting.cancelled()
+    assert caplog.messages == ["Responses cannot be stored at the moment: the store did not answer within 0.05 s"]
+    opening.may.set()
+    storage.keep(lambda store: done.append("third")).result(20)
+    assert done == ["first", "third"]
+    assert caplog.messages[1:] == ["Responses are stored again. 1 could not be stored."]
+
+
+def test_a_change_that_fails_is_told_to_who_waits(caplog: pytest.LogCaptureFixture) -> None:
+    storage = Storage(lambda: SqliteStore(None, LIMITS))
+
+    def fail(store: Store) -> None:
+        raise StoreError("the disk is full")
+
+    async def write() -> None:
+        with pytest.raises(StoreError, match="the disk is full"):
+            await storage.kept(storage.keep(fail))
+        with pytest.raises(StoreError, match="the disk is full"):
+            await storage.write(fail)
+        assert await storage.write(lambda store: store.delete("me", "nobody")) is False
+        await storage.kept(storage.keep(lambda store: store.put(record("a"))))
+        assert await storage.read(lambda store: store.get("me", "a")) is not None
+
+    asyncio.run(write())
+    # What is written without `keep` is no response, and told to who asked for it alone.
+    assert len([message for message in caplog.messages if "cannot be stored" in message]) == 1
+
+
+def test_closing_comes_behind_what_was_handed_in(opening: Opening) -> None:
+    storage = Storage(opening)
+    closed = threading.Event()
+    done: list[bool] = []
+    storage.keep(lambda store: _close_notes(store, closed))
+    handed_in = [storage.keep(lambda store: done.append(closed.is_set())) for _ in range(3)]
+
+    async def close() -> None:
+        opening.may.set()
+        await storage.close()
+        assert [one.done() for one in handed_in] == [True] * 3
+        for ask in (storage.read, storage.write):
+            with pytest.raises(StoreError, match="the store is closed"):
+                await ask(lambda store: store.get("me", "a"))
+        await storage.close()
+
+    asyncio.run(close())
+    assert closed.is_set()
+    assert done == [False] * 3
+    assert opening.times == 1
+
+
+def test_a_store_that_nobody_needed_is_not_opened_to_be_closed(opening: Opening) -> None:
+    asyncio.run(Storage(opening).close())
+    assert opening.times == 0
+
+
+def test_an_opening_that_fails_is_tried_again() -> None:
+    times: list[int] = []
+
+    def open_store() -> Store:
+        times.append(1)
+        if len(times) == 1:
+            raise StoreError("not yet")
+        return SqliteStore(None, LIMITS)
+
+    storage = Storage(open_store)
+
+    async def ask() -> None:
+        with pytest.raises(StoreError, match="not yet"):
+            await storage.read(lambda store: store.get("me", "a"))
+        for _ in range(2):
+            assert await storage.read(lambda store: store.get("me", "a")) is None
+        await storage.close()
+
+    asyncio.run(ask())
+    assert len(times) == 2
 
 
 def test_what_nobody_knows_any_more_is_closed_behind_what_waits(opening: Opening) -> None:

@@ -1,5 +1,6 @@
 """What all stores have in common."""
 
+import re
 import threading
 import time
 
@@ -7,7 +8,7 @@ import pytest
 
 from responses_gateway.protocol import sse
 from responses_gateway.state.packing import EventLog, events_in, unpack
-from responses_gateway.state.store import Limits, Store, StoreError
+from responses_gateway.state.store import Limits, NotStorable, Store, StoreError
 from unit.state.records import Clock, OpenStore, ids, item, record, whole_of
 
 
@@ -152,6 +153,70 @@ def test_bytes_are_bounded(open_store: OpenStore) -> None:
     assert 5 < len(alive) < 30
     with pytest.raises(StoreError, match="more than the store may hold"):
         store.put(record("big", events=bytes(5000)))
+
+
+@pytest.mark.parametrize("open_store", ["memory", "redis"], indirect=True)
+def test_what_just_fits_is_kept(open_store: OpenStore) -> None:
+    with pytest.raises(NotStorable, match=r"the response has (\d+) bytes: more than the store may hold") as raised:
+        open_store(Limits(1000, 1, 1000.0)).put(record("a"))
+    size = int(re.findall(r"\d+", str(raised.value))[0])
+    with pytest.raises(NotStorable):
+        open_store(Limits(1000, size - 1, 1000.0)).put(record("a"))
+    for limit, kept in ((size, "b"), (2 * size - 1, "b"), (2 * size, "ab")):
+        store = open_store(Limits(1000, limit, 1000.0))
+        for name in "ab":
+            store.put(record(name))
+        assert [name for name in "ab" if store.get("me", name)] == list(kept)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_so_many_responses_are_kept_and_no_more(open_store: OpenStore, count: int) -> None:
+    store = open_store(Limits(count, 1 << 30, 1000.0))
+    for number in range(count + 1):
+        assert [name for name in map(str, range(count)) if store.get("me", name)] == [*map(str, range(number))]
+        store.put(record(str(number)))
+    assert [name for name in map(str, range(count + 1)) if store.get("me", name)] == [*map(str, range(1, count + 1))]
+
+
+def test_a_response_that_runs_is_followed_until_its_lease_ends(store: Store, clock: Clock) -> None:
+    store.put(record("a", status="in_progress", lease=clock.now + 10))
+    assert store.live_events("me", "a", 0) == []
+    clock.now += 9
+    assert store.live_events("me", "a", 0) == []
+    clock.now += 1
+    assert store.live_events("me", "a", 0) is None
+    assert store.renew("me", "a", clock.now + 10)
+    assert store.live_events("me", "a", 0) == []
+    store.put(record("b", status="in_progress"))
+    assert store.live_events("me", "b", 0) is None
+
+
+def test_a_response_is_changed_until_it_is_final(store: Store, clock: Clock) -> None:
+    store.put(record("a", status="queued", lease=clock.now + 10))
+    store.put(record("a", status="in_progress", lease=clock.now + 20, replay_key="k", events=b""))
+    found = store.get("me", "a")
+    assert found is not None
+    assert (found.response["status"], found.final, found.replay_key) == ("in_progress", False, "k")
+    assert found.lease == pytest.approx(clock.now + 20, abs=1)
+    done = record("a")
+    done.response["output"].append(item("more"))
+    store.put(done)
+    found = store.get("me", "a")
+    assert found is not None
+    assert (found.response, found.final, found.lease, found.replay_key) == (done.response, True, None, None)
+    assert store.items("me", ["more"]) == {"more": item("more")}
+    assert unpack(found.input) == [item("in_a")]
+
+
+def test_a_reference_finds_the_item_of_its_owner(store: Store) -> None:
+    store.put(record("a"))
+    store.put(record("x", owner="you"))
+    store.put_conversation("you", {"id": "conv"})
+    store.append_items("you", "conv", [item("said")])
+    assert store.items("me", ["in_a", "in_x", "said"]) == {"in_a": item("in_a")}
+    assert store.items("you", ["in_a", "in_x", "said"]) == {"in_x": item("in_x"), "said": item("said")}
+    assert store.delete_item("you", "conv", "said")
+    assert store.items("you", ["said"]) == {}
 
 
 @pytest.mark.parametrize("open_store", ["file", "memory"], indirect=True)

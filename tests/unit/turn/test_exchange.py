@@ -160,6 +160,21 @@ def test_a_fault_of_our_own_ends_the_stream(monkeypatch: pytest.MonkeyPatch, cap
     check(received)
     assert received[-1]["type"] == "response.failed"
     assert received[-1]["response"]["output"][0]["content"][0]["text"] == "half"
+    assert received[-1]["response"]["error"]["code"] == "server_error"
+    assert "failed to translate the answer" in received[-1]["response"]["error"]["message"]
+
+
+def test_a_fault_of_our_own_in_a_whole_answer_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("responses_gateway.translate.answer.state_machine.read_chunk", broken)
+    with caplog.at_level(logging.ERROR), pytest.raises(GatewayError) as raised:
+        exchange(stream=False).answer(200, {}, json.dumps({"choices": []}).encode())
+    assert (raised.value.status, raised.value.code, raised.value.type) == (500, "server_error", "server_error")
+    assert "RuntimeError: a bug" in caplog.text
 
 
 def test_a_fault_while_failing_ends_the_stream_too(monkeypatch: pytest.MonkeyPatch) -> None:

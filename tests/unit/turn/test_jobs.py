@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from responses_gateway.protocol.client_headers import IDENTITY_HEADERS
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.packing import EventLog, events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.state import State
-from responses_gateway.state.store import Record, Store
+from responses_gateway.state.store import Record, Store, StoreError
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.turn.background import JOB_HEADER, LEASE, Job, Jobs, current
+from responses_gateway.turn import background
+from responses_gateway.turn.background import FLOW_HEADER, JOB_HEADER, LEASE, Job, Jobs, current
 from responses_gateway.upstream.http_client import HttpClient
 
 Json = dict[str, Any]
@@ -33,6 +35,9 @@ class Upstream:
     def __init__(self, status: int, body: bytes) -> None:
         self._answer = b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
         self.asked = b""
+        self.was_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def __aenter__(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -43,10 +48,18 @@ class Upstream:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked += await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked += head + await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        self.was_asked.set()
+        await self.may_answer.wait()
         writer.write(self._answer)
         await writer.drain()
         writer.close()
+
+    def headers(self) -> dict[str, str]:
+        """Those of the request, by lower-case name."""
+        lines = self.asked.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
 
 class World:
@@ -62,7 +75,7 @@ class World:
         self.others = Jobs(lambda prefix: f"{prefix}_{next(numbers)}", lambda: self.now)
 
     async def start(self, base_url: str, headers: Json | None = None) -> Job:
-        call = Call.parse("POST", "/v1/responses", headers or {}, b'{"the": "body"}', base_url)
+        call = Call.parse("POST", "/v1/responses", headers or {}, b'{"the": "body"}', base_url, "flow-7")
         recorder = Recorder(self.state, "me", Ledger(), self.storage, input=pack([]))
         return await self.jobs.start(call, parse_request(b'{"model": "m", "input": "x"}'), recorder)
 
@@ -83,6 +96,7 @@ class World:
             async for piece in response.body:
                 body += piece
         assert body.endswith(b"data: [DONE]\n\n")
+        assert b"keep-alive" not in body
         lines = [line for line in body.split(b"\n") if line.startswith(b"data: {")]
         return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
@@ -174,6 +188,8 @@ def test_a_turn_that_made_no_response_has_failed(endless: asyncio.Event) -> None
         assert record.response["error"] == {"code": "server_error", "message": "it ended"}
         assert [one["type"] for one in events_in(record.events)] == ["response.created", "response.failed"]
         assert [one["sequence_number"] for one in events_in(record.events)] == [0, 1]
+        assert events_in(record.events)[-1]["response"] == record.response == job.response
+        assert record.input == job.input
         assert job.ended
         assert world.jobs.cancel("me", job.id) is None
 
@@ -204,6 +220,26 @@ def test_what_the_turn_was_told_is_told(status: int, body: bytes, message: str) 
         assert b"content-type: application/json\r\n" in head
         assert JOB_HEADER.encode() in head
         assert b"c=d" not in head
+
+    in_world(test)
+
+
+SENT_ON = ("authorization", "x-api-key", "api-key", "originator", "user-agent", *IDENTITY_HEADERS)
+
+
+def test_the_turn_is_asked_for_as_the_client_asked() -> None:
+    async def test(world: World) -> None:
+        upstream = Upstream(200, b"{}")
+        async with upstream as url:
+            job = await world.start(url, {name: f"value of {name}" for name in (*SENT_ON, "accept", "cookie")})
+            assert job.task is not None
+            await job.task
+        sent = upstream.headers()
+        assert {name: value for name, value in sent.items() if value.startswith("value of")} == {
+            name: f"value of {name}" for name in SENT_ON
+        }
+        assert sent[FLOW_HEADER] == "flow-7"
+        assert upstream.asked.endswith(b'\r\n\r\n{"the": "body"}')
 
     in_world(test)
 
@@ -244,6 +280,98 @@ def test_only_the_gateways_own_request_is_a_job(endless: asyncio.Event) -> None:
     in_world(test)
 
 
+def test_a_store_that_fails_at_the_end_leaves_no_job(endless: asyncio.Event, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: fail(store, "put"))
+        endless.set()
+        assert job.task is not None
+        await job.task
+        assert job.ended
+        assert world.jobs.cancel("me", job.id) is None
+        assert f"The background response {job.id}: put: not now" in caplog.messages
+
+    in_world(test)
+
+
+def fail(store: Store, *names: str) -> None:
+    """Let these methods of a store fail from now on."""
+    for name in names:
+
+        def failing(*_: object, name: str = name) -> None:
+            raise StoreError(f"{name}: not now")
+
+        setattr(store, name, failing)
+
+
+def test_a_store_that_fails_meanwhile_stops_nothing(
+    endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        first = await world.start("http://127.0.0.1:1")
+        await world.put(Record("me", {**first.response, "status": "completed"}, first.input))
+        second = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: fail(store, "get", "add_events"))
+        second.take([event(0)])
+        while not any("cannot be followed elsewhere now: add_events: not now" in one for one in caplog.messages):
+            assert await reported(world, second.id, 0)
+        for job in (first, second):
+            assert job.task is not None
+            assert not job.task.done()
+            assert not job.ended
+        assert second.reported == 0
+
+    in_world(test)
+
+
+def test_followers_of_a_store_that_fails_are_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        response = {"id": "resp", "status": "in_progress", "output": []}
+        await world.put(Record("me", response, pack([]), lease=world.now + 60))
+        await world.storage.write(lambda store: fail(store, "live_events"))
+        assert await world.followed(world.others, "resp") == []
+        assert "The background response resp cannot be followed: live_events: not now" in caplog.messages
+
+    in_world(test)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_followers_are_told_now_and_then_that_it_goes_on(
+    endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    monkeypatch.setattr(background, "_KEEP_ALIVE", 0.05)
+
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        forward = await (world.others if elsewhere else world.jobs).follow(world.storage, "me", job.id, -1)
+        told = b""
+        async with HttpClient() as http, http.request("GET", forward.url) as response:
+            async for piece in response.body:
+                told += piece
+                if told.endswith(b": keep-alive\n\n: keep-alive\n\n"):
+                    job.take([event(0, "response.completed", response={**job.response, "status": "completed"})])
+                    await world.put(Record("me", job.response, job.input, log_of(*job.events)))
+                    break
+            told = b"".join([piece async for piece in response.body])
+        assert told.removeprefix(b": keep-alive\n\n").endswith(b"data: [DONE]\n\n")
+        assert told.count(b"event: response.completed") == 1
+
+    in_world(test)
+
+
+def test_a_runner_whose_lease_is_refused_stops(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        await world.storage.write(lambda store: setattr(store, "live_events", lambda *_: []))
+        await world.put(Record("me", {**job.response, "status": "cancelled"}, job.input))
+        world.now += LEASE / 3 + 1
+        assert job.task is not None
+        await job.task
+        assert (await world.stored(job.id)).response["status"] == "cancelled"
+
+    in_world(test)
+
+
 @pytest.mark.parametrize("after", [-1, 0, 2, 9])
 def test_a_follower_gets_what_is_behind_its_place(endless: asyncio.Event, after: int) -> None:
     async def test(world: World) -> None:
@@ -253,6 +381,93 @@ def test_a_follower_gets_what_is_behind_its_place(endless: asyncio.Event, after:
         job.take([event(2), event(3, "response.completed", response={**job.response, "status": "completed"})])
         assert job.ended
         assert [one["sequence_number"] for one in await following] == list(range(after + 1, 4))
+
+    in_world(test)
+
+
+def test_what_has_come_of_a_response_can_be_got_while_it_runs(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        assert job.response["created_at"] == 2_000_000_000
+        running = {**job.response, "status": "in_progress"}
+        job.take(
+            [event(0, "response.created", response=job.response), event(1, "response.in_progress", response=running)]
+        )
+        job.take([event(2)])
+        assert job.response == running
+        assert not job.ended
+        while not await reported(world, job.id, 3):
+            pass
+        record = await world.stored(job.id)
+        assert record.response["status"] == "in_progress"
+        assert record.lease == world.now + LEASE
+        assert record.input == job.input
+        job.take([event(3)])
+        while not await reported(world, job.id, 4):
+            pass
+        assert (await world.stored(job.id)).response["status"] == "in_progress"
+
+    in_world(test)
+
+
+async def reported(world: World, response_id: str, count: int) -> bool:
+    """Whether the store knows of the first `count` events of a response, each of them once."""
+    pieces = await world.storage.read(lambda store: store.live_events("me", response_id, 0))
+    numbers = [one["sequence_number"] for piece in pieces or () for one in events_in(piece)]
+    assert numbers == list(range(len(numbers)))
+    return len(numbers) == count
+
+
+def test_a_stopped_response_is_stopped_where_it_runs(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        job.take([event(0), event(1)])
+        assert await world.others.stop(world.storage, "you", job.id) == []
+        while len(told := await world.others.stop(world.storage, "me", job.id)) < 2:
+            pass
+        assert told == [event(0), event(1)]
+        await world.storage.write(lambda store: store.delete("me", job.id))
+        assert job.task is not None
+        await job.task
+        assert job.ended
+        assert await world.storage.read(lambda store: store.get("me", job.id)) is None
+
+    in_world(test)
+
+
+def test_closing_stops_what_runs_and_whom_it_is_told(endless: asyncio.Event) -> None:
+    async def test(world: World) -> None:
+        job = await world.start("http://127.0.0.1:1")
+        first = await world.jobs.follow(world.storage, "me", job.id, -1)
+        second = await world.jobs.follow(world.storage, "me", job.id, -1)
+        assert first.url.rpartition("/")[0] == second.url.rpartition("/")[0]
+        assert first.url != second.url
+        assert (await world.stored(job.id)).response["status"] == "queued"
+        await world.jobs.close()
+        assert job.task is not None
+        assert job.task.cancelled()
+        assert job.ended
+        async with HttpClient() as http:
+            with pytest.raises(OSError, match="Cannot connect"):
+                async with http.request("GET", first.url):
+                    pass
+
+    in_world(test)
+
+
+def test_a_job_is_claimed_once() -> None:
+    async def test(world: World) -> None:
+        upstream = Upstream(200, b"{}")
+        upstream.may_answer.clear()
+        async with upstream as url:
+            job = await world.start(url)
+            await upstream.was_asked.wait()
+            headers = upstream.headers()
+            assert world.jobs.claim(headers) is job
+            assert world.jobs.claim(headers) is None
+            upstream.may_answer.set()
+            assert job.task is not None
+            await job.task
 
     in_world(test)
 

@@ -436,6 +436,8 @@ class Searches:
     """Finds the same for every call, for two rounds."""
 
     def __init__(self, settings: SearchSettings, ledger: Ledger, limit: int | None) -> None:
+        self.settings = settings
+        self.ledger = ledger
         self.limit = limit
         self.rounds = 0
         self.calls: list[SearchCall] = []
@@ -459,12 +461,14 @@ def searching(**fields: Any) -> tuple[World, list[Searches]]:
         made.append(Searches(settings, ledger, limit))
         return made[-1]
 
-    return World(searches=search, tools=[{"type": "web_search"}], **fields), made
+    return World(searches=search, **{"tools": [{"type": "web_search"}], **fields}), made
 
 
 def test_a_search_is_carried_out_and_the_model_is_asked_again() -> None:
     world, [searches] = searching(max_tool_calls=7)
     assert searches.limit == 7
+    assert searches.settings == world.exchange.search
+    assert searches.ledger is world.exchange.ledger
     sent = world.stream(call(0, "web_search", '{"query": "why"}', "c1"), delta("tool_calls"))
     assert world.goes_on()
     assert [one.arguments for one in searches.calls] == [{"query": "why"}]

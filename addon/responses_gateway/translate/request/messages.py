@@ -7,6 +7,7 @@ its results are fetched from wherever the client put them. Everything else stays
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Profile
@@ -23,6 +24,7 @@ from responses_gateway.translate.request.tool_calls import (
     Call,
     call_id_of,
     chat_tool_call,
+    count_calls,
     distinct_ids,
     nine_character_id,
 )
@@ -78,11 +80,15 @@ class MessageTranslator:
         self._messages: list[ChatMessage] = []
         self._turn = _Turn()
         self._results: ResultsById = {}
-        self._used: set[int] = set()
+        self._of_calls: set[int] = set()
+        """Positions of the results that stand behind their calls, wherever the client put them."""
 
     def translate(self, instructions: str | None, items: Sequence[wire.Item]) -> list[ChatMessage]:
         """Return the messages of the chat request. Raises GatewayError for an item that cannot be served."""
-        self._results = results_by_call_id(items)
+        self._results, calls = results_by_call_id(items), count_calls(items)
+        self._of_calls = {
+            position for call_id, results in self._results.items() for position, _ in islice(results, calls[call_id])
+        }
         if instructions:
             self._add_system("system", instructions)
         for position, item in enumerate(items):
@@ -159,14 +165,10 @@ class MessageTranslator:
             self._turn.reasoning += reasoning
 
     def _result(self, position: int, item: CallResult) -> None:
-        if position in self._used:
-            return
-        if result_call_id(item) in self._turn.call_ids:
-            self._turn.answered = True
+        if position in self._of_calls:
+            self._turn.answered = self._turn.answered or result_call_id(item) in self._turn.call_ids
             return
         self._end_turn()
-        if position in self._used:
-            return
         content = self._result_translator.translate(item)
         name = ".".join(filter(None, (getattr(item, "namespace", None), getattr(item, "name", None))))
         label = f"Output of {name or 'a tool call'}" + (f" ({result_call_id(item)})" if result_call_id(item) else "")
@@ -255,8 +257,7 @@ class MessageTranslator:
             self._ledger.add("added", f"input.{call.type}", "it has no result; a note stands in for it")
             self._messages.append({"role": "tool", "tool_call_id": call_id, "content": NO_RESULT})
             return []
-        position, result = queue.popleft()
-        self._used.add(position)
+        _, result = queue.popleft()
         content = self._result_translator.translate(result)
         if content.media and self._profile.messages.tool_images:
             parts = content.parts

@@ -1,6 +1,8 @@
 """Tool calls of the history become the `tool_calls` of chat messages."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.chat import ChatToolCall
@@ -34,6 +36,23 @@ def chat_tool_call(call: Call, call_id: str, tools: ToolTable, ledger: Ledger) -
 
 def call_id_of(call: Call) -> str | None:
     return call.call_id if call.call_id is not None else getattr(call, "id", None)
+
+
+def count_calls(items: Sequence[wire.Item]) -> Counter[str]:
+    """How many calls of the history have each id."""
+    return Counter(
+        call_id_of(item) or ""
+        for item in items
+        if isinstance(
+            item,
+            wire.FunctionCall
+            | wire.CustomToolCall
+            | wire.ToolSearchCall
+            | wire.LocalShellCall
+            | wire.ShellCall
+            | wire.ApplyPatchCall,
+        )
+    )
 
 
 def distinct_ids(call_ids: list[str]) -> list[str]:

@@ -161,6 +161,86 @@ def test_every_form_at_any_border(form: str) -> None:
         assert "".join(piece for piece in out if isinstance(piece, str)) == ""
 
 
+def deepseek(bar: str, gap: str, version: str, end: str | None = None) -> str:
+    call, sep, done = (
+        f"<{bar}{words.replace(' ', gap)}{bar}>" for words in ("tool call begin", "tool sep", "tool call end")
+    )
+    if version == "v3":
+        return f'{call} function {sep} exec_command ```json {{"cmd": "ls"}} ``` {done if end is None else end}'.rstrip()
+    return f'{call} exec_command {sep} {{"cmd": "ls"}} {done if end is None else end}'.rstrip()
+
+
+def in_tags(opening: str, closing: str, quote: str = '"') -> str:
+    value = f"<parameter name={quote}cmd{quote}>ls</parameter>"
+    return f"{opening}<invoke name={quote}exec_command{quote}>{value}</invoke>{closing}"
+
+
+FUNCTION = "<function=exec_command><parameter=cmd>ls</parameter></function>"
+GLM = "<tool_call>exec_command<arg_key>cmd</arg_key><arg_value>ls</arg_value></tool_call>"
+HERMES = '{"name": "exec_command", "arguments": {"cmd": "ls"}}'
+HARMONY = "to=functions.exec_command"
+VARIANTS = {
+    "dsml": [
+        f'<{tag}invoke name="exec_command"><{tag}parameter name="cmd">ls</{tag}parameter></{tag}invoke>'
+        for tag in ("|DSML|", "||DSML||", "‖DSML‖", "｜｜DSML｜｜ ")
+    ],
+    "deepseek": [deepseek(bar, gap, version) for bar in "｜|" for gap in "▁_" for version in ("v3", "v3.1")],
+    "deepseek without its end": [deepseek("｜", "▁", version, "") for version in ("v3", "v3.1")],
+    "deepseek wrapped": [
+        f"<{bar}tool{gap}calls{gap}begin{bar}>\n{deepseek(bar, gap, version)}\n<{bar}tool{gap}calls{gap}end{bar}>"
+        for bar, gap in ("｜_", "|▁", "|_")
+        for version in ("v3", "v3.1")
+    ],
+    "invoke": [
+        in_tags("", ""),
+        in_tags("", "", "'"),
+        in_tags("", "", ""),
+        *(
+            in_tags(f"<{name}>\n", f"\n</{name}>")
+            for name in ("minimax:tool_call", "function_calls", "tool_call", "tool_calls")
+        ),
+        '<invoke name="exec_command" ><parameter name="cmd" type="string">ls</parameter> </invoke>',
+        '<invoke name="exec_command"><parameter name="cmd">\nls\n</parameter></invoke>',
+        '<invoke name="exec_command">{"cmd": "ls"}</invoke>',
+    ],
+    "function": [
+        f"<tool_calls> {FUNCTION} </tool_calls>",
+        '<function="exec_command" ><parameter="cmd">ls</parameter> </function>',
+        "<function='exec_command'><parameter='cmd'>\nls\n</parameter></function>",
+    ],
+    "glm": [GLM, f"<tool_calls>{GLM}</tool_calls>"],
+    "hermes": [f"<minimax:tool_call>{HERMES}</minimax:tool_call>", f'<tool_call>{{"function": {HERMES}}}</tool_call>'],
+    "kimi": [
+        "<|tool_calls_section_begin|> <|tool_call_begin|> functions.exec_command:12 <|tool_call_argument_begin|> "
+        '{"cmd": "ls"} <|tool_call_end|> <|tool_calls_section_end|>'
+    ],
+    "mistral": [
+        f"[TOOL_CALLS] {HERMES}",
+        '[TOOL_CALLS] exec_command [ARGS] {"cmd": "ls"}',
+        '[TOOL_CALLS] exec_command {"cmd": "ls"}',
+        '[TOOL_CALLS] exec_command [CALL_ID]a1[ARGS] {"cmd": "ls"}',
+    ],
+    "harmony": [
+        *(
+            f'<|channel|>commentary {HARMONY}<|message|>{{"cmd": "ls"}}{end}'
+            for end in ("<|call|>", "<|end|>", "<|return|>", " <|call|>", "")
+        ),
+        f'<|start|>assistant {HARMONY}<|channel|>commentary<|constrain|>json <|message|>{{"cmd": "ls"}}<|call|>',
+        f'<|start|>assistant<|channel|>analysis {HARMONY} <|constrain|>json<|message|>{{"cmd": "ls"}}<|call|>',
+    ],
+}
+
+
+@pytest.mark.parametrize(("form", "text"), [(form, text) for form, texts in VARIANTS.items() for text in texts])
+def test_a_form_may_be_written_with_other_marks_and_more_space(form: str, text: str) -> None:
+    for pieces in ([text], list(text)):
+        out = run(pieces)
+        assert calls(out) == [LS]
+        assert "".join(piece for piece in out if isinstance(piece, str)).strip() == ""
+    label = form.partition(" ")[0]
+    assert [part.form for part in run([text]) if isinstance(part, TextCall)] == [label]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_text_around_a_call_stays(form: str) -> None:
     text, expected = FORMS[form]

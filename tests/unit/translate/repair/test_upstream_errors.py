@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.repair.upstream_errors import (
     DEFAULT_RETRY_AFTER,
     classify,
     error_in,
+    failed_response_error,
     told_wait,
     upstream_error,
 )
@@ -233,3 +235,200 @@ def test_numbers_of_any_kind_make_no_fault(
         assert 400 <= error.status < 600
         assert error_response(error).status_code == error.status
         assert (told_wait(headers, error.message) or 0) < 86400
+
+
+@pytest.mark.parametrize(
+    ("payload", "message", "code"),
+    [
+        ({"error": {"msg": "m"}}, "m", "server_error"),
+        ({"error": {"detail": "m"}}, "m", "server_error"),
+        ({"error": {"status_msg": "m"}}, "m", "server_error"),
+        ({"error": {"message": "m", "msg": "other"}}, "m", "server_error"),
+        ({"error": {"message": {"a": 1}}}, '{"a":1}', "server_error"),
+        ({"error": {"message": ["a"]}}, '["a"]', "server_error"),
+        ({"error": {"a": 1}}, '{"a":1}', "server_error"),
+        ({"error": {"message": "m", "metadata": {"raw": "more"}}}, "m: more", "server_error"),
+        ({"error": {"message": "m", "metadata": {"raw": 5}}}, "m", "server_error"),
+        ({"error": {"message": "m", "metadata": "raw"}}, "m", "server_error"),
+        ({"error": {"message": "m", "code": 400}}, "m", "invalid_request_error"),
+        ({"error": {"message": "m", "code": "400", "type": "odd"}}, "m", "odd"),
+        ({"error": {"message": "m", "code": 400, "status": "ODD", "type": "other"}}, "m", "ODD"),
+        ({"error": {"message": "m", "code": "c", "status": "ODD"}}, "m", "server_error"),
+        ({"error": {"message": "m", "code": 4000}}, "m", "server_error"),
+        ({"error": {"message": "m", "code": 399}}, "m", "server_error"),
+        ({"error": {"message": "m", "code": 499}}, "m", "invalid_request_error"),
+        ({"error": ["a", {"message": "b", "code": "x"}]}, "a; b", "server_error"),
+        ({"error": 5}, "5", "server_error"),
+        ({"choices": [{"delta": {}}, {"error": {"message": "m"}}]}, "m", "server_error"),
+        ({"choices": None, "detail": "m"}, "m", "server_error"),
+        ({"detail": [{"msg": "a"}, {"msg": "b"}]}, "a; b", "server_error"),
+        ({"object": "error", "message": "m", "code": None}, "m", "server_error"),
+        ({"message": "m", "type": "odd"}, "m", "server_error"),
+        ({"message": {"detail": "x"}, "type": "odd"}, '{"detail":"x"}', "server_error"),
+        ({"base_resp": {"status_code": 7}}, "unknown error", "server_error"),
+        ([{"choices": []}, {"error": "m"}], "m", "server_error"),
+    ],
+)
+def test_where_an_error_stands(payload: Any, message: str, code: str) -> None:
+    error = error_in(payload)
+    assert error is not None
+    assert (error.message, error.code) == (message, code)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"choices": [{"delta": {}}], "error": None},
+        {"choices": [{"error": None}, "x"]},
+        {"choices": "x", "detail": "m"},
+        {"object": "chat.completion.chunk", "detail": "m"},
+        {"object": "list", "message": "m", "code": 1},
+        {"message": "m"},
+        {"message": 5, "code": 1},
+        {"base_resp": {"status_code": "0"}},
+        {"base_resp": {"status_code": None}},
+        {"base_resp": "x"},
+    ],
+)
+def test_what_is_no_error(payload: Any) -> None:
+    assert error_in(payload) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        *((code, 502, "server_error") for code in (1000, 1001, 1013, 1024)),
+        (1033, 503, "server_error"),
+        *((code, 429, "rate_limit_exceeded") for code in (1002, 1039, 1041, 2045, 2056)),
+        *((code, 400, "invalid_api_key") for code in (1004, 2049)),
+        (1008, 429, "insufficient_quota"),
+        *((code, 400, str(code)) for code in (1042, 1026, 1027, 2013)),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_numbers_of_minimax(code: int, status: int, name: str, as_text: bool) -> None:
+    error = error_in({"base_resp": {"status_code": str(code) if as_text else code, "status_msg": "m"}})
+    assert error is not None
+    assert (error.status, error.code) == (status, name)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "told"),
+    [
+        (400, "maximum context length", "", (400, "context_length_exceeded", "input", "invalid_request_error", None)),
+        (429, "x", "context_length_exceeded", (400, "context_length_exceeded", "input", "invalid_request_error", None)),
+        (413, "maximum context length", "", (400, "context_length_exceeded", "input", "invalid_request_error", None)),
+        (422, "maximum context length", "", (400, "context_length_exceeded", "input", "invalid_request_error", None)),
+        (500, "maximum context length", "", (400, "context_length_exceeded", "input", "invalid_request_error", None)),
+        (502, "maximum context length", "", (502, "server_error", None, "server_error", None)),
+        (429, "maximum context length", "", (429, "rate_limit_exceeded", None, "rate_limit_error", 10.0)),
+        (400, "max_tokens is too large for the maximum context length", "", (400, "invalid_request_error", None, "invalid_request_error", None)),
+        (402, "x", "", (429, "insufficient_quota", None, "insufficient_quota", None)),
+        (429, "quota: billing", "", (429, "insufficient_quota", None, "insufficient_quota", None)),
+        (429, "billing, try again in 3s", "", (429, "rate_limit_exceeded", None, "rate_limit_error", 3.0)),
+        (400, "no such model", "", (400, "model_not_found", "model", "invalid_request_error", None)),
+        (404, "the MODEL is gone", "", (400, "model_not_found", "model", "invalid_request_error", None)),
+        (404, "gone", "", (400, "not_found", None, "invalid_request_error", None)),
+        (401, "x", "", (400, "invalid_api_key", None, "authentication_error", None)),
+        (403, "x", "", (400, "invalid_api_key", None, "authentication_error", None)),
+        (408, "x", "", (503, "server_error", None, "server_error", None)),
+        (503, "x", "", (503, "server_error", None, "server_error", None)),
+        (529, "x", "", (503, "server_error", None, "server_error", None)),
+        (500, "overloaded", "", (503, "server_error", None, "server_error", None)),
+        (400, "overloaded", "", (400, "invalid_request_error", None, "invalid_request_error", None)),
+        (499, "x", "odd", (400, "odd", None, "invalid_request_error", None)),
+        (500, "x is required", "odd", (400, "invalid_request_error", None, "invalid_request_error", None)),
+        (501, "x is required", "odd", (502, "server_error", None, "server_error", None)),
+        (302, "x", "odd", (502, "server_error", None, "server_error", None)),
+    ],
+)  # fmt: skip
+def test_what_clients_are_told_to_do(status: int, message: str, code: str, told: tuple[Any, ...]) -> None:
+    error = classify(status, message, code)
+    assert (error.status, error.code, error.param, error.type, error.retry_after) == told
+
+
+@pytest.mark.parametrize(("status", "kept"), [(503, 7.0), (502, 7.0), (429, 7.0), (400, None)])
+def test_a_told_wait_is_kept_where_waiting_helps(status: int, kept: float | None) -> None:
+    assert classify(status, "x", "", 7.0).retry_after == kept
+
+
+def test_a_time_that_is_told_in_words_is_not_told_twice() -> None:
+    assert classify(429, "slow down, try again in 3s", "").message == "slow down, try again in 3s"
+    assert classify(429, "slow down. ", "", 2.5).message == "slow down. Please try again in 2.5s."
+
+
+def test_long_words_are_cut() -> None:
+    assert classify(500, "x" * 3000, "").message == "x" * 2000
+    page = upstream_error(500, {}, b"y" * 3000, upstream="acme")
+    assert page.message == "acme answered HTTP 500: " + "y" * 2000
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (b"<html><head><title>T</title></head><body>a<br>b</body></html>", "a b"),
+        (b"<!doctype html><HTML><script>x<y</script>a</HTML>", "a"),
+        (b"<html><style>p{}</style>a<script>never closed", "a"),
+        (b"  <p>a</p>\n\n <b>b</b>", "a b"),
+        (b"a < b", "a < b"),
+        (b"\xff", "\ufffd"),
+        (b"a\n\n  b", "a b"),
+    ],
+)
+def test_pages_are_read_as_text(page: bytes, text: str) -> None:
+    assert upstream_error(500, {}, page, upstream="acme").message == f"acme answered HTTP 500: {text}"
+
+
+@pytest.mark.parametrize(
+    ("error", "public", "for_codex"),
+    [
+        (GatewayError("m", 502), "server_error", "server_error"),
+        (GatewayError("m", 502, "server_error"), "server_error", "server_error"),
+        (GatewayError("m", 429, "rate_limit_exceeded"), "rate_limit_exceeded", "rate_limit_exceeded"),
+        (GatewayError("m", 400, "context_length_exceeded"), "context_length_exceeded", "context_length_exceeded"),
+        (GatewayError("m", 400, "invalid_prompt"), "invalid_prompt", "invalid_prompt"),
+        (GatewayError("m", 429, "insufficient_quota"), "invalid_prompt (insufficient_quota)", "insufficient_quota"),
+        (GatewayError("m", 400, "model_not_found"), "invalid_prompt (model_not_found)", "model_not_found"),
+        (GatewayError("m", 400, "odd"), "invalid_prompt", "invalid_prompt"),
+        (GatewayError("m", 499, "odd"), "invalid_prompt", "invalid_prompt"),
+        (GatewayError("m", 399, "odd"), "server_error", "server_error"),
+        (GatewayError("m", 500, "odd"), "server_error", "server_error"),
+    ],
+)
+def test_the_code_of_a_failed_response(error: GatewayError, public: str, for_codex: str) -> None:
+    for codex, told in ((False, public), (True, for_codex)):
+        code, _, rest = told.partition(" ")
+        assert failed_response_error(error, codex=codex) == {"code": code, "message": f"m {rest}".strip()}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-reset-after": "4"}, 4.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "86399"}, 86399.0),
+        ({"retry-after": "86400"}, None),
+        ({"retry-after-ms": "x", "retry-after": "2"}, 2.0),
+        ({"retry-after": "Sat, 21 Nov 2026 03:00:00 GMT", "date": "Sat, 21 Nov 2026 03:00:07 GMT"}, None),
+        ({"retry-after": "Sat, 21 Nov 2026 03:00:00 GMT", "date": "Sat, 21 Nov 2026 03:00:00 GMT"}, 0.0),
+        ({"retry-after": "Sun, 22 Nov 2026 03:00:00 GMT", "date": "Sat, 21 Nov 2026 03:00:00 GMT"}, None),
+        ({"retry-after": "Sat, 21 Nov 2026 03:00:00 GMT"}, None),
+    ],
+)
+def test_which_headers_tell_how_long(headers: dict[str, str], seconds: float | None) -> None:
+    assert told_wait(headers, "") == seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("try again in 1h2m3s", 3723.0),
+        ("retry in 500 milliseconds", 0.5),
+        ("retry after: 2 mins", 120.0),
+        ("try again in 23h59m59s", 86399.0),
+        ("try again in 24h0m0s", None),
+        ("retryDelay: 3 secs", 3.0),
+    ],
+)
+def test_which_words_tell_how_long(words: str, seconds: float | None) -> None:
+    assert told_wait({}, words) == seconds

@@ -1,0 +1,204 @@
+"""What an exchange makes of a request, of its headers and of the settings, as its client sees it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from responses_gateway.catalogue.providers.profile import AnswersProfile, ParametersProfile, Profile
+from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.settings.settings import Provider, Settings
+from responses_gateway.state.secret import AesEnvelopeCodec
+from responses_gateway.translate.tools.web_search import SearchCallResult, Source
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.runtime import Runtime
+from unit.exchanges import DONE, events, frame
+from unit.machine import RUN, Json, call, delta
+from unit.world import open_exchange, runtime
+
+SEALED = "reasoning.encrypted_content"
+LENGTH = [delta(content="Half a"), delta("length")]
+THOUGHT = [delta(reasoning_content="Hm."), delta(content="So."), delta("stop")]
+
+
+def world(profile: Profile | None = None, searches: bool = False, **settings: Any) -> Runtime:
+    given: Json = {"upstream": "http://127.0.0.1:1/v1", "store": "none", "default_model": "d"}
+    if profile is not None:
+        given = {"store": "none", "default_model": "p/d", "providers": {"p": Provider(profile=profile, base="p")}}
+    made = runtime(Settings(**{**given, **settings}))
+    object.__setattr__(made, "searches", searches)
+    return made
+
+
+def opened(around: Runtime | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Exchange:
+    one = open_exchange({"input": "hi", "stream": True, **fields}, headers or {}, around or world())
+    one.begin({})
+    return one
+
+
+def answered(*chunks: Json, end: bytes = DONE, **options: Any) -> list[Json]:
+    one = opened(**options)
+    return events(b"".join(one.feed(frame(chunk)) for chunk in chunks) + one.feed(end) + one.close())
+
+
+def profile(**fields: Any) -> Profile:
+    return Profile(name="p", base_url="http://127.0.0.1:1/v1", **fields)
+
+
+def test_a_prompt_of_the_server_is_refused() -> None:
+    with pytest.raises(GatewayError) as raised:
+        opened(prompt={"id": "pmpt_1"})
+    assert (raised.value.status, raised.value.code, raised.value.param) == (400, "unsupported_parameter", "prompt")
+
+
+def test_a_request_without_a_model_tells_which_one_answers() -> None:
+    assert answered(*THOUGHT)[0]["response"]["model"] == "d"
+    assert answered(*THOUGHT, model="mine")[0]["response"]["model"] == "mine"
+
+
+def test_the_response_has_its_id_and_the_time_of_the_gateway() -> None:
+    response = answered(*THOUGHT)[-1]["response"]
+    assert response["id"].startswith("resp_")
+    assert response["created_at"] == 2
+
+
+@pytest.mark.parametrize(("accept", "echoed"), [(["service_tier"], "flex"), ([], "default")])
+def test_the_service_tier_that_holds_is_told(accept: list[str], echoed: str) -> None:
+    around = world(profile(parameters=ParametersProfile(accept=accept)))
+    one = opened(around, service_tier="flex")
+    assert one.upstream_request.body.get("service_tier") == ("flex" if accept else None)
+    told = events(one.feed(frame(delta("stop", content="a")) + DONE) + one.close())
+    assert {event["response"]["service_tier"] for event in told if "response" in event} == {echoed}
+
+
+@pytest.mark.parametrize(
+    ("headers", "codex"),
+    [
+        ({"originator": "codex_exec"}, True),
+        ({"originator": "Codex Desktop"}, True),
+        ({"user-agent": "codex_cli_rs/0.169.0"}, True),
+        ({"originator": "editor", "x-codex-turn-state": "x"}, True),
+        ({"originator": "editor", "user-agent": "not codex"}, False),
+        ({"x-not-codex-turn": "x"}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("terminal", ["auto", "completed", "incomplete"])
+def test_an_answer_that_was_cut_off_ends_as_its_client_can_bear(
+    headers: Mapping[str, str], codex: bool, terminal: str
+) -> None:
+    end = answered(*LENGTH, around=world(terminal=terminal), headers=headers)[-1]
+    completes = terminal == "completed" or (terminal == "auto" and codex)
+    assert end["type"] == ("response.completed" if completes else "response.incomplete")
+    assert end["response"]["status"] == "incomplete"
+    phases = [item.get("phase") for item in end["response"]["output"]]
+    assert any(phases) == codex
+
+
+@pytest.mark.parametrize("background", [True, False, None])
+def test_only_a_response_in_the_background_was_queued(background: bool | None) -> None:
+    kinds = [event["type"] for event in answered(*THOUGHT, background=background)]
+    assert ("response.queued" in kinds) == bool(background)
+
+
+def test_reasoning_is_sealed_for_clients_that_ask() -> None:
+    sealed, plain = (answered(*THOUGHT, include=include)[-1]["response"]["output"][0] for include in ([SEALED], []))
+    assert sealed["type"] == plain["type"] == "reasoning"
+    assert sealed["encrypted_content"]
+    assert "encrypted_content" not in plain
+
+
+def test_reasoning_is_sealed_for_its_provider_and_model(tmp_path: Any) -> None:
+    secret = tmp_path / "secret"
+    around = world(secret_file=secret)
+    [item, _] = answered(*THOUGHT, around=around, include=[SEALED])[-1]["response"]["output"]
+    route = around.router.resolve(None)
+    envelope = item["encrypted_content"]
+    assert AesEnvelopeCodec(secret.read_bytes(), f"{route.provider}\0d").open(envelope) is not None
+    assert AesEnvelopeCodec(secret.read_bytes(), f"{route.provider}\0other").open(envelope) is None
+    again = opened(around, input=[item, {"role": "assistant", "content": "So."}, {"role": "user", "content": "x"}])
+    assert again.upstream_request.body["messages"][0]["reasoning_content"] == "Hm."
+
+
+SUMMARY, TEXT = "response.reasoning_summary_text.delta", "response.reasoning_text.delta"
+
+
+@pytest.mark.parametrize(
+    ("form", "kinds"), [("summary", {SUMMARY}), ("text", {TEXT}), ("both", {SUMMARY, TEXT}), ("none", set())]
+)
+def test_reasoning_is_shown_as_the_settings_say(form: str, kinds: set[str]) -> None:
+    shown = {event["type"] for event in answered(*THOUGHT, around=world(reasoning=form))}
+    assert shown & {SUMMARY, TEXT} == kinds
+
+
+def test_markup_stays_text_where_the_profile_says_so() -> None:
+    text = '<tool_call>{"name": "run", "arguments": {"cmd": "ls"}}</tool_call>'
+    for heals, kind in ((True, "function_call"), (False, "message")):
+        made = answered(delta("stop", content=text), around=world(profile(heal_markup=heals)), tools=[RUN])
+        assert [item["type"] for item in made[-1]["response"]["output"]] == [kind]
+
+
+@pytest.mark.parametrize(("end", "kind"), [("unmarked", "response.completed"), ("marked", "response.failed")])
+def test_some_upstreams_just_stop(end: Any, kind: str) -> None:
+    around = world(profile(answers=AnswersProfile(end=end)))
+    assert answered(delta(content="All."), end=b"", around=around)[-1]["type"] == kind
+
+
+def test_some_upstreams_repeat_their_reasoning() -> None:
+    chunks = [delta(reasoning_content="Hm"), delta(reasoning_content="Hm, so"), delta(content="So."), delta("stop")]
+    of: Any
+    for of, text in (("snapshots", "Hm, so"), ("increments", "HmHm, so")):
+        around = world(profile(answers=AnswersProfile(reasoning_deltas=of)))
+        assert answered(*chunks, around=around)[-1]["response"]["output"][0]["content"][0]["text"] == text
+
+
+@pytest.mark.parametrize("include", [["web_search_call.action.sources"], []])
+def test_sources_of_searches_are_told_to_those_who_ask(include: list[str]) -> None:
+    one = opened(world(searches=True), tools=[{"type": "web_search"}], include=include)
+    one.feed(frame(call(0, "web_search", '{"query": "why"}', "c1")) + frame(delta("tool_calls")) + DONE)
+    one.close()
+    assert one.hosted_call is not None
+    one.add_search_result(SearchCallResult("so", [Source("https://a.example/", "A")]))
+    assert one.wants_round
+    assert (b"https://a.example/" in one.take_waiting()) == bool(include)
+
+
+@pytest.mark.parametrize(("n", "served"), [(None, True), (1, True), (2, False)])
+def test_searches_are_offered_for_one_answer_only(n: int | None, served: bool) -> None:
+    one = opened(world(searches=True), tools=[{"type": "web_search"}, RUN], n=n)
+    names = [tool["function"]["name"] for tool in one.upstream_request.body["tools"]]
+    assert ("web_search" in names) == served == (one.search is not None)
+    assert opened(world(), tools=[{"type": "web_search"}]).search is None
+
+
+def result(kind: str) -> Json:
+    results: Json = {
+        "function_call_output": {"type": kind, "call_id": "c", "output": "x"},
+        "custom_tool_call_output": {"type": kind, "call_id": "c", "output": "x"},
+        "shell_call_output": {"type": kind, "call_id": "c", "output": []},
+        "local_shell_call_output": {"type": kind, "id": "c", "call_id": "c", "output": "x"},
+        "apply_patch_call_output": {"type": kind, "call_id": "c", "status": "completed"},
+        "tool_search_output": {"type": kind, "call_id": "c", "tools": [], "execution": "client", "status": "completed"},
+        "message": {"role": "user", "content": "x"},
+    }
+    found: Json = results[kind]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_be_silent"),
+    [
+        ("function_call_output", True),
+        ("custom_tool_call_output", True),
+        ("shell_call_output", True),
+        ("local_shell_call_output", True),
+        ("apply_patch_call_output", True),
+        ("tool_search_output", True),
+        ("message", False),
+    ],
+)
+def test_behind_the_result_of_any_call_a_model_may_be_silent(kind: str, may_be_silent: bool) -> None:
+    one = opened(input=[{"role": "user", "content": "Go."}, result(kind)])
+    one.feed(frame(delta("stop")) + DONE)
+    one.close()
+    assert (one.fault is None) == may_be_silent
