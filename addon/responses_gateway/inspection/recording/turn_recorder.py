@@ -140,7 +140,8 @@ class TurnRecorder:
         remembered = self._sessions.get(owner, session)
         remembered.turns += 1
         self.facts.update(session=session, number=remembered.turns)
-        self._uncompared = remembered, body
+        if self.keep:
+            self._uncompared = remembered, body
 
     def _compare_prefix(self) -> None:
         """Compare the request with the one before it; called when it is on its way, because comparing takes time."""
