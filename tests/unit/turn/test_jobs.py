@@ -224,6 +224,24 @@ def test_what_the_turn_was_told_is_told(status: int, body: bytes, message: str) 
     in_world(test)
 
 
+@pytest.mark.parametrize(("length", "read"), [(60, True), (61, False)])
+def test_so_much_of_what_the_turn_was_told_is_read(monkeypatch: pytest.MonkeyPatch, length: int, read: bool) -> None:
+    body = b'{"error": {"message": "%b"}}' % (b"x" * (length - 26))
+    assert len(body) == length
+    monkeypatch.setattr(background, "_KEPT", 60)
+
+    async def test(world: World) -> None:
+        async with Upstream(400, body) as url:
+            job = await world.start(url)
+            assert job.task is not None
+            await job.task
+        error = (await world.stored(job.id)).response["error"]
+        told = "x" * (length - 26) if read else "The turn ended with status 400 and no response."
+        assert error == {"code": "server_error", "message": told}
+
+    in_world(test)
+
+
 SENT_ON = ("authorization", "x-api-key", "api-key", "originator", "user-agent", *IDENTITY_HEADERS)
 
 

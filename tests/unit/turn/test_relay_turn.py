@@ -11,7 +11,6 @@ from responses_gateway.inspection.recording import stream_capture
 from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.protocol import body, encoding
 from responses_gateway.settings.settings import Settings
-from responses_gateway.turn.observers import Unobserved
 from responses_gateway.turn.relay_turn import RelayTurn
 
 EVENT = b'data: {"choices": []}\n\n'
