@@ -172,9 +172,29 @@ def test_a_failed_answer_leaves_its_calls_undone() -> None:
         assert "response.output_item.done" not in [event["type"] for event in events]
 
 
-@pytest.mark.parametrize("chunk_ids", [("c1", "c1"), (None, None), ("", "")])
-def test_ids_of_calls_are_their_own(chunk_ids: tuple[str | None, str | None]) -> None:
-    first, second = (call(number, "run", "{}", call_id) for number, call_id in enumerate(chunk_ids))
+@pytest.mark.parametrize("fence", ["", "```\n"])
+def test_a_patch_is_done_with_its_last_line(fence: str) -> None:
+    translator = machine(PATCH)
+    translator.start()
+    patch = f"{fence}*** Begin Patch\n*** Delete File: a\n*** End Patch\n{fence.strip()}"
+    shown = translator.chunk(call(0, "apply_patch", json.dumps({"input": patch}), "c1"))
+    assert shown[-1]["type"] == "response.output_item.done"
+    assert shown[-1]["item"]["input"].strip() == patch.removeprefix(fence).removesuffix(fence.strip()).strip()
+    open_ended = machine(PATCH)
+    open_ended.start()
+    shown = open_ended.chunk(call(0, "apply_patch", json.dumps({"input": patch.replace("*** End Patch\n", "")}), "c1"))
+    assert "response.output_item.done" not in [event["type"] for event in shown]
+
+
+@pytest.mark.parametrize(
+    ("chunk_ids", "indexes"),
+    [
+        (("c1", "c1"), (0, 1)),
+        *((chunk_ids, indexes) for chunk_ids in ((None, None), ("", ""), (5, 5)) for indexes in ((0, 1), (None, None))),
+    ],
+)
+def test_ids_of_calls_are_their_own(chunk_ids: tuple[Any, Any], indexes: tuple[int | None, int | None]) -> None:
+    first, second = (call(at, "run", "{}", each) for at, each in zip(indexes, chunk_ids, strict=True))
     ids = [made["call_id"] for made in output(run([first, second, delta("tool_calls")], RUN))]
     assert len(set(ids)) == 2
     assert all(ids)
