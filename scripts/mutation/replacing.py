@@ -19,8 +19,11 @@ def replace_code(mutant: Mutant, known: Mapping[tuple[str, str, int], list[Funct
     new = [one for one in functions(compile(mutant.apply(source), path, "exec")) if place_of(one) == place]
     if place not in known or not new or new[0].co_freevars != old.co_freevars:
         return False
-    for function in known[place]:
-        function.__code__ = new[0]
+    # Functions within it that were made at import are there already.
+    for code in (new[0], *functions_within(new[0])):
+        for function in known.get(place_of(code), ()):
+            if function.__code__.co_freevars == code.co_freevars:
+                function.__code__ = code
     return True
 
 

@@ -1,5 +1,6 @@
 """The SQLite store: its file, its log, and other processes that use it."""
 
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from responses_gateway.state import sqlite_file
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.store import Limits, StoreError
-from unit.state.records import PLENTY, Clock, ids, record
+from unit.state.records import PLENTY, Clock, ids, item, record
 
 
 def test_a_chain_longer_than_the_store_goes_on(tmp_path: Path, clock: Clock) -> None:
@@ -24,6 +25,67 @@ def test_a_chain_longer_than_the_store_goes_on(tmp_path: Path, clock: Clock) -> 
     for name in ("x", "y", "z", "x2", "y2", "z2"):
         store.put(record(name))
     assert store.items("me", ["in_40"]) == {}
+    store.close()
+
+
+def test_what_runs_is_not_removed_to_make_room(clock: Clock) -> None:
+    store = SqliteStore(None, Limits(1, 1 << 30, 1000.0), clock)
+    store.put(record("a", status="in_progress", lease=clock.now + 60))
+    store.put(record("b"))
+    assert [name for name in "ab" if store.get("me", name)] == ["a"]
+    store.put(record("a"))
+    store.put(record("c"))
+    assert [name for name in "abc" if store.get("me", name)] == ["c"]
+    store.close()
+
+
+def test_one_write_removes_a_bounded_number(tmp_path: Path, clock: Clock) -> None:
+    plenty = SqliteStore(tmp_path / "s", PLENTY, clock)
+    for number in range(30):
+        plenty.put(record(str(number)))
+    plenty.close()
+    store = SqliteStore(tmp_path / "s", Limits(3, 1 << 30, 1000.0), clock)
+    names = [*map(str, range(30)), "last"]
+    store.put(record("last"))
+    assert len([name for name in names if store.get("me", name)]) == 31 - 16
+    store.put(record("another"))
+    assert [name for name in [*names, "another"] if store.get("me", name)] == ["29", "last", "another"]
+    store.close()
+
+
+def said(name: str) -> dict[str, object]:
+    """An item that compression makes no smaller than 500 bytes."""
+    return {**item(f"said_{name}"), "noise": os.urandom(500).hex()}
+
+
+def test_what_was_not_used_for_longest_makes_room(clock: Clock) -> None:
+    store = SqliteStore(None, Limits(1000, 10_000, 1000.0), clock)
+    for name in ("first", "second", "third"):
+        store.put_conversation("me", {"id": name})
+        store.append_items("me", name, [said(name)])
+    store.put(record("a"))
+    store.put(record("b"))
+    assert store.get_conversation("me", "first") == {"id": "first"}
+    assert store.get("me", "a")
+    names = ["said_first", "said_second", "said_third", "in_a", "in_b"]
+    gone: list[str] = []
+    for number in range(30):
+        store.put_conversation("me", {"id": f"new_{number}"})
+        store.append_items("me", f"new_{number}", [said(str(number))])
+        there = store.items("me", names)
+        gone += [name for name in names if name not in {*there, *gone}]
+    assert gone == ["said_second", "said_third", "in_b", "said_first", "in_a"]
+    store.close()
+
+
+def test_the_deleted_goes_when_nothing_continues_it(clock: Clock) -> None:
+    store = SqliteStore(None, PLENTY, clock)
+    for name, previous in (("a", None), ("b", "a"), ("c", "a")):
+        store.put(record(name, previous))
+    for gone, there in (("a", True), ("b", True), ("c", False)):
+        assert store.delete("me", gone)
+        store.put(record(f"after_{gone}"))
+        assert bool(store.items("me", ["in_a"])) is there
     store.close()
 
 

@@ -306,8 +306,9 @@ def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
     ],
 )
 def test_a_broken_stream_that_nobody_asked_for_is_an_error(body: bytes, words: str) -> None:
-    with pytest.raises(GatewayError, match=words):
+    with pytest.raises(GatewayError, match=words) as raised:
         exchange(stream=False).answer(200, {}, body)
+    assert (raised.value.status, raised.value.code, raised.value.type) == (502, "server_error", "server_error")
 
 
 def test_a_limit_in_a_stream_that_nobody_asked_for_keeps_its_status() -> None:

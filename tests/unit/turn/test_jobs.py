@@ -3,11 +3,15 @@
 import asyncio
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from mitmproxy.certs import create_ca
 
 from responses_gateway.protocol.client_headers import IDENTITY_HEADERS
 from responses_gateway.protocol.http import Call
@@ -32,7 +36,8 @@ def event(number: int, kind: str = "response.output_text.delta", **more: object)
 class Upstream:
     """Takes the place of the gateway's own port: answers each request with the same, and keeps what it was asked."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._answer = b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
         self.asked = b""
         self.was_asked = asyncio.Event()
@@ -40,9 +45,9 @@ class Upstream:
         self.may_answer.set()
 
     async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         port: int = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
@@ -224,6 +229,24 @@ def test_what_the_turn_was_told_is_told(status: int, body: bytes, message: str) 
     in_world(test)
 
 
+@pytest.mark.parametrize(("length", "read"), [(60, True), (61, False)])
+def test_so_much_of_what_the_turn_was_told_is_read(monkeypatch: pytest.MonkeyPatch, length: int, read: bool) -> None:
+    body = b'{"error": {"message": "%b"}}' % (b"x" * (length - 26))
+    assert len(body) == length
+    monkeypatch.setattr(background, "_KEPT", 60)
+
+    async def test(world: World) -> None:
+        async with Upstream(400, body) as url:
+            job = await world.start(url)
+            assert job.task is not None
+            await job.task
+        error = (await world.stored(job.id)).response["error"]
+        told = "x" * (length - 26) if read else "The turn ended with status 400 and no response."
+        assert error == {"code": "server_error", "message": told}
+
+    in_world(test)
+
+
 SENT_ON = ("authorization", "x-api-key", "api-key", "originator", "user-agent", *IDENTITY_HEADERS)
 
 
@@ -240,6 +263,27 @@ def test_the_turn_is_asked_for_as_the_client_asked() -> None:
         }
         assert sent[FLOW_HEADER] == "flow-7"
         assert upstream.asked.endswith(b'\r\n\r\n{"the": "body"}')
+
+    in_world(test)
+
+
+def test_the_gateway_trusts_its_own_certificate_whatever_its_name(tmp_path: Path) -> None:
+    key, certificate = create_ca("somebody", "else.example", 2048)
+    pem = tmp_path / "own.pem"
+    plain = serialization.NoEncryption()
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pem)
+
+    async def test(world: World) -> None:
+        async with Upstream(400, b'{"error": {"message": "no such model"}}', tls) as url:
+            job = await world.start(url)
+            assert job.task is not None
+            await job.task
+        assert (await world.stored(job.id)).response["error"]["message"] == "no such model"
 
     in_world(test)
 

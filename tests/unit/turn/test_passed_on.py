@@ -10,6 +10,7 @@ from mitmproxy.test import tflow
 from responses_gateway.inspection.recording.relay_recorder import RelayRecorder
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
+from responses_gateway.turn.observers import Unobserved
 from responses_gateway.turn.relay_turn import RelayTurn
 from unit.exchanges import DONE, frame
 from unit.machine import delta
@@ -69,6 +70,72 @@ def test_it_sends_no_heartbeats_but_has_limits() -> None:
     assert turn.limits.idle == 7
     assert turn.heartbeat() == turn.told() == b""
     assert not turn.is_storing
+
+
+def test_before_the_answer_there_is_nothing() -> None:
+    turn = relay()
+    assert (turn.streams, turn.ended, turn.settled, turn.round_over, turn.flows) == (False, False, False, False, True)
+    assert (turn.content, turn.keep_alives) == (0, 0)
+    assert turn.request.url == URL
+
+
+class Watching(Unobserved):
+    """Keeps what passes."""
+
+    def __init__(self) -> None:
+        self.passed: list[bytes] = []
+        self.ends = 0
+
+    def relayed(self, data: bytes) -> None:
+        self.passed.append(data)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+
+SECRET = "sk-secret-of-the-gateway"
+
+
+def watched() -> tuple[RelayTurn, Watching]:
+    watching = Watching()
+    turn = RelayTurn(http.Request.make("POST", URL), (SECRET,), Settings(), watching)
+    turn.begin(200, http.Headers(content_type="text/event-stream"))
+    return turn, watching
+
+
+def test_a_secret_in_pieces_is_not_shown_in_an_error() -> None:
+    turn, watching = watched()
+    pieces = [b'data: {"error": "the key ', SECRET[:10].encode(), SECRET[10:].encode(), b' is wrong"}\n\n']
+    shown = b"".join(turn.feed(piece) for piece in pieces) + turn.finish()
+    assert shown == b'data: {"error": "the key [redacted] is wrong"}\n\n'
+    assert b"".join(watching.passed) == shown
+    assert b"" not in watching.passed
+    assert watching.ends == 1
+
+
+def test_what_was_held_comes_at_the_end() -> None:
+    turn, watching = watched()
+    half = b"data: " + SECRET[:10].encode()
+    assert turn.feed(half) == b"data: "
+    assert not turn.ended
+    assert turn.finish() == SECRET[:10].encode()
+    assert b"".join(watching.passed) == half
+    assert (turn.ended, watching.ends) == (True, 1)
+    failed, watching = watched()
+    failed.feed(half)
+    failed.fail(Failure("broken"))
+    assert failed.end().startswith(b"\n\ndata: {")
+    assert (failed.ended, watching.ends) == (True, 1)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_the_head_is_that_of_the_upstream(status: int) -> None:
+    turn = relay()
+    turn.begin(status, http.Headers(content_type="text/event-stream", x_request_id="r1", content_length="7"))
+    for response in (turn.head(), turn.answer()):
+        assert (response.status_code, response.headers["x-request-id"]) == (status, "r1")
+    assert "content-length" not in turn.head().headers
+    assert turn.answer().headers["content-length"] == "0"
 
 
 def test_headers_of_the_connection_and_cookies_stay_behind() -> None:

@@ -72,13 +72,10 @@ _STATUS = re.compile(r"[45][0-9]{2}")
 _TAG = re.compile(r"<(/?)(?:(script|style|head)\b)?[^<>]*>", re.IGNORECASE)
 
 _BASE_RESP_STATUSES = {
-    "1000": 500,
     "1001": 504,
     "1002": 429,
     "1004": 401,
     "1008": 402,
-    "1013": 500,
-    "1024": 500,
     "1033": 503,
     "1039": 429,
     "1041": 429,
@@ -90,7 +87,7 @@ _BASE_RESP_STATUSES = {
     "2049": 401,
     "2056": 429,
 }
-"""The HTTP status that MiniMax's `base_resp` codes stand for."""
+"""The HTTP status that MiniMax's `base_resp` codes stand for; 500 for all others."""
 
 
 def error_in(payload: object) -> GatewayError | None:

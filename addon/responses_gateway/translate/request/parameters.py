@@ -159,9 +159,14 @@ class ParameterTranslator:
                 body["verbosity"] = text.verbosity
             else:
                 self.ledger.add("dropped", "text.verbosity", "the upstream is not known to take it")
-        rendered = self._response_format(text.format or {})
+        rendered = self._response_format(self._wanted_format)
         if rendered is not None:
             body["response_format"] = rendered
+
+    @property
+    def _wanted_format(self) -> JsonObject:
+        """`text.format` of the request; {} when it names none."""
+        return (self.request.text.format if self.request.text else None) or {}
 
     def _response_format(self, wanted: JsonObject) -> JsonObject | None:
         kind = _format_kind(wanted)
@@ -198,7 +203,7 @@ class ParameterTranslator:
 
     def unenforced_schema(self) -> JsonObject | None:
         """Return the schema that the gateway has to check, because the upstream does not enforce it."""
-        wanted = (self.request.text.format if self.request.text else None) or {}
+        wanted = self._wanted_format
         kind = _format_kind(wanted)
         if kind is None or self._enforced_format(kind) == kind:
             return None
@@ -207,7 +212,7 @@ class ParameterTranslator:
 
     def enforced_schema(self) -> JsonObject | None:
         """Return the strict schema that the upstream is asked to enforce."""
-        wanted = (self.request.text.format if self.request.text else None) or {}
+        wanted = self._wanted_format
         if _format_kind(wanted) != "json_schema" or not wanted.get("strict") or self.unenforced_schema() is not None:
             return None
         schema: JsonObject = wanted["schema"]
@@ -215,7 +220,7 @@ class ParameterTranslator:
 
     def format_instruction(self) -> str | None:
         """Return the instruction for the model where the upstream does not enforce the wanted format."""
-        wanted = (self.request.text.format if self.request.text else None) or {}
+        wanted = self._wanted_format
         kind = _format_kind(wanted)
         if kind is None:
             return None

@@ -48,7 +48,7 @@ class CommandArguments(ArgumentStream):
             return super().feed(text)
         self._waiting.append(text)
         start = "".join(self._waiting)
-        found = _START.match(start)
+        found = _START.match(start[:_LONGEST_START])
         if found is None and len(start) < _LONGEST_START and _MAY_START.match(start):
             self._waiting = [start]
             return ""

@@ -181,6 +181,13 @@ def test_a_call_for_several_in_another_form_goes_on_as_it_is(arguments: str) -> 
     assert (item["name"], item["arguments"]) == ("multi_tool_use.parallel", arguments)
 
 
+def test_a_call_for_several_in_another_form_is_shown_at_once() -> None:
+    translator = machine(RUN)
+    translator.start()
+    shown = translator.chunk(call(0, "multi_tool_use.parallel", '{"other": 1}', "c1"))
+    assert [event["type"] for event in shown][-1] == "response.output_item.done"
+
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 

@@ -278,7 +278,17 @@ def test_markup_in_inline_code_is_left_alone(frame: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "before", ["```\ncode\n```\n", "`a` and\n", "an odd ` here\n", "~~~\n```\n~~~\n", "```a```", "~~ no fence ~~~\n"]
+    "before",
+    [
+        "```\ncode\n```\n",
+        "`a` and\n",
+        "an odd ` here\n",
+        "~~~\n```\n~~~\n",
+        "```a```",
+        "~~ no fence ~~~\n",
+        "<~~~ no fence\n",
+        "[~~~\n",
+    ],
 )
 def test_markup_after_code_is_healed(before: str) -> None:
     for text, expected in FORMS.values():

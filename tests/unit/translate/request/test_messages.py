@@ -260,6 +260,19 @@ def test_reasoning_goes_back_in_the_form_of_the_upstream() -> None:
     assert (first.get("reasoning_content"), first.get("reasoning_details")) == (None, details)
 
 
+def test_of_a_foreign_thought_its_words_remain() -> None:
+    raw = [{"type": "reasoning_text", "text": "raw "}, {"type": "reasoning_text", "text": "words"}]
+    summary = [{"type": "summary_text", "text": "one"}, {"type": "summary_text", "text": "two"}]
+    for fields, text in (({"content": raw, "summary": summary}, "raw words"), ({"summary": summary}, "one\n\ntwo")):
+        item = {"type": "reasoning", **fields}
+        for envelope, notes in (
+            ("gAAAA", ["dropped input.reasoning.encrypted_content: not written by this gateway"]),
+            (None, []),
+        ):
+            [first, _], ledger = sent({**item, "encrypted_content": envelope}, answer("a"), USER)
+            assert (first["reasoning_content"], ledger) == (text, notes)
+
+
 def test_reasoning_that_an_upstream_does_not_take_is_noted() -> None:
     rule = ReasoningProfile(replay="never")
     assert sent(carried("hm"), answer("a"), USER, reasoning=rule)[1] == [

@@ -109,3 +109,90 @@ def test_a_right_patch_streams() -> None:
     repairer = PatchRepairer()
     assert repairer.feed(PLUS[:40]) == PLUS[:40]
     assert repaired([LATER]) == (LATER, [])
+
+
+def diff(*lines: str, old: str = "--- a/x", new: str = "+++ b/x") -> str:
+    return "\n".join([old, new, *lines]) + "\n"
+
+
+def patch(*lines: str) -> str:
+    return "\n".join(["*** Begin Patch", *lines, "*** End Patch"]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (diff("@@ -1 +1 @@", "-a", "+b"), patch("*** Update File: x", "@@", "-a", "+b")),
+        (diff("@@ -1,1 +1,2 @@ f()", " a", "+b"), patch("*** Update File: x", "@@", " a", "+b")),
+        (diff("@@ -1,3 +1,2 @@", "-a", "", " c"), patch("*** Update File: x", "@@", "-a", " ", " c")),
+        (diff("@@ -1 +1 @@", "-a", "\\ No newline", "+b"), patch("*** Update File: x", "@@", "-a", "+b")),
+        (
+            diff("@@ -1 +1 @@", "-a", "+b", old="--- x\t2026-01-01", new="+++ x\t2026-01-02"),
+            patch("*** Update File: x", "@@", "-a", "+b"),
+        ),
+        (
+            "new file mode 100644\n" + diff("@@ -0,0 +1 @@", "+a", old="--- /dev/null"),
+            patch("*** Add File: x", "+a"),
+        ),
+        (
+            "deleted file mode 100644\n" + diff("@@ -1,2 +0,0 @@", "-a", "-b", new="+++ /dev/null"),
+            patch("*** Delete File: x"),
+        ),
+        (
+            diff("@@ -1 +1 @@", "-a", "+b", "@@ -9 +9 @@", "-c", "+d"),
+            patch("*** Update File: x", "@@", "-a", "+b", "@@", "-c", "+d"),
+        ),
+        (
+            diff("@@ -1 +1 @@", "-a", "+b") + "\n" + diff("@@ -1 +1 @@", "-a", "+b", old="--- a/y", new="+++ b/y"),
+            patch("*** Update File: x", "@@", "-a", "+b", "*** Update File: y", "@@", "-a", "+b"),
+        ),
+    ],
+)
+def test_which_diffs_mean_one_thing(given: str, expected: str) -> None:
+    assert repaired([given]) == (expected, ["translated from a unified diff"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        diff("@@ -1 +1 @@", "-a", "+b", old='--- "a/x y"', new='+++ "b/x y"'),
+        diff("@@ -1 +1 @@", "-a", "+b", old="--- "),
+        diff("@@ -1 +1 @@", "-a", "*b"),
+        diff("@@ -1 +1 @@", "-a", "-b", "+c"),
+        diff("@@ -1 +1 @@", "-a", "+b", "+c"),
+        diff("@@ -1 @@", "-a", "+b"),
+        diff("@@ -0,0 +1 @@", "+a"),
+        diff("@@ -1 +1 @@", " a"),
+        diff(),
+        diff("@@ -1 +1 @@", "-a", "+b", old="--- /dev/null"),
+        diff("@@ -0,0 +1 @@", "+a", "@@ -0,0 +9 @@", "+b", old="--- /dev/null"),
+        diff("@@ -1 +1 @@", "-a", "+b", new="+++ /dev/null"),
+        diff("@@ -1,0 +1,0 @@", new="+++ /dev/null"),
+        "--- a/x\nno name\n@@ -1 +1 @@\n-a\n+b\n",
+        "words\n" + diff("@@ -1 +1 @@", "-a", "+b"),
+        "--- a/x\n",
+    ],
+)
+def test_which_diffs_do_not(given: str) -> None:
+    assert repaired([given]) == (given, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        (["a"], True),
+        (["a", " b"], True),
+        (["", "a"], True),
+        ([" a", "b"], True),
+        ([" a", "", " b"], False),
+        (["a", ""], False),
+        (["a", " "], False),
+        (["a", "@@"], False),
+        (["+a", "b"], False),
+        ([], False),
+    ],
+)
+def test_which_new_files_lack_their_plus(content: list[str], plain: bool) -> None:
+    given = patch("*** Add File: a", *content, "*** Delete File: b")
+    expected = patch("*** Add File: a", *(f"+{line}" for line in content), "*** Delete File: b")
+    assert repaired([given]) == ((expected, ["new files given the + before each line"]) if plain else (given, []))
