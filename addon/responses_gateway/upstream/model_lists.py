@@ -1,17 +1,23 @@
-"""The upstreams' own model lists: asked for when they are needed, remembered for a while, never waited for long."""
+"""The upstreams' own model lists, and what else they say of themselves.
+
+Both are asked for when they are needed, remembered for a while, and never waited for long.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.terminal import get_logger
+from responses_gateway.upstream.detection import Detection
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.server import Server
 from responses_gateway.upstream.upstreams import Upstream, request_headers
 
 logger = get_logger(__name__)
@@ -40,6 +46,7 @@ class ListCache:
     """The lists as they came, of everybody; outlives a change of the settings."""
 
     entries: dict[Key, list[JsonObject]] = field(default_factory=dict)
+    servers: dict[Key, Server] = field(default_factory=dict)
 
 
 class UpstreamLists:
@@ -52,11 +59,14 @@ class UpstreamLists:
         self._cache = cache
         self._http = http
         self._clock = clock
+        self._detection = Detection(http, clock)
         self._due: WeakKeyDictionary[Router, dict[Key, float]] = WeakKeyDictionary()
         self._asking: dict[tuple[Router, Key], asyncio.Task[None]] = {}
         for upstream in router.upstreams():
             if (entries := cache.entries.get(_key(upstream))) is not None:
                 router.learn(upstream.provider, entries)
+            if (server := cache.servers.get(_key(upstream))) is not None:
+                router.identify(upstream, server)
 
     async def refresh(self, owner: str, client_headers: Mapping[str, str], patience: float = PATIENCE) -> None:
         """Ask the upstreams whose list is missing or old, all at once; returns after `patience` seconds at the latest.
@@ -66,32 +76,50 @@ class UpstreamLists:
         """
         router = self._router.of(owner)
         due = self._due.setdefault(router, {})
-        for upstream in router.upstreams():
-            key = _key(upstream)
-            if (router, key) not in self._asking and self._clock() >= due.get(key, 0.0):
-                task = asyncio.create_task(self._ask(router, upstream, client_headers))
-                self._asking[router, key] = task
-                task.add_done_callback(lambda _, asked=(router, key): self._asking.pop(asked, None))  # type: ignore[misc]
+        old = [upstream for upstream in router.upstreams() if self._clock() >= due.get(_key(upstream), 0.0)]
+        self._begin(router, old, client_headers)
         if asking := [task for (whose, _), task in self._asking.items() if whose is router]:
             await asyncio.wait(asking, timeout=patience)
 
     async def ensure(self, model: str | None, owner: str, client_headers: Mapping[str, str]) -> None:
-        """Ask the upstreams only if the router does not know where `model` goes."""
+        """Wait for the upstreams' lists only if the router does not know where `model` goes.
+
+        An upstream that may say what it is gets asked meanwhile: the turn does not wait for it.
+        """
+        router = self._router.of(owner)
+        unknown = [upstream for upstream in router.upstreams() if self._detection.is_due(router, upstream)]
+        self._begin(router, unknown, client_headers)
         try:
             if model:
-                self._router.of(owner).resolve(model)
+                router.resolve(model)
         except GatewayError:
             await self.refresh(owner, client_headers)
+
+    def _begin(self, router: Router, upstreams: Iterable[Upstream], client_headers: Mapping[str, str]) -> None:
+        """Ask upstreams, unless they are being asked already."""
+        for upstream in upstreams:
+            asked = router, _key(upstream)
+            if asked not in self._asking:
+                self._asking[asked] = task = asyncio.create_task(self._ask(router, upstream, client_headers))
+                task.add_done_callback(partial(self._answered, asked))
+
+    def _answered(self, asked: tuple[Router, Key], _: asyncio.Task[None]) -> None:
+        self._asking.pop(asked, None)
 
     async def _ask(self, router: Router, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
         key = _key(upstream)
         headers = request_headers(upstream, client_headers, None, "application/json")
         entries = await fetch_models(self._http, upstream, headers)
-        self._due[router][key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
+        self._due.setdefault(router, {})[key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
         if entries is not None:
             router.learn(upstream.provider, entries)
             if router is self._router:
                 self._cache.entries[key] = entries
+        server = await self._detection.detect(router, upstream, headers, entries)
+        if server is not None:
+            router.identify(upstream, server)
+            if router is self._router:
+                self._cache.servers[key] = server
 
 
 async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:

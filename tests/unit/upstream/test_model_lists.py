@@ -1,21 +1,34 @@
 """The upstreams' own model lists: when they are asked for, and what is remembered."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream import model_lists as upstream_lists
-from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.http_client import HttpClient, HttpError, HttpResponse
 from responses_gateway.upstream.model_lists import MAX_AGE, RETRY_AGE, ListCache, UpstreamLists
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.upstreams import Upstream
 
 URL = "http://127.0.0.1:9"
-HTTP = HttpClient()
-"""Sends nothing here."""
+
+
+class Unreachable(HttpClient):
+    """Reaches nobody."""
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> AsyncIterator[HttpResponse]:
+        raise HttpError(f"{method} {url}")
+        yield
+
+
+HTTP = Unreachable()
 
 
 class Upstreams:
@@ -100,7 +113,7 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
 
 def test_only_unknown_models_make_turns_ask(upstreams: Upstreams) -> None:
     async def run() -> None:
-        known = UpstreamLists(Router(Settings(), URL), ListCache(), HTTP)
+        known = UpstreamLists(Router(Settings(upstream=URL, provider="vllm")), ListCache(), HTTP)
         await known.ensure("whatever", "", {})
         await known.ensure(None, "", {})
         assert not upstreams.asked
