@@ -73,8 +73,8 @@ class ScriptedUpstream:
     """A chat/completions server on a loopback port chosen by the OS; a context manager.
 
     The model name of a request finds its script; /models lists these names, or `models`, unless `has_list` is false.
-    `listings` are the requests for it. `pages` are what GET finds elsewhere, by path, and `probes` the requests for them
-    and for what is not there. `strays` are requests that no script expects: unknown models, and other paths.
+    `listings` are the requests for it. `pages` are what GET finds elsewhere, by path; `probes` are the requests for
+    those, and for what is not there. `strays` are requests that no script expects: unknown models, and other paths.
     """
 
     def __init__(self) -> None:
