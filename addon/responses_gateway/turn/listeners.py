@@ -18,6 +18,7 @@ from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
+from responses_gateway.upstream.outages import Outages
 from responses_gateway.upstream.routing import Router
 
 
@@ -47,6 +48,7 @@ class Listeners:
         self._http = HttpClient()
         self._jobs = Jobs(new_id, time.time)
         self.learned_repairs = LearnedRepairs(default_path(os.environ), time.time)
+        self._outages = Outages(time.time)
         self._settings: Settings | None = None
         self._state: State | None = None
         self._search: SearchServices | None = None
@@ -90,7 +92,8 @@ class Listeners:
         )
         search = partial(WebSearch, self._search) if self._search is not None else None
         fetch = partial(fetch_models, self._http)
-        return Listener(runtime, TurnServices(settings, router, self.learned_repairs, fetch, search))
+        services = TurnServices(settings, router, self.learned_repairs, fetch, search, outages=self._outages)
+        return Listener(runtime, services)
 
     async def close(self) -> None:
         """Stop background jobs, and close connections and the state."""

@@ -22,7 +22,8 @@ from responses_gateway.turn.recovery.recovery import Recovery
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
-"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal."""
+"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal. An upstream that is
+down is told in that form too: Codex repeats a refused request 30 times, and shows why only after each fifth."""
 
 _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""
@@ -45,8 +46,11 @@ class ServedTurn:
         self.limits = services.settings.time_limits
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
+        self._outages = services.outages
         self._fault: RoundFault | None = None
         self._status = 0
+        """The status of this round's answer; 0 before its head has come."""
+
         self._headers: dict[str, str] = {}
         self._response: JsonObject | None = None
         self._over = False
@@ -63,6 +67,7 @@ class ServedTurn:
         headers, body = chat.headers(self._client_headers), dumps(chat.body)
         hidden = [*map(str.lower, chat.route.own_headers)]
         self.exchange.observer.round_began(chat.url, headers, body, chat.route.secrets, hidden)
+        self._status = 0
         return messages.request("POST", chat.url, headers, body)
 
     # How far the turn is ----------------------------------------------------------------------------------------------
@@ -104,6 +109,8 @@ class ServedTurn:
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
         self._headers = messages.read(headers)
+        if self._status < 500:
+            self._outages.answered(*self._whose_upstream)
         if self._status != 200 or not self.streams:
             return False
         try:
@@ -138,7 +145,7 @@ class ServedTurn:
             unreadable = server_error(502, f"The upstream's answer cannot be read: {fault}.")
         if self._status != 200:
             error = self.exchange.refusal(self._status, self._headers, body)
-            self._fault = RoundFault.of_refusal(error, self._status, self._headers, body)
+            self._note(RoundFault.of_refusal(error, self._status, self._headers, body))
         elif unreadable is not None:
             self._fault = RoundFault(unreadable)
         elif self._fault is None:
@@ -152,9 +159,23 @@ class ServedTurn:
     def fail(self, failure: Failure) -> None:
         error = failure_error(failure, self._upstream, self.exchange.upstream_request.route.base_url)
         self.exchange.observer.round_ended(error.message, failure)
-        self._fault = RoundFault.of_connection(error, failure)
+        self._note(RoundFault.of_connection(error, failure, answered=self._status != 0))
         # An answer whose end has come is complete, whatever broke after it.
         self._over = self._over or failure.cause in _FINAL or self.exchange.settled
+
+    def _note(self, fault: RoundFault) -> None:
+        """Take note of why the round gave nothing, and of an upstream that fails one request after the other."""
+        self._fault = fault
+        if fault.down:
+            owner, base_url = self._whose_upstream
+            outage = self._outages.failed(owner, base_url)
+            if self.exchange.shows_retries:
+                fault.error.message = outage.told(fault.error.message, base_url)
+
+    @property
+    def _whose_upstream(self) -> tuple[str, str]:
+        """Owner and base URL."""
+        return self.exchange.owner, self.exchange.upstream_request.route.base_url
 
     # The client's answer ----------------------------------------------------------------------------------------------
 
@@ -181,8 +202,8 @@ class ServedTurn:
         if self._response is not None:
             return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
-        if self.streams and self.exchange.for_codex:
-            if error.code in _FAILURES_FOR_CODEX:
+        if self.exchange.shows_retries:
+            if error.code in _FAILURES_FOR_CODEX or (self._fault is not None and self._fault.down):
                 return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX

@@ -12,6 +12,7 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.web_search import SearchSettings
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
+from responses_gateway.upstream.outages import Outages
 from responses_gateway.upstream.routing import Route, Router
 
 type FetchModels = Callable[[Route, Mapping[str, str]], Awaitable[list[JsonObject] | None]]
@@ -35,6 +36,8 @@ class TurnServices:
 
     now: Callable[[], float] = time.monotonic
     """Seconds."""
+
+    outages: Outages = field(default_factory=lambda: Outages(time.time))
 
     asked_for_models: set[tuple[str, str]] = field(default_factory=set)
     """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""
