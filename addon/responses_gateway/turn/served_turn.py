@@ -22,8 +22,10 @@ from responses_gateway.turn.recovery.recovery import Recovery
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
-"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal. An upstream that is
-down is told in that form too: Codex repeats a refused request 30 times, and shows why only after each fifth."""
+"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal.
+
+An upstream that is down is told in that form too: Codex repeats a refused request 30 times, and shows why only after
+each fifth."""
 
 _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""

@@ -81,7 +81,7 @@ class Detection:
                 kind = _kind(listed | await server.answers(_paths()))
             elif kind is None:
                 kind = memory.kind
-        if entries is None and not server.has_answered:
+        if entries is None and not server.is_up:
             memory.due = self._clock() + min(FIRST_PAUSE * 2**memory.failures, MAX_AGE)
             memory.failures = min(memory.failures + 1, 16)
             return None
@@ -108,12 +108,17 @@ class _ServerRequests:
         self._root = parts._replace(path=parts.path.removesuffix("/v1")).geturl().rstrip("/")
         self._headers = {**headers, "accept": "application/json"}
         self._limit = asyncio.Semaphore(_AT_ONCE)
-        self.has_answered = False
+        self.is_up = False
+        """Whether anything was answered but that the server is not able to."""
 
     async def answers(self, paths: Sequence[str]) -> dict[str, Said]:
-        """The answers to GET by path; paths without one are missing."""
-        answers = await asyncio.gather(*(self._ask("GET", path) for path in paths))
-        return {path: said for path, said in zip(paths, answers, strict=True) if said is not None}
+        """The answers to GET by path; paths without one are missing. A server that is down is asked for the first one
+        only."""
+        first, *others = paths
+        answers = [await self._ask("GET", first)]
+        if self.is_up:
+            answers += await asyncio.gather(*(self._ask("GET", path) for path in others))
+        return {path: said for path, said in zip(paths, answers, strict=False) if said is not None}
 
     async def cards(self, sources: Sequence[Source], models: Sequence[str]) -> dict[str, JsonObject]:
         """What the sources say, as fields of ModelCards, by model."""
@@ -143,7 +148,7 @@ class _ServerRequests:
                 asyncio.timeout(TIMEOUT),
                 self._http.request(method, f"{self._root}{path}", headers, content) as response,
             ):
-                self.has_answered = True
+                self.is_up = self.is_up or response.status < 500
                 if response.status != 200:
                     return None
                 answer, whole = await response.read(_MAX_ANSWER)

@@ -137,7 +137,7 @@ class Server(HttpClient):
         self.answers = dict(answers)
         self.headers = dict(headers or {})
         self.asked: list[tuple[str, str, Mapping[str, str], bytes]] = []
-        self.is_down = False
+        self.is_down = self.is_overloaded = False
 
     @asynccontextmanager
     async def request(
@@ -154,6 +154,8 @@ class Server(HttpClient):
             answer = self.answers["*"](method, path)
         elif answer is None:
             status, answer = 404, {"detail": "Not Found"}
+        if self.is_overloaded:
+            status, answer = 503, {"error": {"message": "overloaded"}}
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -291,9 +293,10 @@ def test_an_unknown_server_is_asked_once_too(make: Make) -> None:
     assert len(world.server.asked) == asked + 1
 
 
-def test_one_that_is_down_is_asked_less_and_less(make: Make) -> None:
+@pytest.mark.parametrize("how", ["is_down", "is_overloaded"])
+def test_one_that_is_down_is_asked_less_and_less(make: Make, how: str) -> None:
     world = make("vllm")
-    world.server.is_down = True
+    setattr(world.server, how, True)
     rounds = []
     for _ in range(20):
         before = len(world.server.asked)
@@ -301,7 +304,8 @@ def test_one_that_is_down_is_asked_less_and_less(make: Make) -> None:
         rounds.append(len(world.server.asked) > before)
         world.now += FIRST_PAUSE
     assert [at for at, asked in enumerate(rounds) if asked] == [0, 1, 3, 7, 15]
-    world.server.is_down = False
+    assert len(world.server.asked) == 5 * 2
+    setattr(world.server, how, False)
     world.now += MAX_AGE
     world.turns()
     assert world.route().detected == "vllm"
