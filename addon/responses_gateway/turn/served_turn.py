@@ -5,6 +5,7 @@ that. A round in which the model called hosted tools is followed by one with the
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mitmproxy import http
 
@@ -20,6 +21,7 @@ from responses_gateway.turn.recovery.failure_errors import failure_error, server
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.recovery import Recovery
 from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.outages import Outage
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
 """Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal.
@@ -49,6 +51,7 @@ class ServedTurn:
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
         self._outages = services.outages
+        self._outage: Outage | None = None
         self._fault: RoundFault | None = None
         self._status = 0
         """The status of this round's answer; 0 before its head has come."""
@@ -168,11 +171,7 @@ class ServedTurn:
     def _note(self, fault: RoundFault) -> None:
         """Take note of why the round gave nothing, and of an upstream that fails one request after the other."""
         self._fault = fault
-        if fault.down:
-            owner, base_url = self._whose_upstream
-            outage = self._outages.failed(owner, base_url)
-            if self.exchange.shows_retries:
-                fault.error.message = outage.told(fault.error.message, base_url)
+        self._outage = self._outages.failed(*self._whose_upstream) if fault.down else None
 
     @property
     def _whose_upstream(self) -> tuple[str, str]:
@@ -205,7 +204,7 @@ class ServedTurn:
             return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
         if self.exchange.shows_retries:
-            if error.code in _FAILURES_FOR_CODEX or (self._fault is not None and self._fault.down):
+            if error.code in _FAILURES_FOR_CODEX or self._outage is not None:
                 return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
@@ -220,6 +219,9 @@ class ServedTurn:
 
     @property
     def _error(self) -> GatewayError:
+        if self._fault is not None and self._outage is not None and self.exchange.shows_retries:
+            _, base_url = self._whose_upstream
+            return replace(self._fault.error, message=self._outage.told(self._fault.error.message, base_url))
         if self._fault is not None:
             return self._fault.error
         return server_error(500, "The gateway has lost the answer; its log has the details.")
@@ -245,7 +247,7 @@ class ServedTurn:
             return False
         if not await self._recovery.recover(fault) or self._over:
             return False
-        self._fault = None
+        self._fault = self._outage = None
         self.exchange.next_round()
         return True
 

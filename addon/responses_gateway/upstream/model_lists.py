@@ -5,10 +5,11 @@ Both are asked for when they are needed, remembered for a while, and never waite
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from responses_gateway.protocol.errors import GatewayError
@@ -40,6 +41,9 @@ MAX_LIST = 16 << 20
 type Key = tuple[str, str]
 """Provider and base URL."""
 
+type _Asked = tuple[Router, Key]
+type _Listing = asyncio.Task[list[JsonObject] | None]
+
 
 @dataclass(slots=True)
 class ListCache:
@@ -61,7 +65,8 @@ class UpstreamLists:
         self._clock = clock
         self._detection = Detection(http, clock)
         self._due: WeakKeyDictionary[Router, dict[Key, float]] = WeakKeyDictionary()
-        self._asking: dict[tuple[Router, Key], asyncio.Task[None]] = {}
+        self._listing: dict[_Asked, _Listing] = {}
+        self._detecting: dict[_Asked, asyncio.Task[None]] = {}
         for upstream in router.upstreams():
             if (entries := cache.entries.get(_key(upstream))) is not None:
                 router.learn(upstream.provider, entries)
@@ -74,17 +79,13 @@ class UpstreamLists:
         `client_headers` (by lower-case name) may hold the client's own key, for upstreams that get it; what they answer
         is taught to the owner's router only.
         """
-        router = self._router.of(owner)
-        due = self._due.setdefault(router, {})
-        old = [upstream for upstream in router.upstreams() if self._clock() >= due.get(_key(upstream), 0.0)]
-        self._begin(router, old, client_headers)
-        if asking := [task for (whose, _), task in self._asking.items() if whose is router]:
-            await asyncio.wait(asking, timeout=patience)
+        router = self._begin_old(owner, client_headers)
+        await _wait([*_of(router, self._listing), *_of(router, self._detecting)], patience)
 
     async def ensure(self, model: str | None, owner: str, client_headers: Mapping[str, str]) -> None:
         """Wait for the upstreams' lists only if the router does not know where `model` goes.
 
-        An upstream that may say what it is gets asked meanwhile: the turn does not wait for it.
+        An upstream that may say what it is gets asked meanwhile: no turn waits for that.
         """
         router = self._router.of(owner)
         unknown = [upstream for upstream in router.upstreams() if self._detection.is_due(router, upstream)]
@@ -93,33 +94,48 @@ class UpstreamLists:
             if model:
                 router.resolve(model)
         except GatewayError:
-            await self.refresh(owner, client_headers)
+            self._begin_old(owner, client_headers)
+            await _wait(_of(router, self._listing), PATIENCE)
+
+    def _begin_old(self, owner: str, client_headers: Mapping[str, str]) -> Router:
+        """Ask the upstreams whose list is missing or old; returns the owner's router."""
+        router = self._router.of(owner)
+        due = self._due.setdefault(router, {})
+        old = [upstream for upstream in router.upstreams() if self._clock() >= due.get(_key(upstream), 0.0)]
+        self._begin(router, old, client_headers)
+        return router
 
     def _begin(self, router: Router, upstreams: Iterable[Upstream], client_headers: Mapping[str, str]) -> None:
         """Ask upstreams, unless they are being asked already."""
         for upstream in upstreams:
             asked = router, _key(upstream)
-            if asked not in self._asking:
-                self._asking[asked] = task = asyncio.create_task(self._ask(router, upstream, client_headers))
-                task.add_done_callback(partial(self._answered, asked))
+            if asked in self._detecting:
+                continue
+            headers = request_headers(upstream, client_headers, None, "application/json")
+            listing = asyncio.create_task(self._list(router, upstream, headers))
+            detecting = asyncio.create_task(self._detect(router, upstream, headers, listing))
+            self._listing[asked], self._detecting[asked] = listing, detecting
+            detecting.add_done_callback(partial(self._forget, asked))
 
-    def _answered(self, asked: tuple[Router, Key], _: asyncio.Task[None]) -> None:
-        self._asking.pop(asked, None)
+    def _forget(self, asked: _Asked, _: asyncio.Task[None]) -> None:
+        del self._listing[asked], self._detecting[asked]
 
-    async def _ask(self, router: Router, upstream: Upstream, client_headers: Mapping[str, str]) -> None:
+    async def _list(self, router: Router, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
         key = _key(upstream)
-        headers = request_headers(upstream, client_headers, None, "application/json")
         entries = await fetch_models(self._http, upstream, headers)
         self._due.setdefault(router, {})[key] = self._clock() + (RETRY_AGE if entries is None else MAX_AGE)
         if entries is not None:
             router.learn(upstream.provider, entries)
             if router is self._router:
                 self._cache.entries[key] = entries
-        server = await self._detection.detect(router, upstream, headers, entries)
+        return entries
+
+    async def _detect(self, router: Router, upstream: Upstream, headers: Mapping[str, str], listing: _Listing) -> None:
+        server = await self._detection.detect(router, upstream, headers, await listing)
         if server is not None:
             router.identify(upstream, server)
             if router is self._router:
-                self._cache.servers[key] = server
+                self._cache.servers[_key(upstream)] = server
 
 
 async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[str, str]) -> list[JsonObject] | None:
@@ -144,3 +160,12 @@ async def fetch_models(http: HttpClient, upstream: Upstream, headers: Mapping[st
 
 def _key(upstream: Upstream) -> Key:
     return upstream.provider, upstream.base_url
+
+
+def _of[T](router: Router, tasks: Mapping[_Asked, asyncio.Task[T]]) -> list[asyncio.Task[T]]:
+    return [task for (whose, _), task in tasks.items() if whose is router]
+
+
+async def _wait(tasks: Sequence[asyncio.Task[Any]], patience: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=patience)

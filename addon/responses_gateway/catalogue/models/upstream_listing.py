@@ -53,7 +53,7 @@ _FLAGS: tuple[tuple[_Path, Modality], ...] = (
 """Where servers write whether a model takes one kind of media: llama.cpp, SGLang, LiteLLM."""
 
 _KINDS: dict[str, list[Modality]] = {"llm": ["text"], "vlm": ["text", "image"]}
-"""LM Studio's types of models."""
+"""LM Studio's types of models, in entries that have a compatibility_type as well."""
 
 _MOST_TOKENS = 1 << 30
 _MOST_KEYS = 1000
@@ -93,7 +93,7 @@ def _modalities(details: Mapping[str, Any]) -> list[Modality]:
     abilities = details.get("capabilities")
     if isinstance(abilities, list) and "completion" in abilities:
         return ["text", "image"] if "vision" in abilities else ["text"]
-    kind = details.get("type")
+    kind = details.get("type") if "compatibility_type" in details else None
     return _KINDS.get(kind, []) if isinstance(kind, str) else []
 
 
