@@ -50,6 +50,7 @@ class ServedTurn:
         self.limits = services.settings.time_limits
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
+        self._answered = services.answered
         self._outages = services.outages
         self._outage: Outage | None = None
         self._fault: RoundFault | None = None
@@ -116,6 +117,7 @@ class ServedTurn:
         self._headers = messages.read(headers)
         if self._status < 500:
             self._outages.answered(*self._whose_upstream)
+            self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self._client_headers)
         if self._status != 200 or not self.streams:
             return False
         try:

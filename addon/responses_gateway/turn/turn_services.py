@@ -37,6 +37,9 @@ class TurnServices:
     now: Callable[[], float] = time.monotonic
     """Seconds."""
 
+    answered: Callable[[str, str, Mapping[str, str]], None] = lambda *_: None
+    """Is told that a provider answers a turn of an owner, and the client's headers."""
+
     outages: Outages = field(default_factory=lambda: Outages(time.time))
 
     asked_for_models: set[tuple[str, str]] = field(default_factory=set)

@@ -30,8 +30,9 @@ TIMEOUT = 3.0
 MAX_AGE = 3600.0
 """Seconds until a server is asked again of which kind it is."""
 
-FIRST_PAUSE = 30.0
-"""Seconds until an upstream that did not answer at all is asked again; doubled each time, up to MAX_AGE."""
+FIRST_PAUSE = 300.0
+"""Seconds until an upstream that answers turns, but none of these questions, is asked again; doubled each time, up to
+MAX_AGE."""
 
 _MAX_ANSWER = 1 << 20
 """Bytes."""
@@ -48,6 +49,11 @@ class _Memory:
     """What is remembered of one upstream."""
 
     due: float = 0.0
+    """When to ask it again of our own accord."""
+
+    old: float = 0.0
+    """When to look for signs again, whoever asks."""
+
     failures: int = 0
     kind: str | None = None
 
@@ -60,9 +66,15 @@ class Detection:
         self._clock = clock
         self._memories: WeakKeyDictionary[Router, dict[tuple[str, str], _Memory]] = WeakKeyDictionary()
 
-    def is_due(self, router: Router, upstream: Upstream) -> bool:
-        """Whether there is something to find out about the upstream, and it was not asked lately."""
-        return _is_worth_asking(upstream) and self._clock() >= self._memory(router, upstream).due
+    def comes_due(self, router: Router, upstream: Upstream) -> bool:
+        """Whether there is something to find out about the upstream, and it was not asked lately. It counts as asked
+        from now on."""
+        memory = self._memory(router, upstream)
+        if not _is_worth_asking(upstream) or self._clock() < memory.due:
+            return False
+        memory.due = self._clock() + min(FIRST_PAUSE * 2**memory.failures, MAX_AGE)
+        memory.failures = min(memory.failures + 1, 16)
+        return True
 
     async def detect(
         self, router: Router, upstream: Upstream, headers: Mapping[str, str], entries: Sequence[JsonObject] | None
@@ -77,16 +89,15 @@ class Detection:
             kind: str | None = upstream.base
         else:
             kind = _kind(listed)
-            if kind is None and self._clock() >= memory.due:
+            if kind is None and self._clock() >= memory.old:
                 kind = _kind(listed | await server.answers(_paths()))
             elif kind is None:
                 kind = memory.kind
         if entries is None and not server.is_up:
-            memory.due = self._clock() + min(FIRST_PAUSE * 2**memory.failures, MAX_AGE)
-            memory.failures = min(memory.failures + 1, 16)
             return None
-        if self._clock() >= memory.due:
-            memory.due, memory.failures = self._clock() + MAX_AGE, 0
+        if self._clock() >= memory.old:
+            memory.due = memory.old = self._clock() + MAX_AGE
+            memory.failures = 0
         if kind != memory.kind and upstream.changes is not None:
             logger.info("%s: %s", upstream.base_url, f"served by {kind}, as it says" if kind else "an unknown server")
         memory.kind = kind

@@ -83,19 +83,23 @@ class UpstreamLists:
         await _wait([*_of(router, self._listing), *_of(router, self._detecting)], patience)
 
     async def ensure(self, model: str | None, owner: str, client_headers: Mapping[str, str]) -> None:
-        """Wait for the upstreams' lists only if the router does not know where `model` goes.
-
-        An upstream that may say what it is gets asked meanwhile: no turn waits for that.
-        """
-        router = self._router.of(owner)
-        unknown = [upstream for upstream in router.upstreams() if self._detection.is_due(router, upstream)]
-        self._begin(router, unknown, client_headers)
+        """Wait for the upstreams' lists only if the router does not know where `model` goes."""
         try:
             if model:
-                router.resolve(model)
+                self._router.of(owner).resolve(model)
         except GatewayError:
             self._begin_old(owner, client_headers)
-            await _wait(_of(router, self._listing), PATIENCE)
+            await _wait(_of(self._router.of(owner), self._listing), PATIENCE)
+
+    def answered(self, provider: str, owner: str, client_headers: Mapping[str, str]) -> None:
+        """An upstream answers a turn: ask it in the background what it is, unless that is known. Nobody waits for it.
+
+        Before that nothing says that there is anybody to ask.
+        """
+        router = self._router.of(owner)
+        there = (upstream for upstream in router.upstreams() if upstream.provider == provider)
+        unknown = [upstream for upstream in there if self._detection.comes_due(router, upstream)]
+        self._begin(router, unknown, client_headers)
 
     def _begin_old(self, owner: str, client_headers: Mapping[str, str]) -> Router:
         """Ask the upstreams whose list is missing or old; returns the owner's router."""

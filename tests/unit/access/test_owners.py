@@ -210,6 +210,7 @@ LASTING_SERVICES = {
     "sleep": "a function",
     "jitter": "a function",
     "now": "a function",
+    "answered": "a function",
     "outages": "names the owner",
     "asked_for_models": "names the owner",
 }

@@ -184,11 +184,12 @@ class World:
         asyncio.run(self.lists.refresh("", {}))
 
     def turns(self, count: int = 1) -> None:
-        """So many turns one after the other; all that they leave running is waited for."""
+        """So many turns that are answered, one after the other; all that they leave running is waited for."""
 
         async def run() -> None:
             for _ in range(count):
                 await self.lists.ensure(MODEL, "", {})
+                self.lists.answered(self.route().provider, "", {})
                 others = asyncio.all_tasks() - {asyncio.current_task()}
                 await asyncio.gather(*others)
 
@@ -257,16 +258,25 @@ def test_abilities_of_models_come_along(make: Make) -> None:
     assert not world.route().card.reasoning
 
 
-def test_the_first_turn_waits_for_nothing(make: Make) -> None:
+def test_the_first_turn_waits_for_nothing_and_asks_when_it_is_answered(make: Make) -> None:
     world = make("vllm")
-
-    async def turn() -> str:
-        await world.lists.ensure(MODEL, "", {})
-        return world.route().profile.name
-
-    assert asyncio.run(turn()) == "openai-compatible"
+    asyncio.run(world.lists.ensure(MODEL, "", {}))
+    assert world.route().profile.name == "openai-compatible"
+    assert not world.server.asked
     world.turns()
     assert world.route().profile.name == "vllm"
+
+
+def test_only_the_upstream_that_answers_is_asked(make: Make) -> None:
+    world = make("vllm", f"providers: {{one: {{base_url: '{BASE}/v1'}}, two: {{base_url: '{BASE}/two/v1'}}}}\n")
+
+    async def run() -> None:
+        world.lists.answered("one", "", {})
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    asyncio.run(run())
+    assert world.server.paths()
+    assert not any(path.startswith("/two") for path in world.server.paths())
 
 
 def test_a_server_is_asked_once(make: Make) -> None:
@@ -320,7 +330,7 @@ def test_new_settings_ask_again_and_know_what_was_known(make: Make) -> None:
     assert router.resolve(MODEL).detected == "vllm"
 
     async def turn() -> None:
-        await lists.ensure(MODEL, "", {})
+        lists.answered("openai-compatible", "", {})
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
     asyncio.run(turn())

@@ -134,7 +134,7 @@ def test_a_new_router_knows_the_old_list_and_asks_again(upstreams: Upstreams) ->
 
 def test_only_unknown_models_make_turns_ask(upstreams: Upstreams) -> None:
     async def run() -> None:
-        known = UpstreamLists(Router(Settings(upstream=URL, provider="vllm")), ListCache(), HTTP)
+        known = UpstreamLists(Router(Settings(), URL), ListCache(), HTTP)
         await known.ensure("whatever", "", {})
         await known.ensure(None, "", {})
         assert not upstreams.asked
