@@ -143,33 +143,3 @@ def test_upstream_that_starts_late(
         run = running.result()
     assert run.exit_code == 0, f"{run}"
     assert run.messages == ["Done."]
-
-
-def test_an_upstream_that_is_not_able_to_serve(patient: Codex, script: Script) -> None:
-    """Its user reads at once which upstream it is and what it said, and Codex gives up soon."""
-    script.always(error(503, "closed for maintenance"))
-    run = patient.exec("go", script.model)
-    assert run.exit_code == 1
-    assert len(script.requests) == 3 + 5, (
-        "the gateway asks three times at first, and once for each time that Codex does"
-    )
-    told = [event["message"] for event in run.events if event["type"] == "error"]
-    assert "Reconnecting... 1/5" in told[0]
-    for message in (told[0], run.events[-1]["error"]["message"]):
-        assert "closed for maintenance. http://127.0.0.1:" in message
-        assert "/v1 has failed since " in message
-    script.answer(FINE)
-    assert patient.exec("go on", script.model).messages == ["Done."]
-
-
-def test_an_upstream_that_is_not_there(start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path) -> None:
-    with Relay(upstream.port, listening=False) as relay:
-        gateway = start_gateway(url=relay.url)
-        codex = Codex(LATEST, gateway.url, tmp_path / "codex")
-        codex.retry_by_default()
-        run = codex.exec("go", "nobody")
-    assert run.exit_code == 1
-    assert gateway.log.count("error establishing server connection") == 3 + 5
-    message = run.events[-1]["error"]["message"]
-    assert f"Cannot connect to openai-compatible ({relay.url}/v1)" in message
-    assert f"{relay.url}/v1 has failed since " in message

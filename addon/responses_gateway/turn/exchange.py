@@ -67,11 +67,6 @@ class Exchange:
         observer.translated(self.request.model, upstream.route, self.owner, session, upstream.body, self.ledger)
 
     @property
-    def shows_retries(self) -> bool:
-        """Whether the client asks again after a failed response, and shows its user why it does."""
-        return self.for_codex and self.streams
-
-    @property
     def observer(self) -> TurnObserver:
         return self._client.observer
 

@@ -18,7 +18,6 @@ from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
-from responses_gateway.upstream.outages import Outages
 from responses_gateway.upstream.routing import Router
 
 
@@ -48,7 +47,6 @@ class Listeners:
         self._http = HttpClient()
         self._jobs = Jobs(new_id, time.time)
         self.learned_repairs = LearnedRepairs(default_path(os.environ), time.time)
-        self._outages = Outages(time.time)
         self._settings: Settings | None = None
         self._state: State | None = None
         self._search: SearchServices | None = None
@@ -100,7 +98,6 @@ class Listeners:
             fetch,
             search,
             answered=lists.answered,
-            outages=self._outages,
         )
         return Listener(runtime, services)
 

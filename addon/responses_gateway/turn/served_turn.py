@@ -5,7 +5,6 @@ that. A round in which the model called hosted tools is followed by one with the
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from mitmproxy import http
 
@@ -21,13 +20,9 @@ from responses_gateway.turn.recovery.failure_errors import failure_error, server
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.recovery import Recovery
 from responses_gateway.turn.turn_services import TurnServices
-from responses_gateway.upstream.outages import Outage
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
-"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal.
-
-An upstream that is down is told in that form too: Codex repeats a refused request 30 times, and shows why only after
-each fifth."""
+"""Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal."""
 
 _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""
@@ -51,12 +46,8 @@ class ServedTurn:
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
         self._answered = services.answered
-        self._outages = services.outages
-        self._outage: Outage | None = None
         self._fault: RoundFault | None = None
         self._status = 0
-        """The status of this round's answer; 0 before its head has come."""
-
         self._headers: dict[str, str] = {}
         self._response: JsonObject | None = None
         self._over = False
@@ -73,7 +64,6 @@ class ServedTurn:
         headers, body = chat.headers(self._client_headers), dumps(chat.body)
         hidden = [*map(str.lower, chat.route.own_headers)]
         self.exchange.observer.round_began(chat.url, headers, body, chat.route.secrets, hidden)
-        self._status = 0
         return messages.request("POST", chat.url, headers, body)
 
     # How far the turn is ----------------------------------------------------------------------------------------------
@@ -116,7 +106,6 @@ class ServedTurn:
         self._status = 200 if status in _ANSWERED else status
         self._headers = messages.read(headers)
         if self._status < 500:
-            self._outages.answered(*self._whose_upstream)
             self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self._client_headers)
         if self._status != 200 or not self.streams:
             return False
@@ -152,7 +141,7 @@ class ServedTurn:
             unreadable = server_error(502, f"The upstream's answer cannot be read: {fault}.")
         if self._status != 200:
             error = self.exchange.refusal(self._status, self._headers, body)
-            self._note(RoundFault.of_refusal(error, self._status, self._headers, body))
+            self._fault = RoundFault.of_refusal(error, self._status, self._headers, body)
         elif unreadable is not None:
             self._fault = RoundFault(unreadable)
         elif self._fault is None:
@@ -166,19 +155,9 @@ class ServedTurn:
     def fail(self, failure: Failure) -> None:
         error = failure_error(failure, self._upstream, self.exchange.upstream_request.route.base_url)
         self.exchange.observer.round_ended(error.message, failure)
-        self._note(RoundFault.of_connection(error, failure, answered=self._status != 0))
+        self._fault = RoundFault.of_connection(error, failure)
         # An answer whose end has come is complete, whatever broke after it.
         self._over = self._over or failure.cause in _FINAL or self.exchange.settled
-
-    def _note(self, fault: RoundFault) -> None:
-        """Take note of why the round gave nothing, and of an upstream that fails one request after the other."""
-        self._fault = fault
-        self._outage = self._outages.failed(*self._whose_upstream) if fault.down else None
-
-    @property
-    def _whose_upstream(self) -> tuple[str, str]:
-        """Owner and base URL."""
-        return self.exchange.owner, self.exchange.upstream_request.route.base_url
 
     # The client's answer ----------------------------------------------------------------------------------------------
 
@@ -205,8 +184,8 @@ class ServedTurn:
         if self._response is not None:
             return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
-        if self.exchange.shows_retries:
-            if error.code in _FAILURES_FOR_CODEX or self._outage is not None:
+        if self.streams and self.exchange.for_codex:
+            if error.code in _FAILURES_FOR_CODEX:
                 return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
@@ -221,9 +200,6 @@ class ServedTurn:
 
     @property
     def _error(self) -> GatewayError:
-        if self._fault is not None and self._outage is not None and self.exchange.shows_retries:
-            _, base_url = self._whose_upstream
-            return replace(self._fault.error, message=self._outage.told(self._fault.error.message, base_url))
         if self._fault is not None:
             return self._fault.error
         return server_error(500, "The gateway has lost the answer; its log has the details.")
@@ -249,7 +225,7 @@ class ServedTurn:
             return False
         if not await self._recovery.recover(fault) or self._over:
             return False
-        self._fault = self._outage = None
+        self._fault = None
         self.exchange.next_round()
         return True
 

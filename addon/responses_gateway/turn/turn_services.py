@@ -12,7 +12,6 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.web_search import SearchSettings
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
-from responses_gateway.upstream.outages import Outages
 from responses_gateway.upstream.routing import Route, Router
 
 type FetchModels = Callable[[Route, Mapping[str, str]], Awaitable[list[JsonObject] | None]]
@@ -39,8 +38,6 @@ class TurnServices:
 
     answered: Callable[[str, str, Mapping[str, str]], None] = lambda *_: None
     """Is told that a provider answers a turn of an owner, and the client's headers."""
-
-    outages: Outages = field(default_factory=lambda: Outages(time.time))
 
     asked_for_models: set[tuple[str, str]] = field(default_factory=set)
     """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""

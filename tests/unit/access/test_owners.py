@@ -28,7 +28,6 @@ from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
-from responses_gateway.upstream.outages import Outages
 from responses_gateway.upstream.routing import Router
 from unit.world import runtime
 
@@ -87,12 +86,11 @@ def test_a_list_that_was_got_with_a_clients_key_is_the_clients(monkeypatch):
 
     monkeypatch.setattr("responses_gateway.upstream.model_lists.fetch_models", fetch)
     router = Router(Settings(), "http://127.0.0.1:1")
+    lists = UpstreamLists(router, ListCache(), HttpClient())
 
     async def run():
-        async with HttpClient() as http:
-            lists = UpstreamLists(router, ListCache(), http)
-            await lists.refresh("one", {"authorization": "one"})
-            await lists.refresh("two", {"authorization": "two"})
+        await lists.refresh("one", {"authorization": "one"})
+        await lists.refresh("two", {"authorization": "two"})
 
     asyncio.run(run())
     assert router.of("one").listed("openai-compatible") == ["model-of-one"]
@@ -128,7 +126,6 @@ REMEMBERS = {
     Sessions: {"get"},
     SessionMemory: {"get"},
     LearnedRepairs: {"repairs", "add"},
-    Outages: {"failed", "lasts", "answered"},
     ThoughtCache: {"learn", "restore"},
     Store: {
         *("get", "history", "items", "delete", "renew", "find_replay", "put_conversation", "get_conversation"),
@@ -180,7 +177,6 @@ LASTING_LISTENERS = {
     "_http": "keeps nothing",
     "_jobs": "each has its owner",
     "learned_repairs": "names the owner",
-    "_outages": "names the owner",
     "_settings": "the operator's",
     "_state": "names the owner",
     "_search": "the operator's",
@@ -211,7 +207,6 @@ LASTING_SERVICES = {
     "jitter": "a function",
     "now": "a function",
     "answered": "a function",
-    "outages": "names the owner",
     "asked_for_models": "names the owner",
 }
 

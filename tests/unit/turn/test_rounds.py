@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from responses_gateway.translate.tools.web_search import SearchCall, SearchCallR
 from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
-from responses_gateway.upstream.outages import MAX_AGE, Outages
 from responses_gateway.upstream.routing import Route
 from unit.exchanges import DONE, events, frame
 from unit.machine import call, delta
@@ -37,7 +35,6 @@ class World:
         settings = fields.pop("settings", {})
         self.models: list[JsonObject] | None = fields.pop("models", None)
         searches = fields.pop("searches", None)
-        outages = fields.pop("outages", None) or Outages(lambda: 1.0)
         request = {"model": "m", "input": "hi", "stream": True, **fields}
         around = runtime(Settings(**{"upstream": UPSTREAM, "store": "none", **settings}))
         if searches is not None:
@@ -55,7 +52,6 @@ class World:
             sleep=self._sleep,
             jitter=lambda: 0.5,
             now=lambda: self.time,
-            outages=outages,
         )
         self.exchange = open_exchange(request, headers or {}, around)
         self.turn = ServedTurn(self.exchange, headers or {}, self.means)
@@ -474,110 +470,3 @@ def test_without_a_cause_the_answer_is_lost() -> None:
     assert status == 500
     assert "lost the answer" in error["message"]
     assert World().turn.last_words().endswith(b"data: [DONE]\n\n")
-
-
-# An upstream that is down ---------------------------------------------------------------------------------------------
-
-
-class Down:
-    """Turns of one Codex, one after the other, at one upstream."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-        self.outages = Outages(lambda: self.now)
-        self.asked = 0
-
-    def turn(self, fail: Callable[[World], bool], headers: Mapping[str, str] = CODEX) -> World:
-        """A turn whose upstream fails in every round."""
-        world = World(headers, outages=self.outages)
-        self.asked += 1
-        while fail(world):
-            self.asked += 1
-        return world
-
-
-def said_to_codex(world: World) -> JsonObject:
-    """The error of the failed response that Codex is sent."""
-    answer = world.turn.answer()
-    assert answer.status_code == 200
-    error: JsonObject = events(answer.content or b"")[-1]["response"]["error"]
-    return error
-
-
-DOWN: dict[str, Callable[[World], bool]] = {
-    "refused": lambda world: world.fail("refused", "Connect call failed"),
-    "cut": lambda world: world.fail("broken", "server closed connection"),
-    "502": lambda world: world.refuse(502, "Bad Gateway"),
-    "503": lambda world: world.refuse(503, "closed for maintenance"),
-    "504": lambda world: world.refuse(504, "too late"),
-}
-
-
-@pytest.mark.parametrize("how", DOWN)
-def test_codex_is_told_early_and_asks_a_dead_upstream_few_times(how: str) -> None:
-    down = Down()
-    first = down.turn(DOWN[how])
-    assert down.asked == 3
-    assert said_to_codex(first)["code"] == "server_error"
-    since = time.strftime("%H:%M:%S", time.localtime(down.now))
-    for attempt in range(1, 6):
-        down.now += 2
-        world = down.turn(DOWN[how])
-        assert down.asked == 3 + attempt
-        message = said_to_codex(world)["message"]
-        assert message.endswith(f"{UPSTREAM} has failed since {since}, {down.asked} times in a row.")
-        assert {"refused": "Cannot connect", "cut": "closed the connection"}.get(how, "HTTP 50") in message
-
-
-def test_a_timeout_of_connecting_is_told_at_once() -> None:
-    down = Down()
-    world = down.turn(lambda world: world.fail("connect_timeout", seconds=10))
-    assert down.asked == 1
-    assert "did not accept a connection within 10 s" in said_to_codex(world)["message"]
-
-
-def test_other_clients_get_what_they_got() -> None:
-    down = Down()
-    for _ in range(3):
-        world = down.turn(DOWN["503"], {})
-        assert world.error()[0] == 503
-        assert "has failed since" not in world.error()[1]["message"]
-    assert down.asked == 9
-
-
-def test_an_upstream_that_answers_is_not_down() -> None:
-    down = Down()
-    down.turn(DOWN["503"])
-    back = World(CODEX, outages=down.outages)
-    back.stream(delta("stop", content="hello"))
-    down.asked = 0
-    down.turn(DOWN["503"])
-    assert down.asked == 3
-    World(CODEX, outages=down.outages).refuse(401, "no")
-    down.asked = 0
-    down.turn(DOWN["503"])
-    assert down.asked == 3
-
-
-def test_one_that_says_when_it_is_back_is_not_down() -> None:
-    world = World(CODEX)
-    assert not world.refuse(503, "soon", {"retry-after": "30"})
-    assert world.error()[0] == 503
-    assert world.turn.answer().headers["retry-after"] == "30"
-
-
-def test_an_old_outage_is_forgotten() -> None:
-    down = Down()
-    down.turn(DOWN["refused"])
-    down.now += MAX_AGE + 1
-    down.asked = 0
-    world = down.turn(DOWN["refused"])
-    assert said_to_codex(world)["message"].endswith(", 3 times in a row.")
-
-
-def test_an_answer_that_breaks_off_is_no_outage() -> None:
-    world = World(CODEX)
-    assert world.turn.begin(200, http.Headers())
-    world.turn.feed(frame(delta(content="hel")))
-    world.fail("broken", "reset")
-    assert "has failed since" not in events(world.turn.end())[-1]["response"]["error"]["message"]

@@ -10,8 +10,6 @@ from responses_gateway.translate.repair.upstream_errors import told_wait
 
 _TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
-_DOWN_STATUS = frozenset({502, 503, 504, 529})
-_DOWN_CAUSES = frozenset({"refused", "connect_timeout"})
 _TRANSIENT_CAUSES = frozenset({"refused", "connect_timeout", "broken"})
 _EVIDENCE_SIZE = 65536
 """Bytes of a refusal that are searched for what to repair."""
@@ -33,12 +31,6 @@ class RoundFault:
     wait: float | None = None
     """Seconds that the upstream asks to wait."""
 
-    down: bool = False
-    """Whether the upstream is not there, or serves nobody and does not say for how long."""
-
-    slow: bool = False
-    """Whether it took long to find that out."""
-
     @classmethod
     def of_refusal(cls, error: GatewayError, status: int, headers: Mapping[str, str], body: bytes) -> Self:
         """The upstream answered with an error status."""
@@ -48,7 +40,6 @@ class RoundFault:
             body[:_EVIDENCE_SIZE].decode("utf-8", "replace") if status in _HEALABLE_STATUS else "",
             status in _TRANSIENT_STATUS or (error.code == "rate_limit_exceeded" and wait is not None),
             wait,
-            down=status in _DOWN_STATUS and wait is None,
         )
 
     @classmethod
@@ -63,12 +54,6 @@ class RoundFault:
         return cls(error, "" if transient else error.message, transient, wait)
 
     @classmethod
-    def of_connection(cls, error: GatewayError, failure: Failure, *, answered: bool) -> Self:
-        """The round ended without the end of its answer, which may have begun; `error` says so to the client."""
-        is_lost = failure.cause in _DOWN_CAUSES or (failure.cause == "broken" and not answered)
-        return cls(
-            error,
-            transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500,
-            down=is_lost and error.status >= 500,
-            slow=failure.cause == "connect_timeout",
-        )
+    def of_connection(cls, error: GatewayError, failure: Failure) -> Self:
+        """The round ended without the end of its answer; `error` says so to the client."""
+        return cls(error, transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500)

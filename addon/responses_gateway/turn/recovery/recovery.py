@@ -32,7 +32,7 @@ class Recovery:
             return True
         if self._exchange.has_shown:
             return False
-        if self.request_repair.repair(fault) or (not self._is_codexs(fault) and await self._retry.wait(fault)):
+        if self.request_repair.repair(fault) or await self._retry.wait(fault):
             return True
         if self._fallback.switch(fault):
             self._retry.reset()
@@ -41,10 +41,3 @@ class Recovery:
         if fault.error.code in ("model_not_found", "not_found"):
             await name_models(fault.error, self._exchange, self._client_headers, self._services)
         return False
-
-    def _is_codexs(self, fault: RoundFault) -> bool:
-        """Whether Codex is to ask again, and not the gateway: it shows its user each time what is wrong."""
-        exchange = self._exchange
-        if not (fault.down and exchange.shows_retries):
-            return False
-        return fault.slow or self._services.outages.lasts(exchange.owner, exchange.upstream_request.route.base_url)
