@@ -35,7 +35,10 @@ async def serving() -> AsyncIterator[str]:
     sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
     server = tornado.httpserver.HTTPServer(
         tornado.web.Application(
-            [("/v1/models", _Models), ("/v1/chat/completions", _ChatCompletions)], default_handler_class=_NotFound
+            [("/v1/models", _Models), ("/v1/chat/completions", _ChatCompletions)],
+            default_handler_class=_NotFound,
+            # What the gateway asks an unknown server is nothing for the user's terminal.
+            log_function=lambda _: None,
         )
     )
     server.add_sockets(sockets)

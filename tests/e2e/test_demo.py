@@ -100,6 +100,8 @@ def test_the_printed_curl_line_streams_an_answer_of_the_demo_model(start):
     text = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
     assert "Say hello." in text
     assert events[-1]["response"]["usage"]["input_tokens_details"]["cached_tokens"] >= 0
+    _, out, err = started.interrupt()
+    assert "/props" not in out + err, "what the gateway asks the demo model is nothing for the terminal"
 
 
 def test_mitmweb_opens_with_the_printed_url_and_lists_the_call(start):

@@ -29,7 +29,8 @@ def modern(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http2Upstream]:
 
 @pytest.fixture(scope="module")
 def shared(modern: Http2Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    options = {"ssl_verify_upstream_trusted_ca": str(modern.authority)}
+    # With a profile that is chosen, no connections are made but for turns.
+    options = {"ssl_verify_upstream_trusted_ca": str(modern.authority), "gateway_provider": "openai-compatible"}
     with GatewayProcess(modern.url, tmp_path_factory.mktemp("gateway"), options) as process:
         yield process
     assert not process.faults(), process.log

@@ -22,8 +22,10 @@ def wire() -> Iterator[WireUpstream]:
 
 @pytest.fixture(scope="module")
 def shared(wire: WireUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """It repeats nothing by itself, and heartbeats would hide what is not sent."""
+    """It repeats nothing by itself, and heartbeats would hide what is not sent. With a profile that is chosen, it makes
+    no connections but for turns."""
     options = {"gateway_retries": "0", "gateway_heartbeat": "0", "gateway_connect_timeout": "3"}
+    options["gateway_provider"] = "openai-compatible"
     with GatewayProcess(wire.url, tmp_path_factory.mktemp("gateway"), options) as process:
         yield process
     assert not process.faults(), process.log

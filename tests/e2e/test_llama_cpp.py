@@ -4,7 +4,9 @@ See upstream/tiny_model/make_model.py. The model tosses coins, so every request 
 """
 
 import json
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from openai.types.responses import (
 )
 from pydantic import BaseModel, Field
 
+from e2e.command import run
 from e2e.gateway import GatewayProcess
 from e2e.llama import LlamaServer
 from e2e.openai_client import AsyncClient, ResponsesClient, SyncClient
@@ -56,12 +59,15 @@ class Verdict(BaseModel):
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    with LlamaServer(tmp_path_factory.mktemp("llama")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, llama: LlamaServer) -> Iterator[GatewayProcess]:
     """A gateway in front of llama.cpp."""
-    with (
-        LlamaServer(tmp_path_factory.mktemp("llama")) as server,
-        GatewayProcess(server.url, tmp_path_factory.mktemp("gateway")) as process,
-    ):
+    with GatewayProcess(llama.url, tmp_path_factory.mktemp("gateway")) as process:
         yield process
         assert not process.faults(), f"the gateway's log has an exception:\n{process.log}"
 
@@ -110,6 +116,15 @@ def check_call(call: ResponseFunctionToolCall) -> None:
     arguments = json.loads(call.arguments)
     assert call.call_id
     assert (call.name == "get_weather" and arguments["city"]) or (call.name == "shell" and arguments["command"])
+
+
+def test_the_server_is_recognised_on_any_port(gateway: GatewayProcess, llama: LlamaServer, tmp_path: Path) -> None:
+    with urllib.request.urlopen(f"{gateway.url}/v1/models", timeout=60) as answer:
+        [entry] = [entry for entry in json.load(answer)["models"] if entry["slug"] == "tiny"]
+    # The server shares its 32,768 tokens among two slots.
+    assert (entry["context_window"], entry["input_modalities"]) == (16384, ["text"])
+    checked = run(tmp_path, "check", more={"RESPONSES_GATEWAY_UPSTREAM": f"{llama.url}/v1"})
+    assert "openai-compatible: served by llamacpp, reachable, no key needed, model tiny exists" in checked.stdout
 
 
 def test_text(client: ResponsesClient, streamed: bool) -> None:

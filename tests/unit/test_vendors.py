@@ -42,7 +42,7 @@ def test_every_shipped_profile_has_its_vendor() -> None:
 
 
 @pytest.mark.parametrize(("vendor", "model"), ROWS)
-def test_the_address_chooses_the_profile(vendor: Vendor, model: str) -> None:
+def test_the_address_or_the_server_chooses_the_profile(vendor: Vendor, model: str) -> None:
     assert runtime(vendor).router.resolve(model).profile.name == vendor.profile
 
 

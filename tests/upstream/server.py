@@ -73,8 +73,8 @@ class ScriptedUpstream:
     """A chat/completions server on a loopback port chosen by the OS; a context manager.
 
     The model name of a request finds its script; /models lists these names, or `models`, unless `has_list` is false.
-    `listings` are the requests for it. `strays` are requests that no script expects: unknown models, and paths other
-    than these.
+    `listings` are the requests for it. `pages` are what GET finds elsewhere, by path; `probes` are the requests for
+    those, and for what is not there. `strays` are requests that no script expects: unknown models, and other paths.
     """
 
     def __init__(self) -> None:
@@ -82,6 +82,8 @@ class ScriptedUpstream:
         self.models: list[JsonObject] | None = None
         self.has_list = True
         self.listings: list[Request] = []
+        self.pages: dict[str, JsonObject] = {}
+        self.probes: list[Request] = []
         self.strays: list[Request] = []
         self._scripts: dict[str, Script] = {}
         self._loop = asyncio.new_event_loop()
@@ -138,6 +140,10 @@ class ScriptedUpstream:
             self.listings.append(request)
             listed = self.models if self.models is not None else [{"id": model} for model in self._scripts]
             return completion({"object": "list", "data": listed}) if self.has_list else error(404, "no list")
+        if request.method == "GET":
+            self.probes.append(request)
+            page = self.pages.get(request.path)
+            return completion(page) if page is not None else error(404, f"there is no {request.path}")
         model = request.body.get("model")
         script = self._scripts.get(model) if isinstance(model, str) else None
         if script is None or not request.path.endswith("/chat/completions"):

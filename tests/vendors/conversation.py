@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from responses_gateway.catalogue.providers.shipped import shipped
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.server import Server
 from unit import world
 from vendors.rules import Json
 from vendors.speech import Says
@@ -194,8 +196,12 @@ STEPS = (
 
 
 def runtime(vendor: Vendor) -> Runtime:
-    """A gateway with nothing but the vendor behind it."""
-    return world.runtime(Settings(upstream=vendor.url, store="none"))
+    """A gateway with nothing but the vendor behind it. A vendor without an address of its own has said what it is."""
+    made = world.runtime(Settings(upstream=vendor.url, store="none"))
+    if not shipped()[vendor.profile].hosts:
+        [upstream] = made.router.upstreams()
+        made.router.identify(upstream, Server(vendor.profile))
+    return made
 
 
 def requests(model: str, *, stream: bool) -> Iterator[tuple[Json, Step, list[Json]]]:

@@ -173,6 +173,44 @@ SERVERS = [
         speech=Speech(reasoning="think"),
     ),
     Vendor(
+        profile="litellm",
+        url="http://localhost:4000/v1",
+        models=["some-model"],
+        takes=f"{OPENAI} reasoning_effort",
+        unknown_field="openai does not support parameters: ['{}']",
+        faults=[
+            Fault(
+                400,
+                error_body(
+                    "litellm.ContextWindowExceededError: litellm.BadRequestError: This model's maximum context length "
+                    "is 8192 tokens.",
+                    "None",
+                    param="None",
+                    code="400",
+                ),
+                "context_length_exceeded",
+            ),
+        ],
+    ),
+    Vendor(
+        profile="tgi",
+        url="http://127.0.0.1:3000/v1",
+        models=["tgi"],
+        takes=f"{OPENAI} reasoning_effort",
+        error=lambda words: (422, {"error": words, "error_type": "Input validation error"}),
+        refuses=(
+            Rule("response_format: missing field `value`: {}", lambda b: ["value"] if "response_format" in b else []),
+        ),
+    ),
+    Vendor(
+        profile="transformers",
+        url="http://127.0.0.1:8111/v1",
+        models=["org/model"],
+        takes=f"{COMMON} {PENALTIES} seed user reasoning_effort",
+        error=lambda words: (422, {"detail": words}),
+        refuses=(Rule("a tool_choice is ignored: {}", forced_choice),),
+    ),
+    Vendor(
         profile="openai-compatible",
         url="https://unknown.example/v1",
         models=["whatever"],

@@ -42,7 +42,8 @@ def line(upstream: Upstream, finding: ProbeResult) -> str:
         (finding.streams, "streams"),
         (finding.calls_tool, "calls a tool"),
     )
-    words = [text for fact, text in facts if fact]
+    words = [f"served by {upstream.detected}"] if upstream.detected else []
+    words += [text for fact, text in facts if fact]
     if finding.problem:
         words.append(finding.problem)
     return f"{'ok  ' if finding.works else 'FAIL'}  {upstream.provider}: {', '.join(words)}"

@@ -42,6 +42,7 @@ from responses_gateway.turn.upstream_request import COMPACTION
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.model_lists import UpstreamLists
 from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.server import Server
 
 _UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
 _RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
@@ -130,13 +131,16 @@ class Rerunner:
         )
 
     def _for_upstream_of(self, record: RecordedTurn) -> Runtime:
-        """A runtime with today's settings; if they name no upstream, with the recorded one and its profile."""
+        """A runtime with today's settings; if they name no upstream, with the recorded one and its profile, or that
+        which its server showed then."""
         settings = self._runtime.settings
         if settings.upstream or settings.provider:
             return self._runtime
         base = record.rounds[0]["url"].removesuffix("/chat/completions")
         url = urlsplit(base)
         router = Router(settings.model_copy(update={"upstream": base}), f"{url.scheme}://{url.netloc}")
+        if detected := record.facts.get("detected"):
+            router.identify(router.upstreams()[0], Server(detected))
         return replace(self._runtime, router=router)
 
 

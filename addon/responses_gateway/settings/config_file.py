@@ -16,7 +16,7 @@ from responses_gateway.protocol.json import JsonObject
 SHAPING_KEYS = frozenset({"profile", "card"})
 """Where `shape` nests what the file has flat: `providers.NAME.profile.…`, `models.NAME.card.…`."""
 
-NOT_IN_FILE = frozenset({"id", "base", "target", "card"})
+NOT_IN_FILE = frozenset({"id", "base", "changes", "target", "card"})
 """Names of the settings' models that the file does not have."""
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)\}|([A-Za-z_]\w*))")
@@ -95,8 +95,10 @@ def _provider(config: ConfigFile, name: str, entry: Any) -> Any:
         raise SettingsError(f"{where}: unknown profile {wanted!r}{suggestion(str(wanted), list(shipped()))}")
     base_url = entry.get("base_url")
     by_address = for_url(base_url, shipped().values()) if isinstance(base_url, str) else None
-    base = shipped().get(str(wanted or name)) or by_address or COMMON_GROUND
-    return {**own, "base": base.name, "profile": merge(base.model_dump(), {**changes, "name": name})}
+    chosen = shipped().get(str(wanted or name)) or by_address
+    base = chosen or COMMON_GROUND
+    profile = merge(base.model_dump(), {**changes, "name": name})
+    return {**own, "base": base.name, "profile": profile, "changes": None if chosen else changes}
 
 
 def _refuse(config: ConfigFile, path: KeyPath, entry: JsonObject, why: str) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
@@ -19,6 +20,9 @@ class Provider(SettingsModel):
     profile: Profile
     base: str
     """Name of the shipped profile that it is made from."""
+
+    changes: JsonObject | None = None
+    """What the file changes in the profile, when nothing says which one it starts from: the server itself may."""
 
     api_key: SecretStr | None = None
     api_key_env: Names = Field(default_factory=list)

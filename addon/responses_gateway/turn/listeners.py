@@ -78,13 +78,14 @@ class Listeners:
         host, port = mode.address
         needs_target = not (self._target_is_fallback and settings.names_upstream)
         router = Router(settings, f"{mode.scheme}://{host}:{port}" if needs_target else None)
+        lists = UpstreamLists(router, self._lists, self._http)
         runtime = Runtime(
             settings,
             router,
             self._sessions,
             state,
             self._jobs,
-            UpstreamLists(router, self._lists, self._http),
+            lists,
             self._http,
             new_id,
             time.time,
@@ -93,7 +94,15 @@ class Listeners:
         )
         search = partial(WebSearch, self._search) if self._search is not None else None
         fetch = partial(fetch_models, self._http)
-        services = TurnServices(settings, router, self.learned_repairs, fetch, search, health=self._health)
+        services = TurnServices(
+            settings,
+            router,
+            self.learned_repairs,
+            fetch,
+            search,
+            answered=lists.answered,
+            health=self._health,
+        )
         return Listener(runtime, services)
 
     async def close(self) -> None:

@@ -43,6 +43,7 @@ class ServedTurn:
         self.limits = services.settings.time_limits
         self._client_headers = client_headers
         self._search_rounds = services.settings.search_rounds
+        self._answered = services.answered
         self._fault: RoundFault | None = None
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -102,6 +103,8 @@ class ServedTurn:
     def begin(self, status: int, headers: http.Headers) -> bool:
         self._status = 200 if status in _ANSWERED else status
         self._headers = messages.read(headers)
+        if self._status < 500:
+            self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self._client_headers)
         if self._status != 200 or not self.streams:
             return False
         try:

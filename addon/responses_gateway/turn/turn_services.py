@@ -40,5 +40,8 @@ class TurnServices:
     health: UpstreamHealth = field(default_factory=lambda: UpstreamHealth(0, time.monotonic))
     """What is known of upstreams that fail; by default, they are asked nevertheless."""
 
+    answered: Callable[[str, str, Mapping[str, str]], None] = lambda *_: None
+    """Is told that a provider answers a turn of an owner, and the client's headers."""
+
     asked_for_models: set[tuple[str, str]] = field(default_factory=set)
     """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""

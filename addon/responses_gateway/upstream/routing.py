@@ -15,6 +15,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import ModelRule, Settings
 from responses_gateway.upstream import upstreams
+from responses_gateway.upstream.server import Server, served_by
 from responses_gateway.upstream.upstreams import Upstream
 
 OWNERS = 256
@@ -55,6 +56,8 @@ class Router:
         self._providers = upstreams.configured(settings)
         self._default = upstreams.default(settings, reverse_url, self._providers)
         self._lists: dict[str, dict[str, JsonObject]] = {}
+        self._servers: dict[str, Server] = {}
+        self._served: dict[str, Upstream] = {}
         self._offered: list[Listed] | None = None
         self._routers: OrderedDict[str, Router] = OrderedDict()
 
@@ -69,6 +72,7 @@ class Router:
         if router is None:
             router = copy(self)
             router._lists, router._offered, router._routers = {}, None, OrderedDict()
+            router._servers, router._served = {}, {}
         self._routers[owner] = router
         while len(self._routers) > OWNERS:
             self._routers.popitem(last=False)
@@ -86,6 +90,12 @@ class Router:
     def learn(self, provider: str, entries: Sequence[JsonObject]) -> None:
         """Take note of an upstream's own model list (`data` of its /models)."""
         self._lists[provider] = {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), str)}
+        self._offered = None
+
+    def identify(self, upstream: Upstream, server: Server) -> None:
+        """Take note of what an upstream, one of `upstreams`, says of itself."""
+        self._servers[upstream.provider] = server
+        self._served[upstream.provider] = served_by(upstream, server)
         self._offered = None
 
     def listed(self, provider: str) -> list[str] | None:
@@ -157,9 +167,12 @@ class Router:
     def _route(self, upstream: Upstream, name: str) -> Route:
         card = cards.find(name)
         model = self._id_there(upstream, name, card)
-        values = {field.name: getattr(upstream, field.name) for field in fields(upstream)}
-        values["profile"] = upstream.profile.for_model(model)
+        served = self._served.get(upstream.provider, upstream)
+        values = {field.name: getattr(served, field.name) for field in fields(upstream)}
+        values["profile"] = served.profile.for_model(model)
         described = listing.described(card or ModelCard(id=name), self._lists.get(upstream.provider, {}).get(model, {}))
+        if (server := self._servers.get(upstream.provider)) is not None:
+            described = server.described(described, model)
         return Route(**values, card=described, model=model)
 
     def _id_there(self, upstream: Upstream, name: str, card: ModelCard | None) -> str:

@@ -2,13 +2,14 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.catalogue.providers.shipped import COMMON_GROUND, belongs, for_url, same_host, shipped
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.security.header_fields import affinity_key, is_safe
 from responses_gateway.settings.settings import Provider, Settings
 from responses_gateway.version import __version__
@@ -37,6 +38,13 @@ class Upstream:
 
     forward_authorization: bool
     """Whether the client's own Authorization goes to this upstream; only without `api_key`."""
+
+    changes: JsonObject | None = field(default=None, kw_only=True)
+    """What the configuration changes in the profile of whatever server is there; None when the configuration or the
+    address says which profile it is."""
+
+    detected: str = field(default="", kw_only=True)
+    """The shipped profile for servers of the kind that the upstream says it is; empty when that was not asked."""
 
     @property
     def own_headers(self) -> dict[str, str]:
@@ -137,7 +145,7 @@ def _configured(name: str, provider: Provider, settings: Settings) -> Upstream:
         key, source = _found_key(profile, base_url, settings)
     # With access keys, the client's Authorization is a key of ours.
     forward = provider.forward_authorization and key is None and not settings.access_keys
-    return Upstream(name, provider.base, profile, base_url, key, source, forward)
+    return Upstream(name, provider.base, profile, base_url, key, source, forward, changes=provider.changes)
 
 
 def _named(name: str, settings: Settings, providers: dict[str, Upstream]) -> Upstream | None:
@@ -164,7 +172,10 @@ def _at(url: str, named: Upstream | None, settings: Settings, providers: dict[st
         profile = profile.model_copy(update={"headers": theirs})
     profile, url = _addressed(profile, url)
     key, source = _found_key(profile, url, settings)
-    return Upstream(profile.name, base.base if base else profile.name, profile, url, key, source, False)
+    changes = base.changes if base else {}
+    return Upstream(
+        profile.name, base.base if base else profile.name, profile, url, key, source, False, changes=changes
+    )
 
 
 def _by_address(url: str, settings: Settings, providers: dict[str, Upstream]) -> Upstream | None:

@@ -208,6 +208,7 @@ LASTING_SERVICES = {
     "jitter": "a function",
     "now": "a function",
     "health": "UpstreamKey names the owner",
+    "answered": "a function",
     "asked_for_models": "names the owner",
 }
 

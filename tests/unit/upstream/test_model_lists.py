@@ -1,21 +1,55 @@
 """The upstreams' own model lists: when they are asked for, and what is remembered."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream import model_lists as upstream_lists
-from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.upstream.http_client import HttpClient, HttpError, HttpResponse
 from responses_gateway.upstream.model_lists import MAX_AGE, RETRY_AGE, ListCache, UpstreamLists
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.upstreams import Upstream
 
 URL = "http://127.0.0.1:9"
-HTTP = HttpClient()
-"""Sends nothing here."""
+
+
+class Unreachable(HttpClient):
+    """Reaches nobody."""
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> AsyncIterator[HttpResponse]:
+        raise HttpError(f"{method} {url}")
+        yield
+
+
+class Hanging(HttpClient):
+    """Never gets an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hang = 0
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> AsyncIterator[HttpResponse]:
+        self.hang += 1
+        await asyncio.Event().wait()
+        yield HttpResponse(200, {}, None)  # type: ignore[arg-type]
+
+
+HTTP = Unreachable()
+
+
+def at(name: str) -> JsonObject:
+    """A provider of the file at an address that no profile is for."""
+    return {"base": "openai-compatible", "profile": {"name": name, "base_url": f"{URL}/{name}"}, "changes": {}}
 
 
 class Upstreams:
@@ -126,3 +160,22 @@ def test_the_clients_key_goes_only_where_it_is_forwarded(upstreams: Upstreams) -
         assert all("cookie" not in headers for headers in upstreams.asked)
 
     asyncio.run(run())
+
+
+def test_a_turn_waits_for_lists_and_not_for_what_servers_say_of_themselves(
+    upstreams: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is in the list; all other questions to the server hang."""
+    monkeypatch.setattr(upstream_lists, "PATIENCE", None)
+    http = Hanging()
+    router = Router(Settings.model_validate({"providers": {name: at(name) for name in ("a", "b")}}))
+    lists = UpstreamLists(router, ListCache(), http)
+
+    async def run() -> None:
+        await lists.ensure("one", "", {})
+        assert router.resolve("one").model == "one"
+        assert http.hang > 0
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 60))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from responses_gateway.catalogue.providers.detection import Detection
 from responses_gateway.catalogue.yaml_file import merge
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
@@ -234,6 +235,9 @@ class Profile(_Data):
     answers: AnswersProfile = AnswersProfile()
     heal_markup: bool = True
     """Whether tool calls that the model wrote as text become real calls."""
+
+    detect: Detection = Detection()
+    """How such a server is recognised at an address that no profile is for, and where it tells more of its models."""
 
     models: dict[str, JsonObject] = Field(default_factory=dict)
     """Exceptions: a glob of model ids → the profile fields that differ for them. All matching globs apply, in order."""

@@ -88,6 +88,7 @@ class TurnRecorder:
             "model": "",
             "upstream_model": "",
             "provider": "",
+            "detected": "",
             "session": "",
             "number": 0,
             "request_size": 0,
@@ -104,7 +105,8 @@ class TurnRecorder:
             "first_text": -1,
             "ended": -1,
         }
-        """What is known of the turn. `number` counts the turns of the session; `ledger` holds [action, field, why,
+        """What is known of the turn. `detected` is the shipped profile of the server, when only the server itself said
+        which one that is; `number` counts the turns of the session; `ledger` holds [action, field, why,
         count]; `prefix` is a `PrefixReport` as dict, empty for the first turn; `usage` is the Responses object; `cost`
         is in US dollars (-1: not known); `error` is what the client was told."""
         for key in KEYS:
@@ -135,6 +137,7 @@ class TurnRecorder:
         self._ledger = ledger
         self._route = route
         self.facts.update(model=model or route.model, upstream_model=route.model, provider=route.profile.name)
+        self.facts["detected"] = route.detected
         if session is None:
             return
         remembered = self._sessions.get(owner, session)

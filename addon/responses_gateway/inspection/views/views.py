@@ -51,6 +51,8 @@ def changes(record: RecordedTurn) -> str:
     """What the translation changed, and what of the prompt is new."""
     facts = record.facts
     lines = [f"Request   {size(facts['request_size'])} from the client, {size(facts['chat_size'])} to the upstream"]
+    if facts.get("detected"):
+        lines.append(f"Server    {facts['detected']}, by what it says of itself")
     lines += [*_prefix(facts), "", *_ledger(facts)]
     if len(record.rounds) > 1:
         lines += ["", f"Rounds    {len(record.rounds)} upstream requests"]
@@ -110,7 +112,9 @@ def answer(record: RecordedTurn) -> str:
 
 
 def _outcome(facts: JsonObject) -> Iterator[str]:
-    yield f"{facts['model'] or '?'} → {facts['upstream_model'] or '?'} at {facts['provider'] or '?'}"
+    detected = facts.get("detected", "")
+    server = f" ({detected})" if detected not in ("", facts["provider"]) else ""
+    yield f"{facts['model'] or '?'} → {facts['upstream_model'] or '?'} at {facts['provider'] or '?'}{server}"
     error = f": {facts['error']}" if facts["error"] else ""
     yield wrapped(f"{facts['status']}{error}", 4)
 

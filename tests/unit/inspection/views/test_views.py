@@ -5,6 +5,7 @@ import pytest
 from responses_gateway.inspection.recording import turn_recorder
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.views import views
+from responses_gateway.upstream.server import Server
 from unit.inspection.turns import ANSWER, DONE, SECRET, USAGE, Gateway, call, chunk
 
 ALL_VIEWS = [
@@ -186,3 +187,15 @@ def test_every_round_is_shown():
     assert '"first": 1' in views.chat_request(record)
     assert "unknown field first" in views.upstream_chunks(record)
     assert "2 upstream requests" in views.changes(record)
+
+
+def test_the_views_name_a_server_that_said_what_it_is():
+    gateway = Gateway()
+    [upstream] = gateway.runtime.router.upstreams()
+    assert "Server " not in views.changes(gateway.record({"input": "hi"}))
+    gateway.runtime.router.identify(upstream, Server("vllm"))
+    record = gateway.record({"input": "hi"})
+    assert "Server    vllm, by what it says of itself" in views.changes(record)
+    assert views.answer(record).startswith("m → m at vllm\n")
+    record.facts["provider"] = "gpu"
+    assert views.answer(record).startswith("m → m at gpu (vllm)\n")
