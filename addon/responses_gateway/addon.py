@@ -11,7 +11,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from responses_gateway.access.access_control import AccessControl
 from responses_gateway.access.rules import Access
@@ -47,6 +47,7 @@ from responses_gateway.turn.listeners import Listener, Listeners
 from responses_gateway.turn.relay_turn import RelayTurn
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.served_turn import ServedTurn
+from responses_gateway.upstream.routing import Listed
 from responses_gateway.websocket.server import SocketLimits, SocketServer
 from responses_gateway.websocket.upgrade import asks_for_socket, redirect_upgrade
 
@@ -163,6 +164,15 @@ class Gateway:
 
     def _runtime(self, mode: ReverseMode) -> Runtime:
         return self._listeners.of(mode).runtime
+
+    async def models(self) -> list[Listed]:
+        """What clients of the first listener can ask for; waits a moment for the lists of its upstreams."""
+        modes = [mode for mode in map(ProxyMode.parse, ctx.options.mode) if isinstance(mode, ReverseMode)]
+        if not modes:
+            return []
+        runtime = self._runtime(modes[0])
+        await runtime.lists.refresh("", {})
+        return runtime.router.models()
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from mitmproxy.tools.dump import DumpMaster
 
 from responses_gateway import demo
 from responses_gateway.addon import Gateway
-from responses_gateway.command_line.codex_config import base_url
+from responses_gateway.command_line.address import base_url
 from responses_gateway.command_line.errors import CommandError
 from responses_gateway.command_line.serve import ServeOptions, add_gateway, apply, configured, default_url, require_free
 from responses_gateway.protocol.json import dumps_text
