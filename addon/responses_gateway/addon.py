@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, exceptions, http, version
@@ -61,10 +61,14 @@ class Gateway:
     """Serves the Responses API in reverse-proxy mode; flows of other modes are left alone.
 
     `target_is_fallback`: the target of the reverse proxy mode serves only when the settings have no upstream; otherwise
-    it is what `--mode reverse:URL` means to mitmproxy. `watch` is told the events of every answer.
+    it is what `--mode reverse:URL` means to mitmproxy. `watch` is told the events of every answer. `environ` holds the
+    variables that settings and keys are read from.
     """
 
-    def __init__(self, *, target_is_fallback: bool = False, watch: Watch | None = None) -> None:
+    def __init__(
+        self, *, target_is_fallback: bool = False, watch: Watch | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._environ = environ
         self._listeners = Listeners(target_is_fallback=target_is_fallback, watch=watch)
         self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
@@ -140,8 +144,8 @@ class Gateway:
         Raises SettingsError or SecretError, and keeps the old ones.
         """
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
-        watch = ConfigWatch(config_location(options, os.environ))
-        settings = load_settings(options, os.environ)
+        watch = ConfigWatch(config_location(options, self._environ))
+        settings = load_settings(options, self._environ)
         self._listeners.use(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
         self._inspector.use(settings)

@@ -234,3 +234,31 @@ def test_the_python_api(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, timeout=60
     )
     assert ended.stdout == "200\nunknown setting 'idel_timeout'; did you mean 'idle_timeout'?\n", ended
+
+
+def test_the_python_api_takes_a_key(tmp_path: Path, provider: ScriptedUpstream) -> None:
+    script = provider.script("m-large")
+    script.answer(reply(text="Hello."))
+    program = (
+        "import json, responses_gateway, sys, urllib.request\n"
+        "from mitmproxy import ctx\n"
+        "with responses_gateway.start(upstream=sys.argv[1], api_key='sk-mine', default_model='m-large') as gateway:\n"
+        "    headers = {'content-type': 'application/json'}\n"
+        "    asked = urllib.request.Request(gateway.base_url + '/responses', b'{\"input\": \"hi\"}', headers)\n"
+        "    print(json.load(urllib.request.urlopen(asked))['status'])\n"
+        "    print('sk-mine' in str(ctx.options.items()))\n"
+        "for settings in ({'api_key_env': 'PATH', 'upstream': sys.argv[1]}, {}):\n"
+        "    try:\n"
+        "        responses_gateway.start(api_key='sk-mine', **settings)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    command = [sys.executable, "-c", program, f"{provider.url}/v1"]
+    ended = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines() == [
+        "completed",
+        "False",
+        "api_key and api_key_env are two keys for one upstream; give one of them",
+        "api_key is for an upstream, and none is named",
+    ], ended
+    assert script.request.headers["authorization"] == "Bearer sk-mine"

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -90,10 +90,10 @@ async def _serve(options: ServeOptions) -> None:
         await master.run()
 
 
-def configured(options: ServeOptions) -> Settings:
+def configured(options: ServeOptions, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from the flags, `--set`, the environment and the file. Raises CommandError."""
     flags = {"upstream": options.upstream, "api_key_env": options.api_key_env, "model": options.model}
-    return read_settings(options.config, flags, options.options)
+    return read_settings(options.config, flags, options.options, environ)
 
 
 def default_url(settings: Settings) -> str | None:

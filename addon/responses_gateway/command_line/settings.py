@@ -13,7 +13,12 @@ from responses_gateway.settings.settings import Settings
 NOTHING: Mapping[str, str | None] = {}
 
 
-def read_settings(config: str | None, flags: Mapping[str, str | None] = NOTHING, specs: Sequence[str] = ()) -> Settings:
+def read_settings(
+    config: str | None,
+    flags: Mapping[str, str | None] = NOTHING,
+    specs: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
     """The settings as the gateway would use them with this file, or its usual one. Raises CommandError.
 
     `flags` are options of ours by their names without prefix; `specs` are those of `--set`, as NAME=VALUE.
@@ -23,7 +28,7 @@ def read_settings(config: str | None, flags: Mapping[str, str | None] = NOTHING,
         name, _, given[name] = spec.partition("=")
     given.update((f"{OPTION_PREFIX}{name}", value) for name, value in flags.items() if value)
     try:
-        return load_settings(given, os.environ)
+        return load_settings(given, environ)
     except SettingsError as error:
         raise CommandError(str(error)) from None
 
