@@ -26,6 +26,7 @@ from responses_gateway.proxy import messages
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.connection_limit import ConnectionLimit
 from responses_gateway.proxy.contract import RoundEnd, Turn, UpstreamSocket
+from responses_gateway.proxy.killed_flows import KilledFlows
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.log_output import unblock_log
@@ -92,6 +93,7 @@ class Gateway:
             self._inspector,
             self._socket_fast_paths,
             ClientWatches(),
+            KilledFlows(self.turn),
             SocketMessages(),
         ]
 
