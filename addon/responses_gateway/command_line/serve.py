@@ -25,6 +25,7 @@ from responses_gateway.command_line.address import address_flags, base_url
 from responses_gateway.command_line.codex import codex_settings
 from responses_gateway.command_line.codex_config import codex_config, curl_line
 from responses_gateway.command_line.errors import CommandError, nearest
+from responses_gateway.command_line.file_limit import raise_file_limit
 from responses_gateway.command_line.model_names import told
 from responses_gateway.command_line.program import program
 from responses_gateway.command_line.raw_output import RawOutput
@@ -67,6 +68,7 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Serve until interrupted; returns the exit status. Raises CommandError when the gateway cannot start."""
     require_free(options.host, options.port, "--port")
+    raise_file_limit()
     with contextlib.redirect_stdout(in_background(sys.stdout)):
         asyncio.run(_serve(options))
         say("Stopped.")
