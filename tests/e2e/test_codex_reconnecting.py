@@ -110,16 +110,6 @@ def test_context_overflow(patient: Codex, script: Script) -> None:
     assert "ran out of room in the model's context window" in run.stdout
 
 
-@releases()
-def test_an_upstream_that_is_down_is_told_soon(patient: Codex, script: Script) -> None:
-    """Codex would repeat a refusal with 503 thirty times."""
-    script.always(error(503, "it is down"))
-    run = patient.exec("go", script.model)
-    assert run.exit_code == 1
-    assert "openai-compatible answered HTTP 503: it is down. It has failed for" in str(run.events[-1])
-    assert len(script.requests) <= 10
-
-
 def test_overload_for_a_while(patient: Codex, script: Script) -> None:
     script.answer(*[error(503, "later")] * 4, FINE)
     run = patient.exec("go", script.model)

@@ -123,7 +123,7 @@ class ServedTurn:
     def _checked(self, out: bytes) -> bytes:
         """Pass `out` on, after a look at whether the upstream accepts the request."""
         if self.exchange.has_shown:
-            self._recovery.answered()
+            self._recovery.request_repair.accepted()
         if self.exchange.ignores_schema:
             self._recovery.request_repair.remember_ignored_schema()
         if self.exchange.fault is not None:
@@ -147,7 +147,7 @@ class ServedTurn:
             except GatewayError as error:
                 self._fault = RoundFault.in_answer(error)
             else:
-                self._recovery.answered()
+                self._recovery.request_repair.accepted()
 
     def fail(self, failure: Failure) -> None:
         error = failure_error(failure, self._upstream, self.exchange.upstream_request.route.base_url)
@@ -182,8 +182,7 @@ class ServedTurn:
             return messages.response(200, dumps(self._response), {"content-type": "application/json"})
         error = self._error
         if self.streams and self.exchange.for_codex:
-            # Codex repeats a refusal with 5xx thirty times, a failed response six times; it shows both.
-            if error.code in _FAILURES_FOR_CODEX or (self._fault is not None and self._fault.outage):
+            if error.code in _FAILURES_FOR_CODEX:
                 return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX

@@ -11,7 +11,6 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.web_search import SearchSettings
-from responses_gateway.turn.outages import Outages
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Route, Router
 
@@ -36,9 +35,6 @@ class TurnServices:
 
     now: Callable[[], float] = time.monotonic
     """Seconds."""
-
-    outages: Outages = field(default_factory=lambda: Outages(time.monotonic))
-    """Which upstreams fail."""
 
     asked_for_models: set[tuple[str, str]] = field(default_factory=set)
     """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""

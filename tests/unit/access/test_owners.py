@@ -207,7 +207,6 @@ LASTING_SERVICES = {
     "sleep": "a function",
     "jitter": "a function",
     "now": "a function",
-    "outages": "of upstreams, whoever asked them",
     "asked_for_models": "names the owner",
 }
 

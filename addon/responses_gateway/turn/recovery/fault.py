@@ -31,9 +31,6 @@ class RoundFault:
     wait: float | None = None
     """Seconds that the upstream asks to wait."""
 
-    outage: bool = False
-    """Whether the upstream itself fails, whatever it is asked."""
-
     @classmethod
     def of_refusal(cls, error: GatewayError, status: int, headers: Mapping[str, str], body: bytes) -> Self:
         """The upstream answered with an error status."""
@@ -43,7 +40,6 @@ class RoundFault:
             body[:_EVIDENCE_SIZE].decode("utf-8", "replace") if status in _HEALABLE_STATUS else "",
             status in _TRANSIENT_STATUS or (error.code == "rate_limit_exceeded" and wait is not None),
             wait,
-            status >= 500 and error.status >= 500,
         )
 
     @classmethod
@@ -60,5 +56,4 @@ class RoundFault:
     @classmethod
     def of_connection(cls, error: GatewayError, failure: Failure) -> Self:
         """The round ended without the end of its answer; `error` says so to the client."""
-        transient = failure.cause in _TRANSIENT_CAUSES and error.status >= 500
-        return cls(error, transient=transient, outage=transient)
+        return cls(error, transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500)

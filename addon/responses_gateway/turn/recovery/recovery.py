@@ -11,7 +11,6 @@ from responses_gateway.turn.recovery.model_names import name_models
 from responses_gateway.turn.recovery.request_repair import RequestRepair
 from responses_gateway.turn.recovery.retry import Retry
 from responses_gateway.turn.turn_services import TurnServices
-from responses_gateway.upstream.routing import Route
 
 
 class Recovery:
@@ -33,11 +32,8 @@ class Recovery:
             return True
         if self._exchange.has_shown:
             return False
-        route = self._exchange.upstream_request.route
-        if self.request_repair.repair(fault) or await self._retry.wait(fault, route):
+        if self.request_repair.repair(fault) or await self._retry.wait(fault):
             return True
-        if fault.outage:
-            self._tell_since(fault, route)
         if self._fallback.switch(fault):
             self._retry.reset()
             self.request_repair.reset()
@@ -45,14 +41,3 @@ class Recovery:
         if fault.error.code in ("model_not_found", "not_found"):
             await name_models(fault.error, self._exchange, self._client_headers, self._services)
         return False
-
-    def _tell_since(self, fault: RoundFault, route: Route) -> None:
-        """Note that the route failed, and let the error say since when it does, if that is no news."""
-        seconds = self._services.outages.failed(route, self._retry.since)
-        if seconds is not None and seconds >= 1:
-            fault.error.message = f"{fault.error.message.rstrip('. ')}. It has failed for {seconds:.0f} s."
-
-    def answered(self) -> None:
-        """The upstream has answered the request."""
-        self.request_repair.accepted()
-        self._services.outages.answered(self._exchange.upstream_request.route)

@@ -4,7 +4,6 @@ from responses_gateway.protocol.errors import EmptyAnswer
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.turn_services import TurnServices
-from responses_gateway.upstream.routing import Route
 
 SHORT_WAIT = 5.0
 """Seconds that an upstream may ask to wait; clients that can wait longer are told so instead."""
@@ -23,14 +22,12 @@ class Retry:
         self._since: float | None = None
         """When the first fault came, by the services' `now`."""
 
-    async def wait(self, fault: RoundFault, route: Route) -> bool:
-        """Wait until the request is worth sending to the route again; False at once when it is not."""
+    async def wait(self, fault: RoundFault) -> bool:
+        """Wait until the request is worth sending again; False at once when it is not."""
         settings, now = self._services.settings, self._services.now()
         if self._since is None:
             self._since = now
         if not fault.transient or self._retries >= settings.retries:
-            return False
-        if fault.outage and self._services.outages.is_fresh(route):
             return False
         wait = fault.wait
         if wait is None:
@@ -45,11 +42,6 @@ class Retry:
         self._ledger.add("repaired", "output", f"asked again after: {fault.error.message[:200]}")
         await self._services.sleep(wait)
         return True
-
-    @property
-    def since(self) -> float:
-        """When the first fault came."""
-        return self._services.now() if self._since is None else self._since
 
     def reset(self) -> None:
         """The request goes to another upstream."""
