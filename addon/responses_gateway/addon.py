@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, exceptions, http, version
@@ -11,7 +11,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from responses_gateway.access.access_control import AccessControl
 from responses_gateway.access.rules import Access
@@ -26,6 +26,7 @@ from responses_gateway.proxy import messages
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.connection_limit import ConnectionLimit
 from responses_gateway.proxy.contract import RoundEnd, Turn, UpstreamSocket
+from responses_gateway.proxy.killed_flows import KilledFlows
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.log_output import unblock_log
@@ -47,6 +48,7 @@ from responses_gateway.turn.listeners import Listener, Listeners
 from responses_gateway.turn.relay_turn import RelayTurn
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.served_turn import ServedTurn
+from responses_gateway.upstream.routing import Listed
 from responses_gateway.websocket.server import SocketLimits, SocketServer
 from responses_gateway.websocket.upgrade import asks_for_socket, redirect_upgrade
 
@@ -60,10 +62,14 @@ class Gateway:
     """Serves the Responses API in reverse-proxy mode; flows of other modes are left alone.
 
     `target_is_fallback`: the target of the reverse proxy mode serves only when the settings have no upstream; otherwise
-    it is what `--mode reverse:URL` means to mitmproxy. `watch` is told the events of every answer.
+    it is what `--mode reverse:URL` means to mitmproxy. `watch` is told the events of every answer. `environ` holds the
+    variables that settings and keys are read from.
     """
 
-    def __init__(self, *, target_is_fallback: bool = False, watch: Watch | None = None) -> None:
+    def __init__(
+        self, *, target_is_fallback: bool = False, watch: Watch | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._environ = environ
         self._listeners = Listeners(target_is_fallback=target_is_fallback, watch=watch)
         self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
@@ -87,6 +93,7 @@ class Gateway:
             self._inspector,
             self._socket_fast_paths,
             ClientWatches(),
+            KilledFlows(self.turn),
             SocketMessages(),
         ]
 
@@ -141,8 +148,8 @@ class Gateway:
         Raises SettingsError or SecretError, and keeps the old ones.
         """
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
-        watch = ConfigWatch(config_location(options, os.environ))
-        settings = load_settings(options, os.environ)
+        watch = ConfigWatch(config_location(options, self._environ))
+        settings = load_settings(options, self._environ)
         self._listeners.use(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
         self._inspector.use(settings)
@@ -165,6 +172,15 @@ class Gateway:
 
     def _runtime(self, mode: ReverseMode) -> Runtime:
         return self._listeners.of(mode).runtime
+
+    async def models(self) -> list[Listed]:
+        """What clients of the first listener can ask for; waits a moment for the lists of its upstreams."""
+        modes = [mode for mode in map(ProxyMode.parse, ctx.options.mode) if isinstance(mode, ReverseMode)]
+        if not modes:
+            return []
+        runtime = self._runtime(modes[0])
+        await runtime.lists.refresh("", {})
+        return runtime.router.models()
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
 

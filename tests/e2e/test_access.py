@@ -53,6 +53,8 @@ def test_access_keys(locked: GatewayProcess, script: Script) -> None:
     assert ask(locked, "POST", "/v1/responses", body, x_api_key=KEY).status == 200
     assert ask(locked, "GET", "/v1/models", x_api_key="other").status == 200
     assert [ask(locked, "GET", path).status for path in ("/health", "/healthz", "/v1/health", "/readyz")] == [200] * 4
+    assert ask(locked, "GET", "/healthz?verbose").status == 401
+    assert ask(locked, "GET", "/healthz?verbose", x_api_key=KEY).status == 200
     for request in script.requests:
         assert KEY not in str(request.headers)
         assert "authorization" not in request.headers

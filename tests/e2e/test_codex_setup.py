@@ -1,6 +1,7 @@
 """Real Codex with nothing but `responses-gateway codex-config --write` and `start`."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,9 +43,9 @@ def write_config(home: Path, gateway: StartedGateway, *options: str) -> None:
     assert written.returncode == 0, written
 
 
-def codex_exec(home: Path, prompt: str) -> CodexRun:
+def codex_exec(home: Path, prompt: str, version: str = LATEST.version) -> CodexRun:
     ended = subprocess.run(
-        [install(LATEST.version), "exec", "--json", "--", prompt],
+        [install(version), "exec", "--json", "--", prompt],
         cwd=home / "work",
         env=environment(home),
         stdin=subprocess.DEVNULL,
@@ -79,15 +80,29 @@ def test_without_a_catalogue_codex_would_warn(home: Path, started: StartedGatewa
     assert "apply_patch" not in script.request.tools
 
 
-def test_a_catalogue_file_serves_as_well(home: Path, started: StartedGateway, script_for: ScriptFor) -> None:
-    script = script_for(MODEL)
+@pytest.mark.parametrize("version", ["0.130.0", LATEST.version])
+def test_a_catalogue_file_holds_what_that_codex_understands(
+    home: Path, upstream: ScriptedUpstream, script_for: ScriptFor, version: str
+) -> None:
+    """`max` is one of the model's effort levels, and Codex 0.130 does not start with a catalogue that has it."""
+    script = script_for("glm-5.2")
     script.answer(reply(text="Hello."))
-    (home / ".config" / "responses-gateway").mkdir(parents=True)
-    (home / ".config" / "responses-gateway" / "config.yaml").write_text(f"upstream: {started.url}/v1\n")
+    upstream.models = [{"id": "glm-5.2"}, {"id": "another"}]
     catalogue = home / "models.json"
-    write_config(home, started, "--catalog", str(catalogue))
-    assert MODEL in [entry["slug"] for entry in json.loads(catalogue.read_text())["models"]]
-    assert UNKNOWN not in str(codex_exec(home, "say hi").succeeded())
+    path = f"{install(version).parent}{os.pathsep}{os.environ['PATH']}"
+    try:
+        with StartedGateway(home, "--upstream", f"{upstream.url}/v1") as gateway:
+            arguments = ("--write", "--port", str(gateway.port), "--catalog", str(catalogue))
+            assert run(home, "codex-config", *arguments, more={"PATH": path}).returncode == 0
+            answered = codex_exec(home, "say hi", version).succeeded()
+    finally:
+        upstream.models = None
+    entries = json.loads(catalogue.read_text())["models"]
+    assert [entry["slug"] for entry in entries] == ["glm-5.2", "another"]
+    efforts = [level["effort"] for level in entries[0]["supported_reasoning_levels"]]
+    assert ("max" in efforts) is (version == LATEST.version)
+    assert answered.messages == ["Hello."]
+    assert UNKNOWN not in str(answered)
     assert "apply_patch" in script.request.tools
 
 

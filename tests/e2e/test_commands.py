@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +124,73 @@ def test_commands_without_a_provider_say_what_to_do(tmp_path: Path) -> None:
     assert "needs a terminal" in nobody.stderr
 
 
+def toml(text: str) -> dict[str, Any]:
+    """The Codex configuration in what a start prints."""
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ") and not line.startswith("    curl")]
+    return tomllib.loads("\n".join(lines))
+
+
+def test_a_start_names_the_models_of_its_upstream(tmp_path: Path, provider: ScriptedUpstream) -> None:
+    provider.models = [{"id": "text-embedding-3"}, *({"id": f"org/m-{number}"} for number in range(10))]
+    with StartedGateway(tmp_path, "--upstream", f"{provider.url}/v1") as gateway:
+        assert toml(gateway.log)["model"] == "m-0"
+        assert '"model": "m-0"' in gateway.log
+        gateway.wait_log(r"Models to ask for       text-embedding-3, m-0, .*, m-6 and 3 more")
+        gateway.wait_log(f"codex-config --write --port {gateway.port}, ")
+        asked = run(tmp_path, "codex-config", "--port", str(gateway.port))
+        assert tomllib.loads(asked.stdout)["model"] == "m-0"
+    with StartedGateway(tmp_path, "--upstream", f"{provider.url}/v1", "--model", "mine") as gateway:
+        assert toml(gateway.log)["model"] == "mine"
+
+
+def test_a_start_leaves_the_model_open_when_the_upstream_lists_none(tmp_path: Path, provider: ScriptedUpstream) -> None:
+    provider.has_list = False
+    with StartedGateway(tmp_path, "--upstream", f"{provider.url}/v1") as gateway:
+        assert toml(gateway.log)["model"] == ""
+        assert '"model": "MODEL"' in gateway.log
+        assert "Models to ask for" not in gateway.log
+
+
+def slugs(catalogue: Path) -> list[str]:
+    return [entry["slug"] for entry in json.loads(catalogue.read_text())["models"]]
+
+
+def test_a_catalogue_without_a_gateway_is_of_the_upstream_that_start_would_use(
+    tmp_path: Path, provider: ScriptedUpstream
+) -> None:
+    provider.models = [{"id": "glm-5.2"}, {"id": "m-large"}]
+    catalogue = tmp_path / "models.json"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    asked = ("codex-config", "--port", str(port), "--catalog", str(catalogue))
+    refused = run(tmp_path, *asked)
+    assert refused.returncode == 1
+    assert f"no gateway answers at http://127.0.0.1:{port}/v1" in refused.stderr
+    assert not catalogue.exists()
+    written = run(tmp_path, *asked, "--upstream", f"{provider.url}/v1", "--for", "0.111")
+    assert written.returncode == 0, written
+    assert slugs(catalogue) == ["glm-5.2", "m-large"]
+    assert '"max"' not in catalogue.read_text()
+    more = {"RESPONSES_GATEWAY_UPSTREAM": f"{provider.url}/v1"}
+    assert run(tmp_path, *asked, "--for", "0.138", "--model", "kimi-k2.6", more=more).returncode == 0
+    assert set(slugs(catalogue)) == {"glm-5.2", "m-large", "kimi-k2.6"}
+    assert '"max"' in catalogue.read_text()
+
+
+def test_a_gateway_that_wants_a_key_is_asked_with_it(tmp_path: Path, provider: ScriptedUpstream) -> None:
+    with StartedGateway(
+        tmp_path, "--upstream", f"{provider.url}/v1", "--set", "gateway_access_keys=the-key"
+    ) as gateway:
+        asked = ("codex-config", "--port", str(gateway.port))
+        refused = run(tmp_path, *asked)
+        assert refused.returncode == 1
+        assert "export RESPONSES_GATEWAY_KEY=" in refused.stderr
+        printed = run(tmp_path, *asked, more={"RESPONSES_GATEWAY_KEY": "the-key"})
+    assert tomllib.loads(printed.stdout)["model"] == "m-large"
+    assert 'env_key = "RESPONSES_GATEWAY_KEY"' in printed.stdout
+    assert "the-key" not in printed.stdout
+
+
 def test_codex_config_is_written_and_undone(tmp_path: Path) -> None:
     config = tmp_path / "codex" / "config.toml"
     config.parent.mkdir()
@@ -164,3 +234,31 @@ def test_the_python_api(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, timeout=60
     )
     assert ended.stdout == "200\nunknown setting 'idel_timeout'; did you mean 'idle_timeout'?\n", ended
+
+
+def test_the_python_api_takes_a_key(tmp_path: Path, provider: ScriptedUpstream) -> None:
+    script = provider.script("m-large")
+    script.answer(reply(text="Hello."))
+    program = (
+        "import json, responses_gateway, sys, urllib.request\n"
+        "from mitmproxy import ctx\n"
+        "with responses_gateway.start(upstream=sys.argv[1], api_key='sk-mine', default_model='m-large') as gateway:\n"
+        "    headers = {'content-type': 'application/json'}\n"
+        "    asked = urllib.request.Request(gateway.base_url + '/responses', b'{\"input\": \"hi\"}', headers)\n"
+        "    print(json.load(urllib.request.urlopen(asked))['status'])\n"
+        "    print('sk-mine' in str(ctx.options.items()))\n"
+        "for settings in ({'api_key_env': 'PATH', 'upstream': sys.argv[1]}, {}):\n"
+        "    try:\n"
+        "        responses_gateway.start(api_key='sk-mine', **settings)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    command = [sys.executable, "-c", program, f"{provider.url}/v1"]
+    ended = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines() == [
+        "completed",
+        "False",
+        "api_key and api_key_env are two keys for one upstream; give one of them",
+        "api_key is for an upstream, and none is named",
+    ], ended
+    assert script.request.headers["authorization"] == "Bearer sk-mine"

@@ -67,6 +67,30 @@ def test_health(start_gateway: StartGateway) -> None:
     assert ask(gateway, "GET", "/health").status == 200
 
 
+def test_verbose_health_tells_the_state_of_the_upstreams(start_gateway: StartGateway) -> None:
+    with ScriptedUpstream() as upstream:
+        options = {"gateway_api_key_env": "MY_KEY", "gateway_model": "m-large"}
+        gateway = start_gateway(options, environment={"MY_KEY": "sk-mine"}, url=upstream.url)
+        ask(gateway, "GET", "/v1/models")
+        told = ask(gateway, "GET", "/healthz?verbose")
+        state = json.loads(told.body)
+        assert (state["status"], state["default_model"]) == ("ok", "m-large")
+        [here] = state["upstreams"]
+        assert here.pop("milliseconds") >= 0
+        assert here == {
+            "name": "openai-compatible",
+            "base_url": f"{upstream.url}/v1",
+            "has_key": True,
+            "reachable": True,
+            "status": 200,
+            "models": 0,
+        }
+        assert b"sk-mine" not in told.body
+    [gone] = json.loads(ask(gateway, "GET", "/healthz?verbose=1").body)["upstreams"]
+    assert gone["reachable"] is False
+    assert str(upstream.port) in gone["error"]
+
+
 def test_head_has_the_head_of_get_and_no_body(gateway: GatewayProcess) -> None:
     connection = HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     with closing(connection):

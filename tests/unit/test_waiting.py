@@ -19,7 +19,7 @@ THREADS_OF_THE_STORE = {"sqlite_file.py", "redis.py", "file.py"}
 READ_ONCE = {"shipped.py", "codex_catalogue.py", "credentials.py", "yaml_file.py", "secret.py", "templating.py"}
 COMMANDS = {
     *("main.py", "serve.py", "codex_file.py", "codex.py", "configure.py", "service.py", "sessions.py"),
-    "terminal.py",
+    *("terminal.py", "codex_version.py"),
     *("analyze_log.py", "analysis.py", "commands.py"),
 }
 SMALL_LOCAL_FILES = {"learned_repairs.py", "log.py"}

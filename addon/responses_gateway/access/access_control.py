@@ -42,7 +42,7 @@ class AccessControl:
                 if is_preflight(request.method, headers):
                     flow.response = messages.response(204, b"", preflight_headers(headers))
                     return
-            access.check(_route(request.path), host, headers, flow.client_conn.sockname[0])
+            access.check(request.path, host, headers, flow.client_conn.sockname[0])
             self._owners[flow] = access.owner(headers)
         except GatewayError as error:
             flow.response = messages.response(error.status, dumps(error.body()), {"content-type": "application/json"})
@@ -64,8 +64,3 @@ class AccessControl:
         if flow.response is not None and (origin := self._origins.get(flow)) is not None:
             for name, value in origin_headers(origin).items():
                 flow.response.headers[name] = value
-
-
-def _route(target: str) -> str:
-    """The path that endpoints are known by: without query and version."""
-    return target.partition("?")[0].removeprefix("/v1").rstrip("/")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from responses_gateway.access.owner import named_by, owner_of
 from responses_gateway.catalogue.providers.shipped import is_loopback
@@ -19,7 +19,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.settings.settings import Settings
 
 HEALTH_PATHS = frozenset({"/health", "/healthz", "/readyz"})
-"""Paths that need no key."""
+"""Paths that need no key, unless they are asked for details."""
 
 PREFLIGHT_MAX_AGE = 600
 """Seconds that a browser may remember the answer to a preflight."""
@@ -40,10 +40,11 @@ class Access:
         origins = tuple(origin.lower().rstrip("/") for origin in settings.allowed_origins)
         return cls(digests, hosts, origins)
 
-    def check(self, path: str, host: str, headers: Mapping[str, str], address: str) -> None:
+    def check(self, target: str, host: str, headers: Mapping[str, str], address: str) -> None:
         """Raise GatewayError for a request that is refused: 421 for its Host, 403 for its Origin, 401 for its key.
 
-        `host` is the request's authority, with or without port; `address` is where the connection arrived.
+        `target` is the request target: path and query. `host` is the request's authority, with or without port;
+        `address` is where the connection arrived.
         """
         if not self._is_our_host(host, address):
             name = _host_name(host)
@@ -65,7 +66,7 @@ class Access:
                 403,
                 "origin_not_allowed",
             )
-        if self.key_digests and path not in HEALTH_PATHS and not self._has_key(headers):
+        if self.key_digests and not _is_open(target) and not self._has_key(headers):
             raise GatewayError(
                 "This gateway wants one of its access keys, as Authorization: Bearer … or x-api-key: …",
                 401,
@@ -94,6 +95,17 @@ class Access:
         # Every pair is compared, so that the time it takes says nothing about the keys.
         pairs = [(_digest(key), digest) for key in _offered(headers) for digest in self.key_digests]
         return sum(hmac.compare_digest(one, other) for one, other in pairs) > 0
+
+
+def asks_for_details(query: str) -> bool:
+    """Whether a health check asks for the state of the upstreams: `?verbose`, with any value."""
+    return any(name == "verbose" for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
+def _is_open(target: str) -> bool:
+    """Whether a request needs no key."""
+    path, _, query = target.partition("?")
+    return path.removeprefix("/v1").rstrip("/") in HEALTH_PATHS and not asks_for_details(query)
 
 
 def is_preflight(method: str, headers: Mapping[str, str]) -> bool:

@@ -23,6 +23,7 @@ FLAG_OF_OPTION = {
 
 _LOOPBACK = re.compile(r"localhost|127\.|\[::1\]")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){1,3}(-[0-9A-Za-z.]{1,40})?")
 
 
 def upstream(text: str) -> str:
@@ -48,6 +49,12 @@ def upstream(text: str) -> str:
 def variable_name(text: str) -> str:
     if not _VARIABLE_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("takes the name of an environment variable, not the key itself")
+    return text
+
+
+def version(text: str) -> str:
+    if not _VERSION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version such as 0.111 or 0.169.0")
     return text
 
 

@@ -14,8 +14,6 @@ CLIENT_KEY_VARIABLE = "RESPONSES_GATEWAY_KEY"
 ANY_KEY = "any"
 """What Codex sends to a gateway that wants no key: without one, Codex 0.169 does not ask for the model catalogue."""
 
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, never bound
-
 
 @dataclass(frozen=True)
 class CodexSettings:
@@ -29,7 +27,7 @@ class CodexSettings:
     """The variable that holds the client's key; only for a gateway that wants one: Codex insists that it is set."""
 
     catalogue: str | None = None
-    """A file with the model catalogue, for Codex before 0.160; None: the gateway's own, by HTTP."""
+    """A file with the model catalogue, for Codex before 0.161; None: the gateway's own, by HTTP."""
 
     def top_level(self) -> dict[str, str]:
         """Keys outside of all tables."""
@@ -47,12 +45,6 @@ class CodexSettings:
             "wire_api": "responses",
         }
         return {name: value for name, value in values.items() if value is not None}
-
-
-def base_url(host: str, port: int) -> str:
-    """The URL that a client on this machine uses for a gateway that listens on `host`:`port`."""
-    host = _ANY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
 def codex_config(settings: CodexSettings) -> str:

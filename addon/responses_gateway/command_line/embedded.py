@@ -1,7 +1,9 @@
 """Runs the gateway in a thread of another program."""
 
 import asyncio
+import os
 import threading
+from collections import ChainMap
 from collections.abc import Mapping
 from concurrent.futures import Future
 from types import TracebackType
@@ -14,7 +16,7 @@ from mitmproxy.tools.dump import DumpMaster
 
 from responses_gateway import demo
 from responses_gateway.addon import Gateway
-from responses_gateway.command_line.codex_config import base_url
+from responses_gateway.command_line.address import base_url
 from responses_gateway.command_line.errors import CommandError
 from responses_gateway.command_line.serve import ServeOptions, add_gateway, apply, configured, default_url, require_free
 from responses_gateway.protocol.json import dumps_text
@@ -27,6 +29,10 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 """Seconds."""
 
+_API_KEY = "api_key of start()"
+"""Where the settings find the key that `start` was given: no variable of the environment has such a name, and no option
+holds the key, which mitmproxy shows."""
+
 _running = threading.Lock()
 """mitmproxy has one context per process."""
 
@@ -34,8 +40,9 @@ _running = threading.Lock()
 class RunningGateway:
     """A gateway that runs until `stop`; also a context manager."""
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, environ: Mapping[str, str]) -> None:
         self._options = options
+        self._environ = environ
         self._listening: Future[int] = Future()
         self._master: DumpMaster | None = None
         self._thread = threading.Thread(target=self._run, name="responses-gateway", daemon=True)
@@ -68,9 +75,9 @@ class RunningGateway:
         async with demo.serving() as demo_url:
             opts = Options()
             master = DumpMaster(opts, with_termlog=False, with_dumper=False)
-            add_gateway(master, Gateway(target_is_fallback=True))
+            add_gateway(master, Gateway(target_is_fallback=True, environ=self._environ))
             master.addons.add(_Announcement(self._listening))
-            apply(opts, self._options, default_url(configured(self._options)) or demo_url)
+            apply(opts, self._options, default_url(configured(self._options, self._environ)) or demo_url)
             self._master = master
             await master.run()
 
@@ -86,26 +93,42 @@ class _Announcement:
         self._listening.set_result(server.listen_addrs()[0][1])
 
 
-def start(port: int = 0, upstream: str | None = None, *, host: str = "127.0.0.1", **settings: Any) -> RunningGateway:
+def start(
+    port: int = 0,
+    upstream: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    api_key: str | None = None,
+    **settings: Any,
+) -> RunningGateway:
     """Start the gateway in a thread of this process; returns when it listens.
 
     `port` 0 is any free one. `upstream` is the base URL of a chat/completions API; without one, the configuration file
-    and the environment say where requests go, else it is the demo model. `settings` are keys of the configuration file
-    that one word can say, such as `default_model` or `idle_timeout`. Raises ValueError for settings that cannot be
-    used, and RuntimeError when it cannot start or runs already.
+    and the environment say where requests go, else it is the demo model. `api_key` is the key of that upstream, in the
+    place of a variable (`api_key_env`). `settings` are keys of the configuration file that one word can say, such as
+    `default_model` or `idle_timeout`. Raises ValueError for settings that cannot be used, and RuntimeError when it
+    cannot start or runs already.
     """
+    environ: Mapping[str, str] = os.environ
+    if api_key:
+        if settings.get("api_key_env"):
+            raise ValueError("api_key and api_key_env are two keys for one upstream; give one of them")
+        environ = ChainMap({_API_KEY: api_key}, os.environ)
+        settings["api_key_env"] = _API_KEY
     options = ServeOptions(host=host, port=port, upstream=upstream, options=_specs(settings))
     try:
-        configured(options)
+        found = configured(options, environ)
     except CommandError as error:
         raise ValueError(str(error)) from None
+    if api_key and not found.names_upstream:
+        raise ValueError("api_key is for an upstream, and none is named")
     try:
         require_free(host, port, "port")
     except CommandError as error:
         raise RuntimeError(str(error)) from None
     if not _running.acquire(blocking=False):
         raise RuntimeError("a gateway runs in this process already; stop it first")
-    return RunningGateway(options)
+    return RunningGateway(options, environ)
 
 
 def _specs(settings: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from responses_gateway.command_line import analyze_log as analyze_command
 from responses_gateway.command_line import sessions_arguments
+from responses_gateway.command_line.address import DEFAULT_HOST, DEFAULT_PORT, address_flags, base_url
 from responses_gateway.command_line.argument_types import (
     LOG_LEVELS,
     log_level,
@@ -15,14 +16,11 @@ from responses_gateway.command_line.argument_types import (
     port,
     upstream,
     variable_name,
+    version,
 )
-from responses_gateway.command_line.codex_config import base_url
 from responses_gateway.command_line.errors import CommandError, nearest
 from responses_gateway.security.terminal import say
 from responses_gateway.version import __version__
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 4141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,23 +101,14 @@ def _add_start(commands: _Commands, environ: Mapping[str, str]) -> None:
 def _add_start_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     add = _OptionAdder(parser, environ)
     _add_config(add)
-    add("--upstream", metavar="URL", type=upstream, help="base URL of a chat/completions API, with its path")
-    add("--api-key-env", metavar="NAME", type=variable_name, help="the variable that holds the upstream's API key")
+    _add_upstream(add)
     add("--model", metavar="NAME", help="the upstream model to use")
     _add_address(add)
     parser.add_argument("--web", action=argparse.BooleanOptionalAction, default=False, help="show traffic in mitmweb")
     add("--web-port", metavar="PORT", type=port, help="port of mitmweb (default: 8081, or a free one if it is taken)")
     parser.add_argument("--raw", action="store_true", help="print what models say, while they say it")
     add("--log-level", metavar="LEVEL", type=log_level, default="info", help=f"one of {', '.join(LOG_LEVELS)}")
-    parser.add_argument(
-        "--set",
-        dest="options",
-        metavar="NAME=VALUE",
-        action="append",
-        type=mitmproxy_option,
-        default=[],
-        help="set an option of the gateway (gateway_…) or of mitmproxy (repeatable)",
-    )
+    _add_set(parser)
 
 
 def _add_configure(commands: _Commands, environ: Mapping[str, str]) -> None:
@@ -139,14 +128,24 @@ def _add_codex_config(commands: _Commands, environ: Mapping[str, str]) -> None:
     parser = commands.add_parser(
         "codex-config",
         help="print or write the configuration for Codex CLI",
-        description="Print the lines for ~/.codex/config.toml, or put them there.",
+        description="Print the lines for ~/.codex/config.toml, or put them there. The models are those of the gateway "
+        "that runs at --host and --port; if none runs there, those of its upstream, given as to `start`.",
     )
     add = _OptionAdder(parser, environ)
     _add_config(add)
-    add("--model", metavar="NAME", help="the model that Codex asks for")
+    _add_upstream(add)
+    add("--model", metavar="NAME", help="the model that Codex asks for; the first one if it is not said")
     _add_address(add)
+    _add_set(parser)
     parser.add_argument(
-        "--catalog", metavar="FILE", help="write the models to FILE and refer to it; for Codex before 0.160"
+        "--catalog", metavar="FILE", help="write the models to FILE and refer to it; for Codex before 0.161"
+    )
+    parser.add_argument(
+        "--for",
+        dest="version",
+        metavar="VERSION",
+        type=version,
+        help="the version of Codex, such as 0.111; if it is not said, that of the codex on PATH, else the newest",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="edit Codex's config.toml; keeps a backup beside it")
@@ -219,6 +218,23 @@ def _add_config(add: _OptionAdder) -> None:
     add("--config", metavar="FILE", help="the configuration file instead of ~/.config/responses-gateway/config.yaml")
 
 
+def _add_upstream(add: _OptionAdder) -> None:
+    add("--upstream", metavar="URL", type=upstream, help="base URL of a chat/completions API, with its path")
+    add("--api-key-env", metavar="NAME", type=variable_name, help="the variable that holds the upstream's API key")
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="options",
+        metavar="NAME=VALUE",
+        action="append",
+        type=mitmproxy_option,
+        default=[],
+        help="set an option of the gateway (gateway_…) or of mitmproxy (repeatable)",
+    )
+
+
 def _add_address(add: _OptionAdder) -> None:
     add("--host", metavar="ADDRESS", default=DEFAULT_HOST, help="address to listen on")
     add("--port", metavar="PORT", type=port, default=DEFAULT_PORT, help="port to listen on, 0 for any free one")
@@ -228,10 +244,7 @@ def _add_address(add: _OptionAdder) -> None:
 
 
 def _start(args: argparse.Namespace) -> int:
-    if args.api_key_env and not os.environ.get(args.api_key_env):
-        raise CommandError(
-            f"the variable {args.api_key_env} (--api-key-env) is not set; export {args.api_key_env}=… first"
-        )
+    _require_key(args.api_key_env)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     say("Starting the gateway …")
     from responses_gateway.command_line.serve import ServeOptions, serve
@@ -253,6 +266,11 @@ def _start(args: argparse.Namespace) -> int:
     )
 
 
+def _require_key(variable: str | None) -> None:
+    if variable and not os.environ.get(variable):
+        raise CommandError(f"the variable {variable} (--api-key-env) is not set; export {variable}=… first")
+
+
 def _configure(args: argparse.Namespace) -> int:
     from responses_gateway.command_line import configure
 
@@ -263,11 +281,16 @@ def _codex_config(args: argparse.Namespace) -> int:
     if args.port == 0:
         raise CommandError("codex-config needs the port that the gateway listens on: --port")
     from responses_gateway.command_line import codex
+    from responses_gateway.command_line.settings import read_settings
 
     if args.undo:
         return codex.run_undo()
+    # A gateway that runs has the key itself, so that nobody needs it here.
+    given = {"upstream": args.upstream, "api_key_env": args.api_key_env, "model": args.model}
+    settings = read_settings(args.config, given, args.options)
     run = codex.run_write if args.write else codex.run_print
-    return run(base_url(args.host, args.port), args.model, args.config, args.catalog)
+    url, flags = base_url(args.host, args.port), address_flags(args.host, args.port)
+    return run(codex.CodexOptions(url, flags, settings, args.model, args.catalog, args.version))
 
 
 def _models(args: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ import sys
 
 from responses_gateway.command_line.program import program
 from responses_gateway.command_line.settings import read_settings
-from responses_gateway.endpoints.models import models_body
-from responses_gateway.protocol.json import JsonObject
 from responses_gateway.security.terminal import say
 from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream.http_client import HttpClient
@@ -27,11 +25,6 @@ def learnt_router(settings: Settings) -> Router:
 async def _learn(router: Router) -> None:
     async with HttpClient() as http:
         await UpstreamLists(router, ListCache(), http).refresh("", {}, TIMEOUT)
-
-
-def catalogue(config: str | None) -> JsonObject:
-    """The body of `GET /v1/models`, without a running gateway."""
-    return models_body(learnt_router(read_settings(config)).models())
 
 
 def run(config: str | None) -> int:

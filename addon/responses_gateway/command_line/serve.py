@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -21,16 +21,18 @@ from mitmproxy.tools.web.master import WebMaster
 
 from responses_gateway import demo
 from responses_gateway.addon import Gateway
+from responses_gateway.command_line.address import address_flags, base_url
 from responses_gateway.command_line.codex import codex_settings
-from responses_gateway.command_line.codex_config import base_url, codex_config, curl_line
+from responses_gateway.command_line.codex_config import codex_config, curl_line
 from responses_gateway.command_line.errors import CommandError, nearest
+from responses_gateway.command_line.file_limit import raise_file_limit
+from responses_gateway.command_line.model_names import told
 from responses_gateway.command_line.program import program
 from responses_gateway.command_line.raw_output import RawOutput
+from responses_gateway.command_line.settings import read_settings
 from responses_gateway.inspection.pages.addon import sessions_link
 from responses_gateway.proxy.log_output import in_background
 from responses_gateway.security.terminal import say
-from responses_gateway.settings.config_file import SettingsError
-from responses_gateway.settings.loading import load_settings
 from responses_gateway.settings.options import OPTION_PREFIX
 from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream.routing import Router
@@ -66,6 +68,7 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Serve until interrupted; returns the exit status. Raises CommandError when the gateway cannot start."""
     require_free(options.host, options.port, "--port")
+    raise_file_limit()
     with contextlib.redirect_stdout(in_background(sys.stdout)):
         asyncio.run(_serve(options))
         say("Stopped.")
@@ -81,24 +84,18 @@ async def _serve(options: ServeOptions) -> None:
             target = await stack.enter_async_context(demo.serving())
         opts = Options()
         master: Master = WebMaster(opts) if options.web else DumpMaster(opts)
-        add_gateway(master, Gateway(target_is_fallback=True, watch=RawOutput(sys.stdout) if options.raw else None))
-        master.addons.add(_Announcement(options, settings))
+        gateway = Gateway(target_is_fallback=True, watch=RawOutput(sys.stdout) if options.raw else None)
+        add_gateway(master, gateway)
+        master.addons.add(_Announcement(options, settings, gateway))
         apply(opts, options, target)
         _stop_on_signals(master)
         await master.run()
 
 
-def configured(options: ServeOptions) -> Settings:
+def configured(options: ServeOptions, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from the flags, `--set`, the environment and the file. Raises CommandError."""
-    given: dict[str, str | None] = {"gateway_config": options.config}
-    for spec in options.options:
-        name, _, given[name] = spec.partition("=")
-    named = {"upstream": options.upstream, "api_key_env": options.api_key_env, "model": options.model}
-    given.update((f"gateway_{name}", value) for name, value in named.items() if value)
-    try:
-        return load_settings(given, os.environ)
-    except SettingsError as error:
-        raise CommandError(str(error)) from None
+    flags = {"upstream": options.upstream, "api_key_env": options.api_key_env, "model": options.model}
+    return read_settings(options.config, flags, options.options, environ)
 
 
 def default_url(settings: Settings) -> str | None:
@@ -206,19 +203,24 @@ def _stop_on_signals(master: Master) -> None:
 class _Announcement:
     """Says, once everything really listens, where things are and what to paste."""
 
-    def __init__(self, options: ServeOptions, settings: Settings) -> None:
+    def __init__(self, options: ServeOptions, settings: Settings, gateway: Gateway) -> None:
         self._options = options
         self._settings = settings
+        self._gateway = gateway
 
-    def running(self) -> None:
-        say(*self._text().split("\n"), flush=True)
+    async def running(self) -> None:
+        listed = await self._gateway.models() if self._settings.names_upstream else []
+        say(*self._text([model.id for model in listed if not model.assumed]).split("\n"), flush=True)
 
-    def _text(self) -> str:
+    def _text(self, models: Sequence[str]) -> str:
         options = self._options
         server: Proxyserver = ctx.master.addons.get("proxyserver")
-        url = base_url(options.host, server.listen_addrs()[0][1])
-        codex = codex_settings(url, options.model, self._settings)
+        port = server.listen_addrs()[0][1]
+        url = base_url(options.host, port)
+        codex = codex_settings(url, options.model, self._settings, models)
         sections = [f"The gateway listens on  {url}\n{self._target()}"]
+        if models:
+            sections[0] += f"\nModels to ask for       {told(models)}"
         if isinstance(ctx.master, WebMaster):
             sections[0] += f"\nTraffic in mitmweb at   {ctx.master.web_url}"
             sections[0] += f"\nSessions are shown at   {sessions_link(ctx.master)}"
@@ -226,8 +228,8 @@ class _Announcement:
             sections.append(f"Careful: whoever can reach {options.host} can use it, and spend your key.")
         sections.append(f"Try it:\n\n{_indented(curl_line(url, codex.model, codex.env_key))}")
         sections.append(
-            f"For Codex: {program()} codex-config --write, or paste into ~/.codex/config.toml:\n\n"
-            + _indented(codex_config(codex))
+            f"For Codex: {program()} codex-config --write{address_flags(options.host, port)}, or paste into "
+            f"~/.codex/config.toml:\n\n{_indented(codex_config(codex))}"
         )
         sections.append("Ctrl-C stops the gateway.")
         return "\n" + "\n\n".join(sections) + "\n"

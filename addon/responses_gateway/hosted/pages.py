@@ -34,6 +34,8 @@ _OF_PYTHON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT"
 """Variables without which some Pythons do not start."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOT_FOR_EVERYBODY = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("3fff::/20"))
+"""What `is_global` of some Pythons lets through: site-local addresses (RFC 3879) and documentation (RFC 9637)."""
 
 
 class PageFetcher:
@@ -134,4 +136,6 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if any(ip in network for network in _NOT_FOR_EVERYBODY):
+            return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)

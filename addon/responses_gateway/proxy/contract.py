@@ -46,6 +46,7 @@ type Cause = Literal[
     "broken",
     "too_large",
     "shutdown",
+    "killed",
     "crashed",
 ]
 
@@ -207,11 +208,12 @@ class RoundEnd:
 
 
 @dataclass
-class ShutDown(events.MessageInjected[None]):
-    """The process ends, and so the turn of this flow has to."""
+class StopTurn(events.MessageInjected[None]):
+    """The turn of this flow has to end: the process ends, or the user has killed the flow."""
 
     flow: http.HTTPFlow
     message: None = None
+    cause: Cause = "shutdown"
 
 
 @dataclass

@@ -24,7 +24,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
-from responses_gateway.proxy.contract import AnswerChanged, ClientLeft, Gateway, ShutDown
+from responses_gateway.proxy.contract import AnswerChanged, ClientLeft, Gateway, StopTurn
 from responses_gateway.proxy.private_parts import CLIENT_WATCH, missing_parts
 from responses_gateway.proxy.stream import GatewayStream
 from responses_gateway.proxy.stream_events import CheckClient, EndTurn, ReadDone, TimerFired
@@ -118,10 +118,11 @@ class GatewayLayer(UpstreamPoolLayer):
             self._due_changed = True
             for stream in self._timed():
                 yield from self.event_to_child(stream, TimerFired(time.monotonic()))
-        elif isinstance(event, ShutDown | AnswerChanged):
+        elif isinstance(event, StopTurn | AnswerChanged):
             for stream in self._timed():
                 if stream.flow is event.flow:
-                    yield from self.event_to_child(stream, EndTurn() if isinstance(event, ShutDown) else ReadDone())
+                    told = EndTurn(event.cause) if isinstance(event, StopTurn) else ReadDone()
+                    yield from self.event_to_child(stream, told)
         elif isinstance(event, ClientLeft):
             yield from self.client_left()
         elif not (isinstance(event, events.ConnectionEvent) and self.is_forgotten(event.connection)):

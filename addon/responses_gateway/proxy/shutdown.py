@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mitmproxy import ctx, http
 
-from responses_gateway.proxy.contract import ShutDown
+from responses_gateway.proxy.contract import StopTurn
 from responses_gateway.proxy.private_parts import GRACEFUL_END, missing_parts
 
 GRACE = 3.0
@@ -36,7 +36,7 @@ async def end_turns(flows: Sequence[http.HTTPFlow]) -> None:
     if server is None or missing_parts(GRACEFUL_END):
         return
     handlers = [(flow, server.connections.get(flow.client_conn.id)) for flow in flows]
-    await asyncio.gather(*(handler.server_event(ShutDown(flow)) for flow, handler in handlers if handler is not None))
+    await asyncio.gather(*(handler.server_event(StopTurn(flow)) for flow, handler in handlers if handler is not None))
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
             while any(flow.live for flow in flows):  # noqa: ASYNC110 (mitmproxy tells nobody when a flow is over)

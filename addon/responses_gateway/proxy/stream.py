@@ -179,7 +179,7 @@ class GatewayStream(LimitedStream):
         elif isinstance(event, EndTurn):
             if self._step != "draining":
                 yield from self._close_round()
-                turn.fail(Failure("shutdown"))
+                turn.fail(Failure(event.cause))
                 yield from self._conclude(turn)
         elif isinstance(event, GetHttpConnectionCompleted):
             if self._round.completes(event.command):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from mitmproxy.proxy import events
 
+from responses_gateway.proxy.contract import Cause
+
 
 @dataclass
 class TimerFired(events.Event):
@@ -19,7 +21,9 @@ class ReadDone(events.Event):
 
 @dataclass
 class EndTurn(events.Event):
-    """The turn has to end at once, because the process ends."""
+    """The turn has to end at once."""
+
+    cause: Cause
 
 
 @dataclass

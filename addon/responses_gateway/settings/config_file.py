@@ -12,6 +12,7 @@ from typing import Any
 from responses_gateway.catalogue.providers.shipped import COMMON_GROUND, for_url, shipped
 from responses_gateway.catalogue.yaml_file import Document, KeyPath, merge, read
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.settings.model_rules import shaped
 
 SHAPING_KEYS = frozenset({"profile", "card"})
 """Where `shape` nests what the file has flat: `providers.NAME.profile.…`, `models.NAME.card.…`."""
@@ -21,7 +22,6 @@ NOT_IN_FILE = frozenset({"id", "base", "changes", "target", "card"})
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)\}|([A-Za-z_]\w*))")
 _PROVIDER_KEYS = ("api_key", "api_key_env", "forward_authorization")
-_RULE_KEYS = ("provider", "model")
 
 
 class SettingsError(Exception):
@@ -108,14 +108,9 @@ def _refuse(config: ConfigFile, path: KeyPath, entry: JsonObject, why: str) -> N
 
 
 def _rule(config: ConfigFile, name: str, entry: Any) -> Any:
-    if isinstance(entry, str):
-        return {"target": entry}
-    if not isinstance(entry, dict):
-        return entry
-    _refuse(config, ("models", name, "id"), entry, "the id sent upstream is the key `model`")
-    own = {key: entry[key] for key in _RULE_KEYS if key in entry}
-    card = {key: value for key, value in entry.items() if key not in _RULE_KEYS}
-    return {**own, "card": {"id": name, **card}} if card else own
+    if isinstance(entry, dict):
+        _refuse(config, ("models", name, "id"), entry, "the id sent upstream is the key `model`")
+    return shaped(name, entry)
 
 
 def _expanded(config: ConfigFile, value: Any, path: KeyPath, environ: Mapping[str, str]) -> Any:

@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from responses_gateway.catalogue.providers.profile import BaseUrl
-from responses_gateway.settings.values import ArchivePlace, Cards, HomePath, StoreName, Words
+from responses_gateway.settings.model_rules import ModelRules
+from responses_gateway.settings.values import ArchivePlace, Cards, HomePath, JsonValues, StoreName, Words
 
 BRAVE_KEY = "BRAVE_SEARCH_API_KEY"
 TAVILY_KEY = "TAVILY_API_KEY"
@@ -49,9 +50,31 @@ class Options(SettingsModel):
         None, description="Environment variable that holds the key of that upstream or provider."
     )
     default_model: str | None = Field(None, description="Model of requests that name none.")
+    models: ModelRules = Field(
+        default_factory=dict,
+        description="Which upstream and model a name or glob stands for: NAME=TARGET,NAME=TARGET, or JSON as in the "
+        "file. A target is provider/model, provider or another model's name.",
+    )
     model_capabilities: Cards = Field(
         default_factory=dict,
         description='Changes to model cards, as JSON: {"model": {"context_window": 131072, "tools": false}}.',
+    )
+    extra_parameters: JsonValues = Field(
+        default_factory=dict,
+        description='Merged into every chat request, as JSON: {"top_k": 20}. What the client says itself wins.',
+    )
+    drop_parameters: Words[str] = Field(
+        default_factory=list, description="Fields of chat requests that are never sent, such as parallel_tool_calls."
+    )
+    deny_tools: Words[str] = Field(
+        default_factory=list,
+        description="Tools that no model is offered and no client is told to call: names, namespaces or types, or "
+        "globs of them.",
+    )
+    hosted_tools: Words[str] = Field(
+        default_factory=list,
+        description="Types of hosted tools that the upstreams carry out themselves, such as web_search: their "
+        "declarations go there as they are.",
     )
 
     heartbeat: NonNegativeFloat = Field(

@@ -5,7 +5,6 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Names, Profile
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Limits
@@ -40,24 +39,10 @@ class Provider(SettingsModel):
         return self
 
 
-class ModelRule(SettingsModel):
-    """The upstream for the models of one name or glob."""
-
-    target: str | None = None
-    """`provider`, `provider/model` or another model's name."""
-
-    provider: str | None = None
-    model: str | None = None
-    card: ModelCard | None = None
-    """Only the fields that are set matter: they replace those of the model's card."""
-
-
 class Configuration(Options):
     """All keys of the file, validated."""
 
     providers: dict[str, Provider] = Field(default_factory=dict)
-    models: dict[str, ModelRule] = Field(default_factory=dict)
-    """Exact names and globs, in the order of the file."""
 
 
 class Settings(Configuration):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from responses_gateway.catalogue.models.card import ModelCard
-from responses_gateway.protocol.json import loads
+from responses_gateway.protocol.json import JsonObject, loads
 
 
 def _words(value: Any) -> Any:
@@ -20,6 +20,10 @@ def _cards(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {name: {"id": name, **card} if isinstance(card, dict) else card for name, card in value.items()}
+
+
+def _json(value: Any) -> Any:
+    return loads(value) if isinstance(value, str) else value
 
 
 def _store_name(value: Any) -> Any:
@@ -44,5 +48,6 @@ def _archive(value: Any) -> Any:
 type HomePath = Annotated[Path, BeforeValidator(_home_path)]
 type Words[T] = Annotated[list[T], BeforeValidator(_words)]
 type Cards = Annotated[dict[str, ModelCard], BeforeValidator(_cards)]
+type JsonValues = Annotated[JsonObject, BeforeValidator(_json)]
 type StoreName = Annotated[str, BeforeValidator(_store_name)]
 type ArchivePlace = Annotated[str, BeforeValidator(_archive)]

@@ -27,14 +27,21 @@ _MOST_USES = 10_000
 class SqliteStore:
     """A Store in the file at `path`; None keeps everything in memory, for this process only.
 
-    `clock` gives seconds since the epoch. Raises StoreError when the file cannot be used; one that is corrupt is set
-    aside.
+    `clock` gives seconds since the epoch; `age_clock`, the same for what grows too old. Raises StoreError when the file
+    cannot be used; one that is corrupt is set aside.
     """
 
-    def __init__(self, path: Path | None, limits: Limits, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        limits: Limits,
+        clock: Callable[[], float] = time.time,
+        age_clock: Callable[[], float] | None = None,
+    ) -> None:
         log = min(_LOG_LIMIT, limits.bytes // 8) if path is not None else 0
         self._limits = replace(limits, bytes=limits.bytes - log)
         self._clock = clock
+        self._age_clock = age_clock or clock
         self._file = SqliteFile(path, log, clock)
         self._uses: dict[tuple[str, str], float] = {}
         """When rows of which table were used, as far as it is not written yet."""
@@ -235,7 +242,7 @@ class SqliteStore:
 
     @property
     def _oldest(self) -> float:
-        return self._clock() - self._limits.age
+        return self._age_clock() - self._limits.age
 
     def _evict(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM conversations WHERE used_at <= ?", (self._oldest,))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
+from responses_gateway.state.age_clock import AgeClock
 from responses_gateway.state.secret import AesEnvelopeCodec, read_secret
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.storage import Storage
@@ -40,18 +41,21 @@ class State:
 
 
 def _open_store(settings: Settings, environ: Mapping[str, str]) -> Store:
+    ages = AgeClock()
     limits = Limits(settings.store_max_responses, settings.store_max_bytes, settings.store_max_age * _DAY)
     try:
         match settings.store:
             case "memory":
-                return SqliteStore(None, limits)
+                return SqliteStore(None, limits, age_clock=ages)
             case "sqlite":
-                return SqliteStore(settings.store_path or state_directory(environ) / "responses.sqlite3", limits)
+                return SqliteStore(
+                    settings.store_path or state_directory(environ) / "responses.sqlite3", limits, age_clock=ages
+                )
             case url:
                 return _redis(url, limits)
     except StoreError as error:
         logger.error("Responses are kept in memory only, because %s.", error)
-        return SqliteStore(None, limits)
+        return SqliteStore(None, limits, age_clock=ages)
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:

@@ -24,7 +24,7 @@ def estimated_tokens(body: JsonObject) -> int:
 
 def prompt_text(body: JsonObject) -> tuple[list[str], int]:
     """Return all text that the model reads, and the number of pictures and other media."""
-    text = [dumps(tool["function"]).decode() for tool in body.get("tools", ())]
+    text = [dumps(tool.get("function", tool)).decode() for tool in body.get("tools", ())]
     pictures = 0
     for message in body.get("messages", ()):
         content = message.get("content")

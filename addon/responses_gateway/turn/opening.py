@@ -19,6 +19,7 @@ from responses_gateway.translate.answer.demands import demands
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
+from responses_gateway.translate.request.chat_fields import with_chat_fields
 from responses_gateway.translate.request.compaction import asks_for_compaction
 from responses_gateway.translate.tools.offered_tools import forbids_calls
 from responses_gateway.turn.exchange import Exchange
@@ -47,6 +48,7 @@ def open_exchange(
     `kind` is the class of the exchange. Raises GatewayError with what the client is to be told.
     """
     _refuse_unserved(request)
+    request = with_chat_fields(request, recorder.ledger)
     route = runtime.router.of(recorder.owner).resolve(request.model)
     thread = session_id(request, headers)
     session = runtime.sessions.get(recorder.owner, thread) if thread else None
@@ -104,7 +106,7 @@ def _stream_options(
 def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[str] | None:
     """The tools that are offered but must not be called, by their names in the chat request."""
     if asks_for_compaction(request) or forbids_calls(request):
-        return frozenset(tool["function"]["name"] for tool in chat_body.get("tools", ()))
+        return frozenset(tool["function"]["name"] for tool in chat_body.get("tools", ()) if "function" in tool)
     return None
 
 

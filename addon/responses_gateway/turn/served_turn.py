@@ -27,7 +27,7 @@ _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded
 
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
-_FINAL = frozenset({"turn_timeout", "shutdown", "crashed"})
+_FINAL = frozenset({"turn_timeout", "shutdown", "killed", "crashed"})
 """Causes of failures that no further round can follow."""
 
 _ANSWERED = frozenset({200, 201, 202, 203})

@@ -13,7 +13,8 @@ from responses_gateway.catalogue.models import upstream_listing as listing
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.settings.settings import ModelRule, Settings
+from responses_gateway.settings.model_rules import ModelRule
+from responses_gateway.settings.settings import Settings
 from responses_gateway.upstream import upstreams
 from responses_gateway.upstream.server import Server, served_by
 from responses_gateway.upstream.upstreams import Upstream
@@ -169,7 +170,7 @@ class Router:
         model = self._id_there(upstream, name, card)
         served = self._served.get(upstream.provider, upstream)
         values = {field.name: getattr(served, field.name) for field in fields(upstream)}
-        values["profile"] = served.profile.for_model(model)
+        values["profile"] = upstreams.with_settings(served.profile.for_model(model), self._settings)
         described = listing.described(card or ModelCard(id=name), self._lists.get(upstream.provider, {}).get(model, {}))
         if (server := self._servers.get(upstream.provider)) is not None:
             described = server.described(described, model)

@@ -94,6 +94,18 @@ def request_headers(
     return headers
 
 
+def with_settings(profile: Profile, settings: Settings) -> Profile:
+    """The profile with what the settings say for all upstreams."""
+    extra, drop = settings.extra_parameters, settings.drop_parameters
+    deny, hosted = settings.deny_tools, settings.hosted_tools
+    if not (extra or drop or deny or hosted):
+        return profile
+    of, tools = profile.parameters, profile.tools
+    parameters = of.model_copy(update={"extra": {**of.extra, **extra}, "drop": [*of.drop, *drop]})
+    tools = tools.model_copy(update={"deny": [*tools.deny, *deny], "hosted": [*tools.hosted, *hosted]})
+    return profile.model_copy(update={"parameters": parameters, "tools": tools})
+
+
 def configured(settings: Settings) -> dict[str, Upstream]:
     """The providers of the file, by name."""
     return {name: _configured(name, provider, settings) for name, provider in settings.providers.items()}

@@ -57,9 +57,19 @@ def test_without_a_key_one_is_asked_for_one() -> None:
 
 @pytest.mark.parametrize(
     ("path", "opens"),
-    [("/health", True), ("/v1/health", True), ("/healthz/", True), ("/readyz?x=1", True), ("/health/x", False)],
+    [
+        ("/health", True),
+        ("/v1/health", True),
+        ("/healthz/", True),
+        ("/readyz?x=1", True),
+        ("/health/x", False),
+        ("/healthz?x=verbose", True),
+        ("/healthz?verbose", False),
+        ("/healthz?x=1&verb%6fse=0", False),
+        ("/v1/health/?verbose=1", False),
+    ],
 )
-def test_health_is_for_everybody(path: str, opens: bool) -> None:
+def test_health_is_for_everybody_and_its_details_are_not(path: str, opens: bool) -> None:
     assert (asked(path, "GET").response is None) is opens
 
 

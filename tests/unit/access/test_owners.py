@@ -158,6 +158,7 @@ LASTING = {
     "_access": "the operator's",
     "_access_control": "by flow",
     "_config_watch": "the operator's",
+    "_environ": "the operator's",
     "_sockets": "by connection",
     "_body_memory": "by flow",
     "_is_running": "the process's",

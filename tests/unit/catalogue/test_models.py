@@ -119,7 +119,7 @@ def test_every_entry_is_complete_for_codex(card):
 
 @pytest.mark.parametrize(
     ("version", "takes_max"),
-    [("0.111.0", False), ("0.130.0", False), ("0.150.0", True), ("0.169.0-x.1", True), (None, True)],
+    [("0.111.0", False), ("0.137.0", False), ("0.138.0", True), ("0.169.0-x.1", True), (None, True)],
 )
 def test_old_codex_is_told_no_effort_that_it_cannot_parse(version, takes_max):
     card = catalogue.shipped()["glm-5.2"]

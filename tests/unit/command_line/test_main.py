@@ -56,6 +56,7 @@ def test_a_bad_variable_is_refused(capsys):
         (["start", "https://x"], "unexpected argument: https://x"),
         (["strat"], "'strat' is none of start, configure,"),
         (["strat"], "did you mean start?"),
+        (["codex-config", "--for", "latest"], "'latest' is not a version such as 0.111"),
         (["codex-config", "--prot", "1"], "unknown option --prot; did you mean --port?"),
         (["--verison"], "unknown option --verison; did you mean --version?"),
         (["start", "--log-level", "wran"], "did you mean warn?"),

@@ -5,7 +5,7 @@ from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import events
 
-from responses_gateway.proxy.contract import ClientLeft, Limits, ShutDown
+from responses_gateway.proxy.contract import ClientLeft, Limits, StopTurn
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 END = b"0\r\n\r\n"
@@ -117,7 +117,7 @@ def test_a_process_that_ends_does_not_wait() -> None:
     wire.upstream(HEAD)
     wire.sent.clear()
     wire.upstream(chunked(b"a!"))
-    wire.handle(ShutDown(flows[0]))
+    wire.handle(StopTurn(flows[0]))
     assert b"".join(wire.sent) == chunked(b"a") + STORED_END
 
 

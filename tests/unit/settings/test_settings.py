@@ -223,6 +223,41 @@ def test_capabilities_are_json(home):
     assert "did you mean 'tools'?" in refusal(None, bad)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["gpt-5.5=deepseek/v4 , mini=flash", '{"gpt-5.5": "deepseek/v4", "mini": {"model": "flash", "context_window": 5}}'],
+)
+def test_models_come_from_one_word(config, home, text):
+    path = config("models: {replaced: flash}\n")
+    models = load_settings({}, {**home, "RESPONSES_GATEWAY_MODELS": text}, path).models
+    assert [*models] == ["gpt-5.5", "mini"]
+    assert models["gpt-5.5"].target == "deepseek/v4"
+    assert (models["mini"].target or models["mini"].model) == "flash"
+    assert models["mini"].card is None or models["mini"].card.context_window == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a", "option gateway_models: models: 'a' is no pair NAME=TARGET"),
+        ("a=", "is no pair NAME=TARGET"),
+        ('{"a": {"contxt_window": 5}}', "unknown key models.a.contxt_window; did you mean 'context_window'?"),
+        ('{"a": 5}', "models.a"),
+        ('{"a": {"provider": "depseek"}}', "did you mean 'deepseek'?"),
+        ('{"a"', "models: "),
+    ],
+)
+def test_models_that_cannot_be_read(text, words):
+    assert words in refusal(None, options={"gateway_models": text})
+
+
+def test_parameters_are_json(home):
+    settings = load_settings({"gateway_extra_parameters": '{"top_k": 5}', "gateway_drop_parameters": "a, b"}, home)
+    assert (settings.extra_parameters, settings.drop_parameters) == ({"top_k": 5}, ["a", "b"])
+    assert "option gateway_extra_parameters" in refusal(None, options={"gateway_extra_parameters": "[1]"})
+    assert "option gateway_extra_parameters" in refusal(None, options={"gateway_extra_parameters": "top_k=5"})
+
+
 def test_lists_come_from_one_word(home):
     keys = load_settings({"gateway_access_keys": "a, b"}, home).access_keys
     assert [key.get_secret_value() for key in keys] == ["a", "b"]

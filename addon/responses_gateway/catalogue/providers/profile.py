@@ -156,6 +156,12 @@ class ToolsProfile(_Data):
     schema_root: Literal["any", "object"] = "any"
     """`object`: parameters are a plain object at the root, without anyOf, oneOf, allOf, enum or not."""
 
+    deny: list[str] = Field(default_factory=list)
+    """Tools that are not offered here: names, namespaces or types, or globs of them."""
+
+    hosted: list[str] = Field(default_factory=list)
+    """Types of hosted tools that the upstream carries out itself: their declarations go there as they are."""
+
     stream_extra: JsonObject = Field(default_factory=dict)
     """Merged into streaming requests that have tools."""
 

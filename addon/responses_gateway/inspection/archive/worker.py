@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from responses_gateway.inspection.archive.file import ArchiveError, is_corrupt, 
 from responses_gateway.inspection.archive.limits import LONGEST_LOG, Limits, enforce, make_room, shorten_log
 from responses_gateway.inspection.archive.writer import Writer
 from responses_gateway.security.terminal import get_logger
+from responses_gateway.state.age_clock import AgeClock
 
 logger = get_logger(__name__)
 
@@ -54,6 +54,7 @@ class Archivist:
         self.counts = Counts()
         self._limits = limits
         self._on_kept = on_kept
+        self._age_clock = AgeClock()
         self._waiting: deque[tuple[Document, int]] = deque()
         """Documents and their sizes."""
         self._size = 0
@@ -161,7 +162,7 @@ class Archivist:
         if shorten_log(connection, self.path) > LONGEST_LOG:
             raise ArchiveError(f"another program reads {self.path} without end, so that its log cannot be shortened")
         writer.put(document)
-        enforce(connection, self._limits, time.time())
+        enforce(connection, self._limits, self._age_clock())
 
     def _can_go_on(self, error: sqlite3.Error, tries: int) -> bool:
         """Remove the cause of an error if that is possible; whether to try again."""

@@ -85,6 +85,13 @@ class ResponsesRequest(Wire):
     prompt_cache_retention: str | None = None
     service_tier: str | None = None
 
+    # Of chat/completions; clients of bridges send them here too.
+    response_format: JsonObject | None = None
+    reasoning_effort: str | None = None
+    logprobs: bool | None = None
+    modalities: list[str] | None = None
+    audio: JsonObject | None = None
+
 
 def parse_request(body: bytes) -> ResponsesRequest:
     """Parse and validate `body`. Raises GatewayError 400, which names `param`, for an invalid request."""

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from responses_gateway.protocol.json import JsonObject
 
-type DeltaKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "image", "finish"]
+type DeltaKind = Literal["text", "reasoning", "refusal", "annotations", "details", "call", "image", "audio", "finish"]
 
 _REASONING_FIELDS = (
     "reasoning_content",
@@ -21,7 +21,7 @@ _REASONING_FIELDS = (
     "reasoning_delta",
 )
 _REASONING = frozenset((*_REASONING_FIELDS, "reasoning_details"))
-_OTHERS = frozenset(("refusal", "annotations", "images", "tool_calls", "function_call"))
+_OTHERS = frozenset(("refusal", "annotations", "images", "audio", "tool_calls", "function_call"))
 _LARGEST = 1e300
 """The largest log probability that is passed on: a float can certainly hold it."""
 
@@ -102,6 +102,9 @@ def _read_others(delta: JsonObject, index: int, parts: list[DeltaPart]) -> None:
     images = delta.get("images")
     for image in images if isinstance(images, list) else ():
         _read_image(image, index, parts)
+    audio = delta.get("audio")
+    if isinstance(audio, dict):
+        _read_audio(audio, index, parts)
     calls = delta.get("tool_calls")
     if isinstance(calls, dict):
         calls = [calls]
@@ -159,6 +162,15 @@ def _read_image(part: object, index: int, parts: list[DeltaPart]) -> None:
     url = holder.get("url") if isinstance(holder, dict) else holder
     if isinstance(url, str) and url:
         parts.append(DeltaPart("image", url, choice=index))
+
+
+def _read_audio(audio: JsonObject, index: int, parts: list[DeltaPart]) -> None:
+    """Read what is spoken as text; the sound itself has no place in an answer."""
+    transcript = audio.get("transcript")
+    if isinstance(transcript, str) and transcript:
+        parts.append(DeltaPart("text", transcript, choice=index))
+    if audio.get("data"):
+        parts.append(DeltaPart("audio", choice=index))
 
 
 def _logprobs(holder: object) -> list[JsonObject]:

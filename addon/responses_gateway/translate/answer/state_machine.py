@@ -22,6 +22,7 @@ from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.repair.upstream_errors import failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
+from responses_gateway.translate.tools.rules import DeniedCall
 from responses_gateway.translate.tools.table import ToolTable
 from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 
@@ -95,7 +96,7 @@ class AnswerStateMachine:
         """Whether another round has to follow, because this one ended with calls that the gateway carried out."""
         self._finish_reason: str | None = None
         self._other_choices: dict[int, list[DeltaPart]] = {}
-        self.forbidden_call: ForbiddenCall | None = None
+        self.forbidden_call: ForbiddenCall | DeniedCall | None = None
         """The call of the round that the client does not take; everything behind it is ignored."""
         self._new_splitter()
 
@@ -308,13 +309,23 @@ class AnswerStateMachine:
                 if name and self._options.uncallable is not None:
                     self._refuse_call(name)
                 else:
-                    self._assembler.take_call(part.objects[0])
+                    self._take_call(part.objects[0])
             case "details":
                 self._assembler.add_details(part.objects)
             case "reasoning":
                 self._assembler.show(self._splitter.reasoning(part.text))
+            case "audio":
+                self._ledger.add("dropped", "output.audio", "the sound; what it says is the text")
             case _:
                 self._assembler.show(part)
+
+    def _take_call(self, delta: JsonObject) -> None:
+        try:
+            self._tools.require_allowed(name_in(delta))
+            self._assembler.take_call(delta)
+        except DeniedCall as error:
+            self._assembler.close_commentary()
+            self.forbidden_call = error
 
     def end_text(self) -> None:
         """Show the text that was held back, because no more text follows in this round."""

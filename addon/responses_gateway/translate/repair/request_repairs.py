@@ -213,7 +213,8 @@ def _functions(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> 
     tools = body.get("tools")
     if not tools:
         return body
-    return {**body, "tools": [{**tool, "function": change(tool["function"])} for tool in tools]}
+    changed = [{**tool, "function": change(tool["function"])} if "function" in tool else tool for tool in tools]
+    return {**body, "tools": changed}
 
 
 def _strict(body: JsonObject) -> JsonObject:

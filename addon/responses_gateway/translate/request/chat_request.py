@@ -1,6 +1,6 @@
 """Translates one Responses request into one chat/completions request."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from responses_gateway.translate.request.messages import MessageTranslator
 from responses_gateway.translate.request.parameters import ParameterTranslator
 from responses_gateway.translate.request.search_results import restore_search_results
 from responses_gateway.translate.tools.offered_tools import OfferedTools, offers_tools
+from responses_gateway.translate.tools.rules import NO_RULES, ToolRules
 from responses_gateway.translate.tools.table import ToolTable
 
 
@@ -64,7 +65,8 @@ def translate_request(
     `web_search`: whether the gateway carries out searches itself. `envelopes` opens the envelopes of reasoning,
     `compaction_envelopes` those of compactions. Raises GatewayError.
     """
-    table = declare_tools(request, ledger, web_search=web_search)
+    rules = ToolRules(profile.tools.deny, profile.tools.hosted)
+    table = declare_tools(request, ledger, web_search=web_search, rules=rules)
     translator = MessageTranslator(
         table, profile, card, ledger, envelopes=envelopes, compaction_envelopes=compaction_envelopes
     )
@@ -72,7 +74,8 @@ def translate_request(
     sends_tools = card.tools and (offers_tools(request) or any("tool_calls" in message for message in messages))
     parameters = ParameterTranslator(request, profile, card, ledger, sends_tools)
     offer = OfferedTools(request, table, profile.tools, card, ledger, parameters.thinks)
-    body: JsonObject = {"model": model, **parameters.translate(), **offer.render(messages, earlier_tools)}
+    offered = _without(offer.render(messages, earlier_tools), profile.parameters.drop, ledger)
+    body: JsonObject = {"model": model, **parameters.translate(), **offered}
     note = _format_note(parameters.format_instruction(), messages, earlier_note)
     if note is not None:
         told: ChatMessage = {"role": "user", "content": note.text}
@@ -95,9 +98,18 @@ def _format_note(text: str | None, messages: Sequence[ChatMessage], earlier: For
     return FormatNote(text, len(messages))
 
 
-def declare_tools(request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False) -> ToolTable:
+def _without(fields: JsonObject, refused: Collection[str], ledger: Ledger) -> JsonObject:
+    """The fields that go with tools, without those that the upstream refuses."""
+    for name in fields.keys() & set(refused) - {"tools"}:
+        ledger.add("dropped", name, "the upstream does not take it")
+    return {name: value for name, value in fields.items() if name == "tools" or name not in refused}
+
+
+def declare_tools(
+    request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False, rules: ToolRules = NO_RULES
+) -> ToolTable:
     """Declare the tools of `request` and of the items in its input. The list only grows during a session."""
-    table = ToolTable(ledger, web_search=web_search)
+    table = ToolTable(ledger, web_search=web_search, rules=rules)
     table.declare(request.tools or (), "tools")
     for position, item in enumerate(request.input):
         if isinstance(item, wire.AdditionalTools | wire.ToolSearchOutput):

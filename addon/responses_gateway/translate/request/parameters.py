@@ -14,6 +14,9 @@ from responses_gateway.translate.ledger import Ledger
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "seed", "n")
 """Parameters that mean the same on both wires and that every chat upstream is expected to know."""
 
+_AS_THEY_ARE = ("user", "modalities", "audio")
+"""Further fields that a chat request has under the same name."""
+
 _SERVED_HERE = frozenset(
     {
         "model",
@@ -26,6 +29,9 @@ _SERVED_HERE = frozenset(
         "parallel_tool_calls",
         "max_output_tokens",
         "top_logprobs",
+        "response_format",
+        "reasoning_effort",
+        "logprobs",
         "reasoning",
         "text",
         "include",
@@ -36,8 +42,8 @@ _SERVED_HERE = frozenset(
         "client_metadata",
         "max_tool_calls",
         "truncation",
-        "user",
         *_SAMPLING,
+        *_AS_THEY_ARE,
     }
 )
 """Fields that the gateway itself serves, or that this module translates."""
@@ -93,7 +99,7 @@ class ParameterTranslator:
         body[self.profile.parameters.max_tokens] = wanted
 
     def _sampling(self, body: JsonObject) -> None:
-        for name in (*_SAMPLING, "user"):
+        for name in (*_SAMPLING, *_AS_THEY_ARE):
             value = getattr(self.request, name)
             if value is not None:
                 body[name] = value

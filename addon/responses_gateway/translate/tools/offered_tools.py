@@ -79,8 +79,22 @@ class OfferedTools:
 
     def _offer(self) -> JsonObject:
         choice, allowed = self._wanted_choice()
-        rendered = self.table.render(self.profile, None if allowed is None else self._only(allowed))
+        rendered: list[JsonObject | ChatTool] = [
+            *self.table.render(self.profile, None if allowed is None else self._only(allowed)),
+            *self._hosted(),
+        ]
         return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
+
+    def _hosted(self) -> list[JsonObject]:
+        """The declarations for the upstream itself, as far as the request allows them."""
+        choice = self.request.tool_choice
+        if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+            return self.table.hosted
+        types = {entry.get("type") for entry in _allowed_in(choice).get("tools") or () if isinstance(entry, dict)}
+        for tool in self.table.hosted:
+            if tool["type"] not in types:
+                self.ledger.add("dropped", f"tools.{tool['type']}", "not among the allowed_tools")
+        return [tool for tool in self.table.hosted if tool["type"] in types]
 
     def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
         """Declare tools for a request that offers none, but whose history calls some.
@@ -153,8 +167,10 @@ class OfferedTools:
         if tool is not None:
             return tool, None
         if choice.get("type") in ("function", "custom"):
+            denied = self.table.denies(_name_in(choice), _namespace_in(choice))
+            why = "is denied by the gateway's deny_tools" if denied else "not found in 'tools' parameter"
             raise GatewayError(
-                f"Tool choice '{_name_in(choice)}' not found in 'tools' parameter.",
+                f"Tool choice '{_name_in(choice)}' {why}.",
                 code="invalid_value",
                 param="tool_choice",
             )
@@ -162,7 +178,7 @@ class OfferedTools:
         return "auto", None
 
     def _allowed(self, choice: JsonObject) -> tuple[Mode | Tool, list[Tool]]:
-        inner = choice["allowed_tools"] if isinstance(choice.get("allowed_tools"), dict) else choice
+        inner = _allowed_in(choice)
         named = inner.get("tools")
         if not isinstance(named, list):
             raise missing_parameter("tool_choice.tools")
@@ -176,8 +192,7 @@ class OfferedTools:
             return None
         if kind not in ("function", "custom"):
             return self.table.find(kind, None, kind)
-        namespace = choice.get("namespace")
-        return self.table.find(kind, namespace if isinstance(namespace, str) else None, _name_in(choice))
+        return self.table.find(kind, _namespace_in(choice), _name_in(choice))
 
 
 def _mode(value: object) -> Mode:
@@ -189,6 +204,17 @@ def _mode(value: object) -> Mode:
         code="invalid_value",
         param="tool_choice.mode",
     )
+
+
+def _allowed_in(choice: JsonObject) -> JsonObject:
+    """What `allowed_tools` says, which some clients nest as chat/completions does."""
+    inner = choice.get("allowed_tools")
+    return inner if isinstance(inner, dict) else choice
+
+
+def _namespace_in(choice: JsonObject) -> str | None:
+    namespace = choice.get("namespace")
+    return namespace if isinstance(namespace, str) else None
 
 
 def _name_in(choice: JsonObject) -> str:

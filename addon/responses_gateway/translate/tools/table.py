@@ -29,6 +29,7 @@ from responses_gateway.translate.tools.declarations import (
 )
 from responses_gateway.translate.tools.declared_fields import account
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
+from responses_gateway.translate.tools.rules import NO_RULES, DeniedCall, ToolRules
 from responses_gateway.translate.tools.schema import dialect
 from responses_gateway.translate.tools.web_search import (
     WEB_SEARCH_TYPES,
@@ -88,6 +89,13 @@ class ToolTable:
     search: SearchSettings | None = None
     """The options of the client's web_search, if it was declared and the gateway can serve it."""
 
+    rules: ToolRules = NO_RULES
+    hosted: list[JsonObject] = field(default_factory=list)
+    """Declarations that go to the upstream as they are."""
+
+    _denied: set[str] = field(default_factory=set)
+    """Loose names of the declared tools that the rules deny."""
+
     declared: int = 0
     """The number of declared tools; those inside of namespaces are counted one by one."""
 
@@ -109,8 +117,13 @@ class ToolTable:
                 self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
             return
         self.declared += 1
-        account(raw, self.ledger)
         inside = namespace["name"] if namespace else None
+        if self._is_denied(raw, kind, inside):
+            return
+        if self.rules.passes_on(kind):
+            self.hosted.append(raw)
+            return
+        account(raw, self.ledger)
         match kind:
             case "function":
                 flat = raw["function"] if isinstance(raw.get("function"), dict) else raw
@@ -158,6 +171,28 @@ class ToolTable:
                 if not isinstance(kind, str):
                     raise missing_parameter(f"{path}.type")
                 self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
+
+    def _is_denied(self, raw: JsonObject, kind: object, namespace: str | None) -> bool:
+        """Whether the rules deny a declaration, which is noted."""
+        inner = raw["function"] if isinstance(raw.get("function"), dict) else raw
+        name = text_or_empty(inner.get("name"))
+        wire = flat_name(namespace, name) if name else text_or_empty(kind)
+        typed = None if kind in ("function", "custom") else text_or_empty(kind)
+        if not self.rules.denies(name, wire, namespace, typed):
+            return False
+        self.ledger.add("dropped", f"tools.{wire}", "deny_tools forbids it")
+        self._denied |= {loose_name(name or wire), loose_name(wire), loose_name(f"{_DEFAULT_NAMESPACE} {wire}")}
+        return True
+
+    def denies(self, name: str, namespace: str | None = None) -> bool:
+        """Whether a tool that is called by this name is one that the rules deny."""
+        wire = flat_name(namespace, name)
+        return self.rules.denies(name, wire, namespace) or loose_name(f"{namespace or ''} {name}") in self._denied
+
+    def require_allowed(self, wire: str) -> None:
+        """Raise DeniedCall for the name of a call that the rules deny. The beginning of a name is no such name."""
+        if self.rules.deny and wire and wire not in self._by_wire and self.denies(wire):
+            raise DeniedCall(wire)
 
     def _describe(self, namespace: str, about: str) -> None:
         """Let the next new function of a namespace carry the namespace's description, once."""
@@ -226,10 +261,11 @@ class ToolTable:
         """Find the declaration that a model meant by `wire`.
 
         Models use the bare name, a dot or another separator; such a name is accepted when it is unambiguous. An
-        unknown name is passed on as a plain function: the client itself reports it to the model.
+        unknown name is passed on as a plain function: the client itself reports it to the model. Raises DeniedCall.
         """
         if tool := self._by_wire.get(wire):
             return tool
+        self.require_allowed(wire)
         if tool := self._loosely(wire) or self._runs_commands(wire):
             self.ledger.add("repaired", f"output.{wire}", f"the model meant {tool.wire}")
             return tool

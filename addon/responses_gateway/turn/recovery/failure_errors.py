@@ -33,6 +33,9 @@ def failure_error(failure: Failure, upstream: str, base_url: str) -> GatewayErro
             return server_error(502, f"The answer of {where} is too large: {failure.text}.")
         case "shutdown":
             return server_error(503, "the gateway is shutting down")
+        case "killed":
+            # A status of the client's, because it must not repeat the request.
+            return GatewayError("The turn was killed in mitmproxy.", 400, "killed", type="server_error")
         case "crashed":
             return server_error(500, MESSAGE)
 
