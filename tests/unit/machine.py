@@ -1,11 +1,14 @@
 """Building blocks for tests of the stream machine: a machine with predictable ids, and the rules of a valid stream."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from responses_gateway.hosted.interface import DeclaredTool
+from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.translate.answer.options import StreamOptions
@@ -44,13 +47,18 @@ def request(**fields: Any) -> ResponsesRequest:
     return parse_request(dumps({"model": "m", "input": "hi", **fields}))
 
 
-def machine(*tools: Json, ledger: Ledger | None = None, web_search: bool = False, **options: Any) -> AnswerStateMachine:
+def machine(
+    *tools: Json, ledger: Ledger | None = None, web_search: bool = False, include: Sequence[str] = (), **options: Any
+) -> AnswerStateMachine:
     ledger = ledger or Ledger()
-    table = ToolTable(ledger, web_search=web_search)
+    asked = request(tools=list(tools), include=list(include))
+    declared = [tool for tool in tools if tool["type"] == "web_search"]
+    hosted = [DeclaredSearch(DeclaredTool(asked, declared, "", ledger))] if web_search else []
+    table = ToolTable(ledger, hosted=hosted)
     table.declare(tools, "tools")
     counter = itertools.count()
     return AnswerStateMachine(
-        Snapshot(request(tools=list(tools)), "resp_1", 1),
+        Snapshot(asked, "resp_1", 1),
         table,
         ledger,
         StreamOptions(**options),

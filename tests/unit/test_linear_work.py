@@ -169,7 +169,7 @@ NOT_SCANNERS = {
     "LocalShellCallItem": "ArgumentStream",
     "ShellCallItem": "ArgumentStream",
     "ApplyPatchCallItem": "ArgumentStream",
-    "WebSearchCallItem": "ArgumentStream",
+    "HostedCallItem": "ArgumentStream",
     "_PassThrough": "PatchRepairer",
     "AnswerReader": "BodyReader",
     "Exchange": "hands on to what is here",

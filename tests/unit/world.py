@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Mapping
 
+from responses_gateway.hosted.calls import NO_CALLS, Calls
+from responses_gateway.hosted.registry import HostedTools
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
@@ -31,11 +33,15 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     router = Router(settings, reverse_url)
     http = HttpClient()
     lists = UpstreamLists(router, ListCache(), http)
-    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, http, new_id, clock)
+    hosted = HostedTools(settings, http)
+    state, jobs = State(settings), Jobs(new_id, clock)
+    return Runtime(settings, router, Sessions(), state, jobs, lists, http, new_id, clock, hosted)
 
 
-def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime) -> Exchange:
+def open_exchange(
+    request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime, hosted: Calls = NO_CALLS
+) -> Exchange:
     """The exchange of a request, given as a body or as what is in one. Raises GatewayError."""
     body = request if isinstance(request, bytes) else dumps(request)
     recorder = Recorder(world.state, "", Ledger())
-    return opening.open_exchange(parse_request(body), headers, world, recorder)
+    return opening.open_exchange(parse_request(body), headers, world, recorder, hosted=hosted)

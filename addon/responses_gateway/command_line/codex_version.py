@@ -11,7 +11,7 @@ CATALOGUE_URL = (0, 161)
 """The first version that asks `model_catalog_url`; 0.160 takes the key and asks nothing."""
 
 _SECONDS = 10
-_VERSION = re.compile(r"\d+(?:\.\d+)+")
+_VERSION = re.compile(r"\d{1,6}(?:\.\d{1,6}){1,6}")
 
 
 def installed() -> str | None:

@@ -52,4 +52,6 @@ async def compact(call: Call, runtime: Runtime) -> Exchange:
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
     recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
-    return await off_loop(size, partial(open_exchange, kind=CompactionExchange), whole, call.headers, runtime, recorder)
+    hosted = await runtime.hosted.open(whole, owner, recorder.ledger)
+    opening = partial(open_exchange, hosted=hosted, kind=CompactionExchange)
+    return await off_loop(size, opening, whole, call.headers, runtime, recorder)

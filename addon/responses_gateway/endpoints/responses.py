@@ -1,6 +1,7 @@
 """`/v1/responses`: create, retrieve, delete, cancel, list the input."""
 
 import asyncio
+from functools import partial
 
 from responses_gateway.endpoints import replay
 from responses_gateway.endpoints.off_loop import off_loop
@@ -44,12 +45,15 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
     if job is not None:
         recorder.follow = job.take
-        return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder, job.id)
+        hosted = await runtime.hosted.open(turn.request, owner, ledger)
+        opening = partial(open_exchange, hosted=hosted)
+        return await off_loop(size, opening, turn.request, call.headers, runtime, recorder, job.id)
     if request.background:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
-    return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder)
+    opening = partial(open_exchange, hosted=await runtime.hosted.open(turn.request, owner, ledger))
+    return await off_loop(size, opening, turn.request, call.headers, runtime, recorder)
 
 
 async def _replayed(recorder: Recorder) -> Record | None:

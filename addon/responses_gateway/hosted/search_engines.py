@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from responses_gateway.hosted.interface import HostedError
+from responses_gateway.hosted.search_declaration import Location
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.options import BRAVE_KEY, TAVILY_KEY
 from responses_gateway.settings.settings import Settings
-from responses_gateway.translate.tools.web_search import Location
 from responses_gateway.upstream.http_client import HttpClient
 
 _ANSWER_LIMIT = 4 << 20
@@ -39,8 +40,8 @@ class SearchResult:
     snippet: str
 
 
-class SearchError(Exception):
-    """A search that failed; the message is for the model and for the Ledger."""
+class SearchError(HostedError):
+    """A search that failed."""
 
 
 class SearchEngine(Protocol):

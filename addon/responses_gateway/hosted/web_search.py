@@ -1,20 +1,24 @@
-"""Carries out the web_search, open_page and find_in_page calls of one response."""
+"""The hosted tool web_search: carries out the web_search, open_page and find_in_page calls of one response."""
 
 import asyncio
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from responses_gateway.hosted.interface import DeclaredTool, RunnableTool, ToolLimits
 from responses_gateway.hosted.pages import PageFetcher
+from responses_gateway.hosted.search_declaration import (
+    WEB_SEARCH_TYPES,
+    ContextSize,
+    SearchForm,
+    search_functions,
+    search_settings,
+)
 from responses_gateway.hosted.search_engines import SearchEngine, SearchError, SearchQuery, search_engine
+from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import (
-    ContextSize,
-    SearchCall,
-    SearchCallResult,
-    SearchSettings,
-    Source,
-)
+from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction, HostedResult, HostedTool, Source
 from responses_gateway.upstream.http_client import HttpClient
 
 _PAGE_CHARACTERS: dict[ContextSize, int] = {"low": 6_000, "medium": 12_000, "high": 30_000}
@@ -26,10 +30,15 @@ _MATCHES = 10
 _AROUND = 300
 """Characters before and after a match."""
 
-_EXTRA_ROUNDS = 1
-"""Rounds in which a model may answer after it was told not to search any more."""
-
 _LEDGER_FIELD = "output.web_search_call"
+_SOURCES = "web_search_call.action.sources"
+"""A value of the request's `include`."""
+
+_FOUND = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
+"""The first two lines of each result, as the model reads them."""
+
+_SPARE_SECONDS = 5
+"""A search and a page have time limits of their own, which say what did not answer."""
 
 
 @dataclass(frozen=True)
@@ -43,71 +52,64 @@ class SearchServices:
     timeout: float
 
 
-def search_services(settings: Settings, http: HttpClient) -> SearchServices | None:
-    """The services that the settings name; None without a search engine. Raises SettingsError."""
-    engine = search_engine(settings, http)
-    if engine is None:
-        return None
-    pages = PageFetcher(settings.search_private_hosts, timeout=settings.search_timeout)
-    return SearchServices(engine, pages, settings.search_results, settings.search_rounds, settings.search_timeout)
+class DeclaredSearch:
+    """web_search as one request declares it."""
 
+    types: Collection[str] = WEB_SEARCH_TYPES
 
-class Searches(Protocol):
-    """Carries out the searches of one response."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the model goes on calling although it was told to answer."""
-
-    def begin_round(self) -> None:
-        """The calls of another upstream round follow."""
-
-    async def run(self, call: SearchCall) -> SearchCallResult:
-        """Carry out one call."""
-
-
-class WebSearch:
-    """The searches of one response: what they found so far, and how many more there may be."""
-
-    def __init__(
-        self, services: SearchServices, settings: SearchSettings, ledger: Ledger, max_calls: int | None = None
-    ) -> None:
-        self._settings = settings
-        self._services = services
-        self._ledger = ledger
-        self._calls_left = max_calls
-        self._rounds = 0
+    def __init__(self, declared: DeclaredTool) -> None:
+        self._ledger: Ledger = declared.ledger
+        self._settings = search_settings(declared.declarations[0], declared.ledger)
+        form = SearchForm(with_sources=_SOURCES in (declared.request.include or ()))
+        self._functions = search_functions(self._settings, form)
         self._sources: list[Source] = []
+
+    def functions(self, _: JsonObject) -> Sequence[HostedFunction]:
+        """The same for every declaration: the first one counts."""
+        return self._functions
+
+    def chosen(self, _: JsonObject) -> Collection[tuple[str | None, str]]:
+        return [(None, "web_search")]
+
+    def recalled(self, name: str, arguments: JsonObject, text: str) -> HostedResult:
+        if name != "web_search":
+            return HostedResult(text, [self._source(str(arguments.get("url", "")).strip())])
+        sources = [Source(url, title) for title, url in _FOUND.findall(text)]
+        for source in sources:
+            self._number(source)
+        return HostedResult(text, sources)
+
+    def _source(self, url: str) -> Source:
+        """The source of a page; the title that a search gave it, if one did."""
+        source = next((source for source in self._sources if source.url == url), Source(url, url))
+        self._number(source)
+        return source
+
+    def _number(self, source: Source) -> int:
+        if source not in self._sources:
+            self._sources.append(source)
+        return self._sources.index(source) + 1
+
+
+class WebSearch(DeclaredSearch):
+    """The searches of one response, and what they found so far."""
+
+    def __init__(self, services: SearchServices, declared: DeclaredTool) -> None:
+        super().__init__(declared)
+        self._services = services
+        self.limits = ToolLimits(services.rounds, services.timeout + _SPARE_SECONDS, "searches", "searching")
         self._pages: dict[str, tuple[str, bool]] = {}
 
-    def begin_round(self) -> None:
-        """The calls of another upstream round follow."""
-        self._rounds += 1
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the model goes on calling although it was told to answer."""
-        return self._rounds > self._services.rounds + _EXTRA_ROUNDS
-
-    async def run(self, call: SearchCall) -> SearchCallResult:
-        """Carry out one call. What fails is told to the model and to the Ledger."""
-        if self._rounds > self._services.rounds or self._calls_left == 0:
-            self._ledger.add("capped", _LEDGER_FIELD, "the limit of searches is reached; the model was told to answer")
-            return SearchCallResult("The limit of searches is reached. Answer with what you have.", failed=True)
-        if self._calls_left is not None:
-            self._calls_left -= 1
+    async def run(self, call: HostedCall) -> HostedResult:
+        """Carry out one call."""
         try:
             return await self._dispatch(call)
-        except SearchError as error:
-            fault = str(error)
-        except TimeoutError as error:
-            fault = str(error) or f"no answer within {self._services.timeout:g} seconds"
+        except TimeoutError:
+            raise SearchError(f"no answer within {self._services.timeout:g} seconds") from None
         except OSError as error:
-            fault = f"{self._services.engine.name} cannot be reached: {error}"
-        self._ledger.add("dropped", _LEDGER_FIELD, f"{call.name} failed: {fault}")
-        return SearchCallResult(f"{call.name} failed: {fault}. Go on without it, or try something else.", failed=True)
+            raise SearchError(f"{self._services.engine.name} cannot be reached: {error}") from None
 
-    async def _dispatch(self, call: SearchCall) -> SearchCallResult:
+    async def _dispatch(self, call: HostedCall) -> HostedResult:
         needed = {"web_search": ("query",), "open_page": ("url",), "find_in_page": ("url", "pattern")}[call.name]
         values = [call.arguments.get(name) for name in needed]
         given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
@@ -121,7 +123,7 @@ class WebSearch:
             case _:
                 return await self._find(*given)
 
-    async def _search(self, query: str) -> SearchCallResult:
+    async def _search(self, query: str) -> HostedResult:
         settings, size = self._settings, self._settings.context_size
         wanted = SearchQuery(
             query,
@@ -134,23 +136,23 @@ class WebSearch:
         async with asyncio.timeout(self._services.timeout):
             results = await self._services.engine.search(wanted)
         if not results:
-            return SearchCallResult("Nothing was found.")
+            return HostedResult("Nothing was found.")
         sources = [Source(result.url, result.title) for result in results]
         blocks = [
             f"[{self._number(source)}] {result.title}\n{result.url}\n{result.snippet[: _SNIPPET_CHARACTERS[size]]}"
             for source, result in zip(sources, results, strict=True)
         ]
-        return SearchCallResult("\n\n".join(blocks), sources)
+        return HostedResult("\n\n".join(blocks), sources)
 
-    async def _open(self, url: str) -> SearchCallResult:
+    async def _open(self, url: str) -> HostedResult:
         text, whole = await self._page(url)
         limit = _PAGE_CHARACTERS[self._settings.context_size]
         if len(text) > limit or not whole:
             self._ledger.add("capped", _LEDGER_FIELD, f"a page is longer than the model gets to read: {url}")
             text = f"{text[:limit]}\n[The page goes on. Use find_in_page for the rest of it.]"
-        return SearchCallResult(text or "The page has no text.", [self._source(url)])
+        return HostedResult(text or "The page has no text.", [self._source(url)])
 
-    async def _find(self, url: str, pattern: str) -> SearchCallResult:
+    async def _find(self, url: str, pattern: str) -> HostedResult:
         text, _ = await self._page(url)
         low, wanted = text.lower(), pattern.lower()
         passages: list[str] = []
@@ -160,9 +162,7 @@ class WebSearch:
             end = min(len(text), at + len(wanted) + _AROUND)
             passages.append(text[max(0, at - _AROUND) : end])
             at = low.find(wanted, end)
-        return SearchCallResult(
-            "\n…\n".join(passages) or f"The page does not contain {pattern!r}.", [self._source(url)]
-        )
+        return HostedResult("\n…\n".join(passages) or f"The page does not contain {pattern!r}.", [self._source(url)])
 
     async def _page(self, url: str) -> tuple[str, bool]:
         if not self._settings.open_pages:
@@ -172,13 +172,36 @@ class WebSearch:
             self._pages[url] = await self._services.pages.fetch(url, settings.allowed_domains, settings.blocked_domains)
         return self._pages[url]
 
-    def _source(self, url: str) -> Source:
-        """The source of a page; the title that a search gave it, if one did."""
-        source = next((source for source in self._sources if source.url == url), Source(url, url))
-        self._number(source)
-        return source
 
-    def _number(self, source: Source) -> int:
-        if source not in self._sources:
-            self._sources.append(source)
-        return self._sources.index(source) + 1
+@dataclass(frozen=True, slots=True)
+class SearchService:
+    """Opens web_search for responses."""
+
+    services: SearchServices
+
+    async def open(self, declared: DeclaredTool) -> RunnableTool:
+        return WebSearch(self.services, declared)
+
+    async def close(self) -> None:
+        """The HTTP client is everybody's."""
+
+
+class WebSearchKind:
+    """web_search, with the engine that the settings name."""
+
+    types: Collection[str] = WEB_SEARCH_TYPES
+
+    def service(self, settings: Settings, http: HttpClient) -> SearchService | None:
+        engine = search_engine(settings, http)
+        if engine is None:
+            return None
+        pages = PageFetcher(settings.search_private_hosts, timeout=settings.search_timeout)
+        return SearchService(
+            SearchServices(engine, pages, settings.search_results, settings.search_rounds, settings.search_timeout)
+        )
+
+    def recorded(self, declared: DeclaredTool) -> HostedTool:
+        return DeclaredSearch(declared)
+
+
+WEB_SEARCH = WebSearchKind()

@@ -12,6 +12,7 @@ from mitmproxy import ctx, http
 from mitmproxy.addons import clientplayback
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
+from responses_gateway.hosted.registry import HOSTED_TYPES
 from responses_gateway.inspection.archive.flows import flow_of
 from responses_gateway.inspection.archive.rows import WholeTurn
 from responses_gateway.inspection.recording.turn_recorder import KEYS
@@ -19,7 +20,6 @@ from responses_gateway.protocol.client_headers import REQUEST_KIND, SESSION, THR
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.security.terminal import get_logger
-from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
 from responses_gateway.turn.runtime import Runtime
 
 logger = get_logger(__name__)
@@ -112,7 +112,7 @@ def _request(request: JsonObject, model: str) -> JsonObject:
 
 
 def _is_hosted(tool: object) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in WEB_SEARCH_TYPES
+    return isinstance(tool, dict) and tool.get("type") in HOSTED_TYPES
 
 
 def _listener() -> ReverseMode | None:

@@ -4,7 +4,6 @@ The answers of upstreams, and everything else that came from outside, are taken 
 process, and nothing is stored.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from responses_gateway.endpoints.dispatch import serve
+from responses_gateway.hosted.registry import HostedTools, declarations, recorded_tools
 from responses_gateway.inspection.recording import stream_capture
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
@@ -19,19 +19,14 @@ from responses_gateway.inspection.views.answer import answer_of
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.state.state import State
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec
 from responses_gateway.translate.repair.request_repairs import Repair, describe
-from responses_gateway.translate.tools.web_search import (
-    WEB_SEARCH_TYPES,
-    SearchCall,
-    SearchCallResult,
-    SearchSettings,
-    Source,
-)
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, HostedTool
 from responses_gateway.turn.background import JOB_HEADER, Jobs
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
@@ -45,7 +40,6 @@ from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.server import Server
 
 _UNKNOWN_HISTORY = frozenset({"previous_response_not_found", "conversation_not_found", "item_not_found"})
-_RESULT = re.compile(r"^\[\d+\] (.*)\n(\S+)$", re.MULTILINE)
 
 
 class NotComparable(Exception):
@@ -98,7 +92,7 @@ class Rerunner:
             raise NotComparable("nothing was recorded, or nothing went to the upstream")
         facts = record.facts
         headers = dict(facts["headers"])
-        runtime = replace(self._for_upstream_of(record), searches=_searched(record))
+        runtime = replace(self._for_upstream_of(record), hosted=cast("HostedTools", _RecordedTools(record)))
         self._response_id = str(answer_of(record).response.get("id") or "")
         self._learned.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
         try:
@@ -125,7 +119,6 @@ class Rerunner:
             runtime.router,
             self._learned,
             _no_models,
-            search=_RecordedSearches.of(record),
             sleep=_no_wait,
             jitter=lambda: 0.0,
         )
@@ -191,12 +184,28 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
     return began
 
 
-def _searched(record: RecordedTurn) -> bool:
-    """Whether the gateway carried out web searches for the turn."""
-    request, chat = record.request_json, parsed(record.rounds[0]["body"])
-    declared = {tool.get("type") for tool in _tools(request)}
-    offered = {(tool.get("function") or {}).get("name") for tool in _tools(chat)}
-    return bool(declared & WEB_SEARCH_TYPES) and "web_search" in offered
+class _RecordedTools:
+    """Offers the hosted tools that the gateway carried out for a turn."""
+
+    def __init__(self, record: RecordedTurn) -> None:
+        self._record = record
+
+    async def open(self, request: ResponsesRequest, owner: str, ledger: Ledger) -> "_RecordedCalls":
+        chat = parsed(self._record.rounds[0]["body"])
+        offered = {(tool.get("function") or {}).get("name") for tool in _tools(chat)}
+        tools = [
+            tool
+            for tool in recorded_tools(request, owner, ledger)
+            for first in declarations(request, tool.types)[:1]
+            if offered.issuperset(function.name for function in tool.functions(first))
+        ]
+        return _RecordedCalls(tools, self._texts())
+
+    def _texts(self) -> list[str]:
+        """The texts that the model read: they are in the request of the last round."""
+        first, last = (parsed(self._record.rounds[at]["body"]) or {} for at in (0, -1))
+        added = last.get("messages", [])[len(first.get("messages", [])) :]
+        return [message.get("content") or "" for message in added if message.get("role") == "tool"]
 
 
 def _tools(body: object) -> Sequence[JsonObject]:
@@ -204,36 +213,23 @@ def _tools(body: object) -> Sequence[JsonObject]:
     return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
 
 
-class _RecordedSearches:
-    """Gives the recorded results: the texts that the model read are in the request of the last round."""
+class _RecordedCalls:
+    """Gives the recorded results."""
 
-    exhausted = False
+    excess = None
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, tools: Sequence[HostedTool], texts: Sequence[str]) -> None:
+        self.tools = tools
         self._texts = iter(texts)
-        self._titles: dict[str, str] = {}
-
-    @classmethod
-    def of(cls, record: RecordedTurn) -> "Callable[[SearchSettings, Ledger, int | None], _RecordedSearches]":
-        first, last = (parsed(record.rounds[at]["body"]) or {} for at in (0, -1))
-        added = last.get("messages", [])[len(first.get("messages", [])) :]
-        texts = [message.get("content") or "" for message in added if message.get("role") == "tool"]
-        return lambda *_: cls(texts)
 
     def begin_round(self) -> None:
         """Every round is one that was recorded."""
 
-    async def run(self, call: SearchCall) -> SearchCallResult:
+    async def run(self, call: HostedCall) -> HostedResult:
         text = next(self._texts, "")
-        if text.startswith((f"{call.name} failed: ", "The limit of searches is reached.")):
-            return SearchCallResult(text, failed=True)
-        if call.name != "web_search":
-            url = str(call.arguments.get("url", "")).strip()
-            return SearchCallResult(text, [Source(url, self._titles.get(url, url))])
-        sources = [Source(url, title) for title, url in _RESULT.findall(text)]
-        for source in sources:
-            self._titles.setdefault(source.url, source.title)
-        return SearchCallResult(text, sources)
+        if text.startswith((f"{call.name} failed: ", "The limit of ")):
+            return HostedResult(text, failed=True)
+        return call.tool.recalled(call.name, call.arguments, text)
 
 
 class _RecordedRepairs(LearnedRepairs):

@@ -55,17 +55,17 @@ class CarriedReasoning:
     text: str = ""
     details: list[JsonObject] = field(default_factory=list)
     calls: dict[str, JsonObject] = field(default_factory=dict)
-    search_results: list[JsonObject] = field(default_factory=list)
-    """Web searches that the gateway made itself, with their results (see `request/search_results.py`)."""
+    hosted_results: list[JsonObject] = field(default_factory=list)
+    """Calls that the gateway carried out itself, with their results (see `request/hosted_results.py`)."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.details or self.calls or self.search_results)
+        return bool(self.text or self.details or self.calls or self.hosted_results)
 
     def __iadd__(self, other: "CarriedReasoning") -> "CarriedReasoning":
         self.text = f"{self.text}\n\n{other.text}" if self.text and other.text else self.text or other.text
         self.details += other.details
         self.calls |= other.calls
-        self.search_results += other.search_results
+        self.hosted_results += other.hosted_results
         return self
 
 
@@ -78,8 +78,8 @@ def seal_reasoning(reasoning: CarriedReasoning, envelopes: EnvelopeCodec = PLAIN
         content["details"] = reasoning.details
     if reasoning.calls:
         content["calls"] = reasoning.calls
-    if reasoning.search_results:
-        content["findings"] = reasoning.search_results
+    if reasoning.hosted_results:
+        content["findings"] = reasoning.hosted_results
     return envelopes.seal(content)
 
 
@@ -89,12 +89,12 @@ def open_reasoning(envelope: str, envelopes: EnvelopeCodec = PLAIN_ENVELOPES) ->
     if content is None:
         return None
     text, details, calls = content.get("text", ""), content.get("details", []), content.get("calls", {})
-    search_results = content.get("findings", [])
+    hosted_results = content.get("findings", [])
     if not (isinstance(text, str) and isinstance(calls, dict)):
         return None
-    if not (isinstance(details, list) and isinstance(search_results, list)):
+    if not (isinstance(details, list) and isinstance(hosted_results, list)):
         return None
-    return CarriedReasoning(text, _objects(details), calls, _objects(search_results))
+    return CarriedReasoning(text, _objects(details), calls, _objects(hosted_results))
 
 
 def _objects(entries: list[Any]) -> list[JsonObject]:

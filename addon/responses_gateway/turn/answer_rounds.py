@@ -16,7 +16,7 @@ from responses_gateway.translate.answer.whole_answer import completion_in, final
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.upstream_errors import error_in
 from responses_gateway.translate.token_estimate import estimated_tokens
-from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
 from responses_gateway.turn.upstream_request import UpstreamRequest
 
 
@@ -111,7 +111,7 @@ class AnswerRounds:
         self.fault = None
 
     @property
-    def hosted_call(self) -> SearchCall | None:
+    def hosted_call(self) -> HostedCall | None:
         """The call of the model that the gateway carries out before the answer can go on."""
         return None if self.ended else self._machine.hosted_call
 
@@ -120,9 +120,9 @@ class AnswerRounds:
         """Whether the model is to be asked again, with the results of its hosted calls."""
         return self._machine.wants_round and not self.ended
 
-    def add_search_result(self, finding: SearchCallResult) -> Iterator[list[Event]]:
+    def add_hosted_result(self, result: HostedResult) -> Iterator[list[Event]]:
         """The hosted call has ended."""
-        events = self._machine.add_search_result(finding)
+        events = self._machine.add_hosted_result(result)
         self.response = final_response(events)
         yield events
 

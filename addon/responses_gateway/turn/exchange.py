@@ -6,6 +6,7 @@ ever raises: whatever happens becomes the end of the client's stream.
 
 from collections.abc import Iterator, Mapping
 
+from responses_gateway.hosted.calls import Calls
 from responses_gateway.protocol import encoding, sse
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
@@ -17,8 +18,8 @@ from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.answer.whole_answer import final_response
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.upstream_errors import upstream_error
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
-from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 from responses_gateway.turn.answer_rounds import AnswerRounds
 from responses_gateway.turn.client_stream import ClientStream, encode_end
 from responses_gateway.turn.observers import TurnObserver
@@ -40,6 +41,7 @@ class Exchange:
         session: Session | None,
         recorder: Recorder,
         watch: Watch | None,
+        hosted: Calls,
         *,
         for_codex: bool,
     ) -> None:
@@ -53,8 +55,8 @@ class Exchange:
         self.for_codex = for_codex
         """Whether the client is Codex."""
 
-        self.search = upstream_request.tools.search
-        """What the client's web_search asks for; None when it declares none that can be served."""
+        self.hosted = hosted
+        """Carries out the calls of hosted tools."""
 
         self._rounds = AnswerRounds(machine, upstream_request, recorder.ledger, streams=self.streams)
         self._client = ClientStream(request, recorder, watch)
@@ -94,7 +96,7 @@ class Exchange:
         self._rounds.next_round()
 
     @property
-    def hosted_call(self) -> SearchCall | None:
+    def hosted_call(self) -> HostedCall | None:
         """The call of the model that the gateway carries out before the answer can go on."""
         return self._rounds.hosted_call
 
@@ -108,9 +110,9 @@ class Exchange:
         """The response, if the result of a hosted call completed it."""
         return self._rounds.response
 
-    def add_search_result(self, finding: SearchCallResult) -> None:
+    def add_hosted_result(self, result: HostedResult) -> None:
         """The hosted call has ended."""
-        self._client.put_aside(self._safely(self._rounds.add_search_result(finding)))
+        self._client.put_aside(self._safely(self._rounds.add_hosted_result(result)))
 
     def continue_answer(self) -> None:
         """Prepare the round after hosted calls: the same request, and everything that was answered so far."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.hosted.web_search import SearchServices, WebSearch, search_services
+from responses_gateway.hosted.registry import HostedTools
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.state import State
 from responses_gateway.turn.background import Jobs
@@ -50,17 +50,17 @@ class Listeners:
         self.learned_repairs = LearnedRepairs(default_path(os.environ), time.time)
         self._settings: Settings | None = None
         self._state: State | None = None
-        self._search: SearchServices | None = None
+        self._hosted: HostedTools | None = None
         self._health = UpstreamHealth(0, time.monotonic)
         self._by_mode: dict[str, Listener] = {}
 
     def use(self, settings: Settings) -> None:
         """Serve by new settings from now on. Raises SettingsError or SecretError, and keeps the old ones then."""
-        search = search_services(settings, self._http)
+        hosted = HostedTools(settings, self._http)
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
             # Turns that still run keep the state from before, and close it as they end.
             self._state = State(settings)
-        self._settings, self._search = settings, search
+        self._settings, self._hosted = settings, hosted
         self._health = UpstreamHealth(settings.upstream_rest, time.monotonic)
         self._by_mode.clear()
 
@@ -72,9 +72,10 @@ class Listeners:
         return listener
 
     def _made(self, mode: ReverseMode) -> Listener:
-        settings, state = self._settings, self._state
+        settings, state, hosted = self._settings, self._state, self._hosted
         assert settings is not None  # noqa: S101 (configure ran before any flow)
         assert state is not None  # noqa: S101
+        assert hosted is not None  # noqa: S101
         host, port = mode.address
         needs_target = not (self._target_is_fallback and settings.names_upstream)
         router = Router(settings, f"{mode.scheme}://{host}:{port}" if needs_target else None)
@@ -89,17 +90,15 @@ class Listeners:
             self._http,
             new_id,
             time.time,
+            hosted,
             self._watch,
-            searches=self._search is not None,
         )
-        search = partial(WebSearch, self._search) if self._search is not None else None
         fetch = partial(fetch_models, self._http)
         services = TurnServices(
             settings,
             router,
             self.learned_repairs,
             fetch,
-            search,
             answered=lists.answered,
             health=self._health,
         )

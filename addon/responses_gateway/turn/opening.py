@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from responses_gateway.hosted.calls import NO_CALLS, Calls
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import (
@@ -29,8 +30,7 @@ from responses_gateway.turn.upstream_request import COMPACTION, UpstreamRequest,
 from responses_gateway.upstream.routing import Route
 
 SEAL_REASONING = "reasoning.encrypted_content"
-SEARCH_SOURCES = "web_search_call.action.sources"
-"""Values of the request's `include`."""
+"""A value of the request's `include`."""
 
 
 def open_exchange(
@@ -40,12 +40,14 @@ def open_exchange(
     recorder: Recorder,
     response_id: str | None = None,
     *,
+    hosted: Calls = NO_CALLS,
     kind: type[Exchange] = Exchange,
 ) -> Exchange:
     """Translate a request, whose input has its whole history. `recorder` stores the response.
 
     `headers` are the client's, by lower-case name. `response_id` is that of a response which was announced before.
-    `kind` is the class of the exchange. Raises GatewayError with what the client is to be told.
+    `hosted` carries out the hosted tools that the request declares. `kind` is the class of the exchange. Raises
+    GatewayError with what the client is to be told.
     """
     _refuse_unserved(request)
     request = with_chat_fields(request, recorder.ledger)
@@ -57,7 +59,7 @@ def open_exchange(
         route,
         recorder,
         session,
-        web_search=runtime.searches and (request.n or 1) == 1,
+        hosted=hosted.tools,
     )
     if request.model is None:
         request = request.model_copy(update={"model": route.model})
@@ -83,7 +85,7 @@ def open_exchange(
         if asks_for_compaction(request)
         else None,
     )
-    return kind(request, upstream_request, machine, session, recorder, runtime.watch, for_codex=for_codex)
+    return kind(request, upstream_request, machine, session, recorder, runtime.watch, hosted, for_codex=for_codex)
 
 
 def _stream_options(
@@ -97,7 +99,6 @@ def _stream_options(
         incomplete_completes=settings.terminal == "completed" or (settings.terminal == "auto" and for_codex),
         heal_markup=route.profile.heal_markup,
         for_codex=for_codex,
-        search_sources=SEARCH_SOURCES in (request.include or ()),
         reasoning_snapshots=route.profile.answers.reasoning_deltas == "snapshots",
         tolerate_eof=route.profile.answers.end == "unmarked",
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from responses_gateway.hosted.registry import HostedTools
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.state import State
@@ -34,6 +35,5 @@ class Runtime:
     clock: Callable[[], float]
     """The time in seconds since the epoch."""
 
+    hosted: HostedTools
     watch: Watch | None = None
-    searches: bool = False
-    """Whether the gateway can search the web for models."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from mitmproxy import http
 
-from responses_gateway.hosted.web_search import Searches
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -42,7 +41,6 @@ class ServedTurn:
         self.exchange = exchange
         self.limits = services.settings.time_limits
         self._client_headers = client_headers
-        self._search_rounds = services.settings.search_rounds
         self._answered = services.answered
         self._fault: RoundFault | None = None
         self._status = 0
@@ -53,7 +51,6 @@ class ServedTurn:
 
         self._recovery = Recovery(exchange, client_headers, services)
         self._recovery.begin()
-        self._searches = _searches(exchange, services)
         self.request = self._begin_round()
         """What is sent to the upstream in the next round."""
 
@@ -217,7 +214,7 @@ class ServedTurn:
 
     async def _prepare_round(self) -> bool:
         if self.exchange.hosted_call is not None and self._fault is None and not self._over:
-            return await self._search()
+            return await self._carry_out()
         fault = self._fault
         if fault is None or self._over or self.exchange.ended:
             return False
@@ -227,28 +224,19 @@ class ServedTurn:
         self.exchange.next_round()
         return True
 
-    async def _search(self) -> bool:
-        """Carry out the searches that the model called for; whether the model is then to be asked again."""
+    async def _carry_out(self) -> bool:
+        """Carry out the hosted calls of the model; whether the model is then to be asked again."""
         exchange = self.exchange
-        assert self._searches is not None  # noqa: S101 (such calls are only offered when they can be served)
         exchange.observer.round_ended()
-        self._searches.begin_round()
+        exchange.hosted.begin_round()
         while (call := exchange.hosted_call) is not None:
-            exchange.add_search_result(await self._searches.run(call))
+            exchange.add_hosted_result(await exchange.hosted.run(call))
         if not exchange.wants_round:
             self._response = exchange.completed_response
             return False
-        if self._searches.exhausted:
-            message = f"The model went on searching after {self._search_rounds} rounds of it."
-            self._fault = RoundFault(server_error(502, message))
+        if (excess := exchange.hosted.excess) is not None:
+            self._fault = RoundFault(server_error(502, f"The model {excess}."))
             return False
         exchange.continue_answer()
         self._recovery.request_repair.apply_learned()
         return True
-
-
-def _searches(exchange: Exchange, services: TurnServices) -> Searches | None:
-    """What carries out the exchange's searches; None when the client or the gateway does without."""
-    if exchange.search is None or services.search is None:
-        return None
-    return services.search(exchange.search, exchange.ledger, exchange.request.max_tool_calls)

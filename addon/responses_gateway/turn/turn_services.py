@@ -6,11 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from responses_gateway.hosted.web_search import Searches
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
-from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import SearchSettings
 from responses_gateway.upstream.health import UpstreamHealth
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.routing import Route, Router
@@ -27,9 +24,6 @@ class TurnServices:
     router: Router
     learned_repairs: LearnedRepairs
     fetch_models: FetchModels
-    search: Callable[[SearchSettings, Ledger, int | None], Searches] | None = None
-    """Makes what carries out the searches of one response, at most the given number of them. None: no searches."""
-
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     """A number from 0 to 1."""

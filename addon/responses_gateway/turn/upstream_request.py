@@ -1,4 +1,4 @@
-"""The chat request that an exchange sends to its upstream, translated again for each route and each search round."""
+"""The chat request that an exchange sends to its upstream, translated again for each route and each further round."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +12,7 @@ from responses_gateway.translate.repair.structured_output import NonCompliantAns
 from responses_gateway.translate.request.chat_request import Translation, translate_request
 from responses_gateway.translate.request.compaction import asks_for_compaction, summary_request
 from responses_gateway.translate.request.truncation import fit
+from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall, without_tools
 from responses_gateway.turn.sessions import Session
 from responses_gateway.upstream.routing import Route
@@ -33,18 +34,18 @@ class UpstreamRequest:
         recorder: Recorder,
         session: Session | None,
         *,
-        web_search: bool,
+        hosted: Sequence[HostedTool] = (),
     ) -> None:
-        """Translate `request`, whose input has its whole history. `web_search`: the gateway can search for the model.
+        """Translate `request`, whose input has its whole history. `hosted`: what the gateway carries out itself.
 
         Raises GatewayError for what cannot be translated.
         """
         self._request = request
         self._recorder = recorder
         self._session = session
-        self._web_search = web_search
+        self._hosted = hosted
         self._answered: Sequence[Item] = ()
-        """What the earlier rounds of a search have answered."""
+        """What the earlier rounds of hosted calls have answered."""
 
         self.redactor = Redactor()
         """Knows the secrets that upstreams are sent."""
@@ -94,7 +95,7 @@ class UpstreamRequest:
         return True
 
     def continue_after(self, answered: Sequence[Item]) -> None:
-        """Ask the model to go on after `answered`: all items of the answer so far, search results included."""
+        """Ask the model to go on after `answered`: all items of the answer so far, results of hosted calls included."""
         self._answered = answered
         self.body = self._translate(self.route).body
 
@@ -116,7 +117,7 @@ class UpstreamRequest:
             earlier_note=self._session.format_note if self._session else None,
             envelopes=self._recorder.envelopes(route.provider, route.model),
             compaction_envelopes=self._recorder.envelopes(COMPACTION),
-            web_search=self._web_search,
+            hosted=self._hosted,
         )
         if self._session and "tools" in translation.body:
             self._session.tools = translation.body["tools"]

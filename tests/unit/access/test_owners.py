@@ -180,7 +180,7 @@ LASTING_LISTENERS = {
     "learned_repairs": "names the owner",
     "_settings": "the operator's",
     "_state": "names the owner",
-    "_search": "the operator's",
+    "_hosted": "the operator's",
     "_health": "UpstreamKey names the owner",
     "_by_mode": "see below",
 }
@@ -196,7 +196,7 @@ LASTING_RUNTIME = {
     "new_id": "a function",
     "clock": "a function",
     "watch": "the operator's",
-    "searches": "a constant",
+    "hosted": "the operator's",
 }
 
 LASTING_SERVICES = {
@@ -204,7 +204,6 @@ LASTING_SERVICES = {
     "router": "`of` gives the owner's",
     "learned_repairs": "names the owner",
     "fetch_models": "a function",
-    "search": "made for each turn",
     "sleep": "a function",
     "jitter": "a function",
     "now": "a function",

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.shipped import shipped
+from responses_gateway.hosted.interface import DeclaredTool
+from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.responses import items_of
 from responses_gateway.translate.answer.citations import citations
@@ -15,8 +17,8 @@ from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import PLAIN_ENVELOPES
 from responses_gateway.translate.request.chat_request import translate_request
-from responses_gateway.translate.request.search_results import restore_search_results
-from responses_gateway.translate.tools.web_search import SearchCallResult, Source
+from responses_gateway.translate.request.hosted_results import restore_hosted_results
+from responses_gateway.translate.tools.hosted import HostedResult, Source
 from unit.machine import RUN, Json, call, check, delta, machine, output, request, spoken
 
 SEARCH: Json = {"type": "web_search"}
@@ -28,11 +30,11 @@ def searching_machine(*tools: Json, ledger: Ledger | None = None, **options: Any
     return machine(SEARCH, *tools, ledger=ledger, web_search=True, **options)
 
 
-def answer_calls(translator: AnswerStateMachine, *findings: SearchCallResult) -> list[Json]:
+def answer_calls(translator: AnswerStateMachine, *findings: HostedResult) -> list[Json]:
     events: list[Json] = []
     for finding in findings:
         assert translator.hosted_call is not None
-        events += translator.add_search_result(finding)
+        events += translator.add_hosted_result(finding)
     return events
 
 
@@ -44,7 +46,7 @@ def test_a_search_waits_for_its_finding_and_asks_for_a_round() -> None:
     assert translator.hosted_call is not None
     assert translator.hosted_call.arguments == {"query": "x"}
     assert not translator.wants_round
-    events += answer_calls(translator, SearchCallResult("found", [PAGE]))
+    events += answer_calls(translator, HostedResult("found", [PAGE]))
     assert translator.wants_round
     translator.next_round()
     events += translator.chunk(delta("stop", content="See [A](https://example.org/a_(b)).")) + translator.finish(True)
@@ -61,7 +63,7 @@ def test_calls_of_the_client_end_the_response(search_first: bool) -> None:
     events = translator.start()
     for index, name in enumerate(names):
         events += translator.chunk(call(index, name, '{"query": "x"}' if name == "web_search" else "{}", f"c{index}"))
-    events += translator.finish(True) + answer_calls(translator, SearchCallResult("found"))
+    events += translator.finish(True) + answer_calls(translator, HostedResult("found"))
     check(events)
     kinds = ["web_search_call", "function_call"] if search_first else ["function_call", "web_search_call"]
     assert [item["type"] for item in output(events)] == [*kinds, "reasoning"]
@@ -80,7 +82,7 @@ def test_text_and_calls_in_any_order() -> None:
     ):
         events += translator.chunk(piece)
     events += translator.finish(True)
-    events += answer_calls(translator, SearchCallResult("one"), SearchCallResult("two", failed=True))
+    events += answer_calls(translator, HostedResult("one"), HostedResult("two", failed=True))
     assert translator.wants_round
     translator.next_round()
     events += translator.chunk(delta("stop", content="Done.")) + translator.finish(True)
@@ -102,9 +104,9 @@ def test_two_calls_glued_together() -> None:
     events += translator.finish(True)
     assert translator.hosted_call is not None
     assert translator.hosted_call.arguments == {"query": "x"}
-    events += translator.add_search_result(SearchCallResult("one"))
+    events += translator.add_hosted_result(HostedResult("one"))
     assert translator.hosted_call.arguments == {"query": "y"}
-    events += translator.add_search_result(SearchCallResult("two"))
+    events += translator.add_hosted_result(HostedResult("two"))
     assert translator.wants_round
 
 
@@ -123,7 +125,7 @@ def test_a_failure_while_searching_ends_the_stream() -> None:
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "x"}', "c1"))
     events += translator.finish(True) + translator.fail(GatewayError("no", 503, "server_error"))
     check(events)
-    assert translator.add_search_result(SearchCallResult("late")) == []
+    assert translator.add_hosted_result(HostedResult("late")) == []
 
 
 def test_without_a_search_engine_nothing_is_hosted() -> None:
@@ -139,15 +141,16 @@ def test_results_come_back_without_ids() -> None:
     translator.chunk(call(0, "web_search", '{"query": "x"}', "c1"))
     translator.chunk(call(1, "web_search", '{"query": "y"}', "c2"))
     translator.finish(True)
-    answer_calls(translator, SearchCallResult("one"), SearchCallResult("two"))
+    answer_calls(translator, HostedResult("one"), HostedResult("two"))
     items = [{name: value for name, value in item.items() if name != "id"} for item in translator.items]
+    asked = request(input=[{"role": "user", "content": "hi"}, *items], tools=[SEARCH])
     messages = translate_request(
-        request(input=[{"role": "user", "content": "hi"}, *items], tools=[SEARCH]),
+        asked,
         model="m",
         profile=shipped()["openai"],
         card=ModelCard(id="m"),
         ledger=Ledger(),
-        web_search=True,
+        hosted=[DeclaredSearch(DeclaredTool(asked, [SEARCH], "", Ledger()))],
     ).body["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
     assert [one["function"]["arguments"] for one in messages[1]["tool_calls"]] == ['{"query": "x"}', '{"query": "y"}']
@@ -157,7 +160,7 @@ def test_results_come_back_without_ids() -> None:
 def test_a_search_whose_results_are_lost_is_dropped() -> None:
     ledger = Ledger()
     items = items_of([{"type": "web_search_call", "id": "ws_1", "status": "completed"}])
-    assert restore_search_results(items, PLAIN_ENVELOPES, ledger) == []
+    assert restore_hosted_results(items, PLAIN_ENVELOPES, ledger) == []
     assert "dropped input.web_search_call" in str(ledger.entries[0])
 
 

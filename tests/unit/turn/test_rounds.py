@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
+from responses_gateway.hosted.calls import NO_CALLS, HostedCalls
+from responses_gateway.hosted.interface import DeclaredTool, ToolLimits
+from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.protocol.json import JsonObject
+from responses_gateway.protocol.json import JsonObject, dumps
+from responses_gateway.protocol.responses import parse_request
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult, SearchSettings, Source
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Source
 from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.health import FAULTS, PERIOD, UpstreamHealth
@@ -41,11 +45,9 @@ class World:
     ) -> None:
         settings = fields.pop("settings", {})
         self.models: list[JsonObject] | None = fields.pop("models", None)
-        searches = fields.pop("searches", None)
+        searches: Searches | None = fields.pop("searches", None)
         request = {"model": "m", "input": "hi", "stream": True, **fields}
         around = runtime(Settings(**{"upstream": UPSTREAM, "store": "none", **settings}))
-        if searches is not None:
-            object.__setattr__(around, "searches", True)
         self.waits: list[float] = []
         self.lists_asked = 0
         self.time = 100.0
@@ -56,13 +58,13 @@ class World:
             around.router,
             self.learnt,
             self._fetch_models,
-            search=searches,
             sleep=self._sleep,
             jitter=lambda: 0.5,
             now=lambda: self.time,
             health=self.health,
         )
-        self.exchange = open_exchange(request, headers or {}, around)
+        hosted = HostedCalls([searches], Ledger(), fields.get("max_tool_calls")) if searches else NO_CALLS
+        self.exchange = open_exchange(request, headers or {}, around, hosted)
         self.turn = ServedTurn(self.exchange, headers or {}, self.means)
 
     async def _sleep(self, seconds: float) -> None:
@@ -432,43 +434,30 @@ def test_an_upstream_without_a_list_is_asked_once() -> None:
 # Searches
 
 
-class Searches:
-    """Finds the same for every call, for two rounds."""
+TOOL = {"type": "web_search"}
 
-    def __init__(self, settings: SearchSettings, ledger: Ledger, limit: int | None) -> None:
-        self.settings = settings
-        self.ledger = ledger
-        self.limit = limit
-        self.rounds = 0
-        self.calls: list[SearchCall] = []
 
-    @property
-    def exhausted(self) -> bool:
-        return self.rounds > 2
+class Searches(DeclaredSearch):
+    """Finds the same for every call."""
 
-    def begin_round(self) -> None:
-        self.rounds += 1
+    def __init__(self, rounds: int = 1) -> None:
+        asked = parse_request(dumps({"model": "m", "input": "hi", "tools": [TOOL]}))
+        super().__init__(DeclaredTool(asked, [TOOL], "", Ledger()))
+        self.limits = ToolLimits(rounds, 9, "searches", "searching")
+        self.calls: list[HostedCall] = []
 
-    async def run(self, call: SearchCall) -> SearchCallResult:
+    async def run(self, call: HostedCall) -> HostedResult:
         self.calls.append(call)
-        return SearchCallResult("it is so", [Source("https://a.example/", "A")])
+        return HostedResult("it is so", [Source("https://a.example/", "A")])
 
 
-def searching(**fields: Any) -> tuple[World, list[Searches]]:
-    made: list[Searches] = []
-
-    def search(settings: SearchSettings, ledger: Ledger, limit: int | None) -> Searches:
-        made.append(Searches(settings, ledger, limit))
-        return made[-1]
-
-    return World(searches=search, **{"tools": [{"type": "web_search"}], **fields}), made
+def searching(**fields: Any) -> tuple[World, Searches]:
+    searches = Searches()
+    return World(searches=searches, tools=[TOOL], **fields), searches
 
 
 def test_a_search_is_carried_out_and_the_model_is_asked_again() -> None:
-    world, [searches] = searching(max_tool_calls=7)
-    assert searches.limit == 7
-    assert searches.settings == world.exchange.search
-    assert searches.ledger is world.exchange.ledger
+    world, searches = searching()
     sent = world.stream(call(0, "web_search", '{"query": "why"}', "c1"), delta("tool_calls"))
     assert world.goes_on()
     assert [one.arguments for one in searches.calls] == [{"query": "why"}]
@@ -479,21 +468,28 @@ def test_a_search_is_carried_out_and_the_model_is_asked_again() -> None:
     assert (kinds[0], kinds[-1]) == ("web_search_call", "message")
 
 
+def test_no_more_calls_than_the_client_allows() -> None:
+    world, searches = searching(max_tool_calls=1)
+    two = [call(number, "web_search", '{"query": "why"}', f"c{number}") for number in range(2)]
+    world.stream(*two, delta("tool_calls"))
+    assert world.goes_on()
+    assert len(searches.calls) == 1
+    assert "limit of searches" in world.exchange.upstream_request.body["messages"][-1]["content"]
+
+
 def test_a_model_that_does_not_stop_searching_is_stopped() -> None:
-    world, [searches] = searching()
+    world, searches = searching()
     for number in range(3):
         world.stream(call(0, "web_search", '{"query": "why"}', f"c{number}"), delta("tool_calls"))
         assert world.goes_on() == (number < 2)
-    assert searches.rounds == 3
+    assert len(searches.calls) == 1
     assert world.turn.told()
-    assert b"went on searching after 5 rounds" in world.turn.end()
+    assert b"went on searching after 1 rounds" in world.turn.end()
 
 
-def test_a_declaration_without_an_engine_makes_no_searches() -> None:
-    _, made = searching(tool_choice="auto")
-    assert len(made) == 1
-    plain = World()
-    assert plain.exchange.search is None
+def test_without_a_search_engine_nothing_is_hosted() -> None:
+    world = World(tools=[TOOL])
+    assert "tools" not in world.exchange.upstream_request.body
 
 
 # The answer

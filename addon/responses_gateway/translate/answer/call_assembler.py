@@ -7,7 +7,8 @@ repeated or empty in later deltas, arguments as an object.
 from dataclasses import dataclass, field
 
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.translate.answer.call_items import CallItem, arguments_text
+from responses_gateway.translate.answer.call_item import CallItem
+from responses_gateway.translate.answer.call_items import arguments_text
 from responses_gateway.translate.answer.parallel_calls import ParallelCalls
 
 

@@ -1,10 +1,10 @@
-"""Finds where a text cites the sources of a web search."""
+"""Finds where a text cites the sources that hosted tools have found."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.translate.tools.web_search import Source
+from responses_gateway.translate.tools.hosted import Source
 
 _MARK = re.compile(
     r"""

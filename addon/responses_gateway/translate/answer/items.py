@@ -11,7 +11,7 @@ from typing import Literal
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.citations import citations
 from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, CarriedReasoning, EnvelopeCodec, seal_reasoning
-from responses_gateway.translate.tools.web_search import Source
+from responses_gateway.translate.tools.hosted import Source
 
 type Event = JsonObject
 type ItemStatus = Literal["completed", "incomplete"]
@@ -206,7 +206,7 @@ class ReasoningItem(OutputItem):
             self._emit("response.reasoning_text.done", {"content_index": 0, "text": text})
             self._emit("response.content_part.done", {"content_index": 0, "part": _raw(text)})
         item = self._item(status, text)
-        needed = self.carried.details or self.carried.calls or self.carried.search_results
+        needed = self.carried.details or self.carried.calls or self.carried.hosted_results
         if self._sealed or needed:
             item["encrypted_content"] = seal_reasoning(self.carried, self._envelopes)
         self._output.done(self._index, item)

@@ -12,7 +12,7 @@ from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import CarriedReasoning
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer, check
-from responses_gateway.translate.tools.web_search import Source
+from responses_gateway.translate.tools.hosted import Source
 
 
 class MessageAssembler:
@@ -179,9 +179,9 @@ class MessageAssembler:
     # At the end -------------------------------------------------------------------------------------------------------
 
     def end_choice(
-        self, status: ItemStatus, signatures: dict[str, JsonObject], search_results: list[JsonObject]
+        self, status: ItemStatus, signatures: dict[str, JsonObject], hosted_results: list[JsonObject]
     ) -> None:
-        """End the items of the current choice; `signatures` and `search_results` travel with its reasoning."""
+        """End the items of the current choice; `signatures` and `hosted_results` travel with its reasoning."""
         self._show_draft(status)
         blank, self._blank = "".join(self._blank), []
         if blank and not self.answered and not self._reasoning_texts:
@@ -192,7 +192,7 @@ class MessageAssembler:
             self._ledger.add("changed", "output.reasoning", "shown as the answer, because nothing else came")
             self._open_message().text("".join(self._reasoning_texts))
         self.close_message(status, "final_answer")
-        self._carry(status, signatures, search_results)
+        self._carry(status, signatures, hosted_results)
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, or in place of it."""
@@ -218,13 +218,13 @@ class MessageAssembler:
         draft, self._draft = self.draft, []
         return draft
 
-    def _carry(self, status: ItemStatus, signatures: dict[str, JsonObject], search_results: list[JsonObject]) -> None:
+    def _carry(self, status: ItemStatus, signatures: dict[str, JsonObject], hosted_results: list[JsonObject]) -> None:
         """Close the reasoning with what the upstream wants back; an item is opened for it if none is open any more."""
-        if self._reasoning is None and not (signatures or self._details or search_results):
+        if self._reasoning is None and not (signatures or self._details or hosted_results):
             return
         item = self._open_reasoning()
         details, self._details = self._details, []
-        item.carried = CarriedReasoning(details=details, calls=signatures, search_results=search_results)
+        item.carried = CarriedReasoning(details=details, calls=signatures, hosted_results=hosted_results)
         item.close(status)
         self._reasoning = None
 

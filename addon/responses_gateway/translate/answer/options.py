@@ -44,9 +44,6 @@ class StreamOptions:
     schema: JsonObject | None = None
     """JSON schema that the text has to match. The text is held back until it is complete and was checked."""
 
-    search_sources: bool = False
-    """Whether web_search_call items list the sources that were found."""
-
     uncallable: frozenset[str] | None = None
     """Tools that the upstream knows of although the client takes no call. None: the model may call tools."""
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_assembler import Call, CallAssembler
-from responses_gateway.translate.answer.call_items import WebSearchCallItem, open_call
+from responses_gateway.translate.answer.call_items import open_call
 from responses_gateway.translate.answer.chunk_reader import DeltaPart
 from responses_gateway.translate.answer.demands import IgnoredChoice
+from responses_gateway.translate.answer.hosted_items import HostedCallItem
 from responses_gateway.translate.answer.items import ItemStatus, NewId, Output
 from responses_gateway.translate.answer.message_assembler import MessageAssembler
 from responses_gateway.translate.answer.options import StreamOptions
@@ -18,9 +19,9 @@ from responses_gateway.translate.answer.parallel_calls import ParallelCalls, sta
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_call_values import TextCall
-from responses_gateway.translate.request.search_results import search_result_entry
+from responses_gateway.translate.request.hosted_results import hosted_result_entry
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
 from responses_gateway.translate.tools.table import ToolTable
-from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 
 
 class OutputAssembler:
@@ -36,12 +37,15 @@ class OutputAssembler:
         self._call: Call | None = None
         self._call_ids: set[str] = set()
         self._queue: deque[DeltaPart | Call] = deque()
+        self._hosted_ids: set[str] = set()
+        """Of the items of calls that the gateway carried out."""
+
         self.begin_round()
 
     def begin_round(self) -> None:
         """Begin the next upstream answer of the response; the items so far stay."""
         self._items_before = len(self._output.items)
-        self._search_results: list[JsonObject] = []
+        self._hosted_results: list[JsonObject] = []
         self.begin_choice()
 
     def begin_choice(self) -> None:
@@ -76,15 +80,16 @@ class OutputAssembler:
         return self._call is None and not any(isinstance(waiting, Call) for waiting in self._queue)
 
     @property
-    def only_searched(self) -> bool:
+    def only_hosted(self) -> bool:
         """Whether the model waits for results of the gateway, and for none of the client."""
         items = [call.item for call in self._calls.calls if call.item is not None]
-        return bool(self._search_results) and all(isinstance(item, WebSearchCallItem) for item in items)
+        return bool(self._hosted_results) and all(isinstance(item, HostedCallItem) for item in items)
 
     @property
     def has_answer(self) -> bool:
-        """Whether the response has more than reasoning and searches."""
-        return any(item["type"] not in ("reasoning", "web_search_call") for item in self._output.items)
+        """Whether the response has more than reasoning and calls that the gateway carried out."""
+        items = self._output.items
+        return any(item["type"] != "reasoning" and item.get("id") not in self._hosted_ids for item in items)
 
     def hold_to(self, schema: JsonObject) -> None:
         """Hold the text back from now on, until it is known to match `schema`."""
@@ -221,27 +226,28 @@ class OutputAssembler:
     # Hosted calls -----------------------------------------------------------------------------------------------------
 
     @property
-    def _hosted(self) -> WebSearchCallItem | None:
+    def _hosted(self) -> HostedCallItem | None:
         """The open call, when it is one that the gateway carries out itself."""
         item = self._call.item if self._call is not None else None
-        return item if isinstance(item, WebSearchCallItem) else None
+        return item if isinstance(item, HostedCallItem) else None
 
-    def add_search_result(self, result: SearchCallResult) -> None:
+    def add_hosted_result(self, result: HostedResult) -> None:
         """Take the result of the open hosted call, and close the call."""
         call, item = self._call, self._hosted
         if call is None or item is None:
             return
         self._messages.add_sources(result.sources)
-        self._search_results.append(
-            search_result_entry(item.id, item.call_id, item.tool.wire, item.arguments, result.text)
+        self._hosted_results.append(
+            hosted_result_entry(item.id, item.call_id, item.tool.wire, item.arguments, result.text)
         )
-        item.set_result(result, self._options.search_sources)
+        item.set_result(result)
+        self._hosted_ids.add(item.id)
         self._close_call("completed")
         self._advance()
 
     # The end ----------------------------------------------------------------------------------------------------------
 
-    def end_calls(self, status: ItemStatus) -> SearchCall | None:
+    def end_calls(self, status: ItemStatus) -> HostedCall | None:
         """End the calls of the current choice, and what waits behind them, up to a hosted one that has to run first.
 
         Raises GatewayError for a call that was cut off, and whose item would not show it.
@@ -249,7 +255,7 @@ class OutputAssembler:
         calls = iter(self._calls.calls)
         while self._call is not None or self._queue or self._open_bare_call(calls):
             if self._hosted is not None and status == "completed":
-                return self._hosted.start_search()
+                return self._hosted.start()
             self._end_call(status)
             self._advance(ending=True)
         return None
@@ -277,7 +283,7 @@ class OutputAssembler:
         signatures = {
             call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra
         }
-        self._messages.end_choice(status, signatures, self._search_results)
+        self._messages.end_choice(status, signatures, self._hosted_results)
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""

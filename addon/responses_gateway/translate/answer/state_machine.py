@@ -21,10 +21,10 @@ from responses_gateway.translate.repair.structured_output import NonCompliantAns
 from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.repair.upstream_errors import failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.translate.tools.rules import DeniedCall
 from responses_gateway.translate.tools.table import ToolTable
-from responses_gateway.translate.tools.web_search import SearchCall, SearchCallResult
 
 type Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -86,12 +86,12 @@ class AnswerStateMachine:
         self.prompt_tokens = 0
         """An estimate of the prompt, for an upstream that sends no usage."""
         self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
-        self._search: SearchCall | None = None
+        self._hosted_call: HostedCall | None = None
         self._begin_round()
 
     def _begin_round(self) -> None:
         self._earlier_usage = self.usage
-        self._search = None
+        self._hosted_call = None
         self.wants_round = False
         """Whether another round has to follow, because this one ended with calls that the gateway carried out."""
         self._finish_reason: str | None = None
@@ -145,7 +145,7 @@ class AnswerStateMachine:
 
     def finish(self, done: bool) -> list[Event]:
         """End the round. `done`: the upstream itself marked the end of its stream, by [DONE] or a whole JSON body."""
-        if self.terminal or self._search is not None or self.wants_round:
+        if self.terminal or self._hosted_call is not None or self.wants_round:
             return []
         self.end_text()
         if error := self.forbidden_call or self._fault_at_end(done):
@@ -163,10 +163,10 @@ class AnswerStateMachine:
         """Raise GatewayError for a call that was cut off, or that the client does not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
-        self._search = self._assembler.end_calls(status)
-        if self._search is not None:
+        self._hosted_call = self._assembler.end_calls(status)
+        if self._hosted_call is not None:
             return self._output.take()
-        self.wants_round = verdict == "completed" and self._assembler.only_searched
+        self.wants_round = verdict == "completed" and self._assembler.only_hosted
         if self.wants_round:
             self._assembler.close_commentary()
         if line := self._last_line(verdict):
@@ -196,18 +196,18 @@ class AnswerStateMachine:
         return _LAST_LINES.get(verdict) if self._options.for_codex and self._options.incomplete_completes else None
 
     @property
-    def hosted_call(self) -> SearchCall | None:
+    def hosted_call(self) -> HostedCall | None:
         """The call that the gateway has to carry out before the round, whose stream has ended, can end.
 
-        `add_search_result` takes its result.
+        `add_hosted_result` takes its result.
         """
-        return self._search
+        return self._hosted_call
 
-    def add_search_result(self, result: SearchCallResult) -> list[Event]:
+    def add_hosted_result(self, result: HostedResult) -> list[Event]:
         """Take the result of the hosted call, and go on to the next such call or to the end of the round."""
-        if self.terminal or self._search is None:
+        if self.terminal or self._hosted_call is None:
             return []
-        self._assembler.add_search_result(result)
+        self._assembler.add_hosted_result(result)
         return self._end()
 
     def fail(self, error: GatewayError) -> list[Event]:

@@ -12,9 +12,10 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, EnvelopeCodec
+from responses_gateway.translate.request.hosted_results import restore_hosted_results
 from responses_gateway.translate.request.messages import MessageTranslator
 from responses_gateway.translate.request.parameters import ParameterTranslator
-from responses_gateway.translate.request.search_results import restore_search_results
+from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.translate.tools.offered_tools import OfferedTools, offers_tools
 from responses_gateway.translate.tools.rules import NO_RULES, ToolRules
 from responses_gateway.translate.tools.table import ToolTable
@@ -52,7 +53,7 @@ def translate_request(
     ledger: Ledger,
     earlier_tools: Sequence[ChatTool] = (),
     earlier_note: FormatNote | None = None,
-    web_search: bool = False,
+    hosted: Sequence[HostedTool] = (),
     envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
     compaction_envelopes: EnvelopeCodec = PLAIN_ENVELOPES,
 ) -> Translation:
@@ -62,15 +63,15 @@ def translate_request(
     offers no tools (Codex's compaction) keeps them, not to be called, so that the prompt stays what it was. The
     `earlier_note` of the session keeps its place: at the end it would move from round to round. Keys come in one order,
     messages last, so that consecutive requests of a session share the longest possible prefix.
-    `web_search`: whether the gateway carries out searches itself. `envelopes` opens the envelopes of reasoning,
+    `hosted`: the tools that the gateway carries out itself. `envelopes` opens the envelopes of reasoning,
     `compaction_envelopes` those of compactions. Raises GatewayError.
     """
     rules = ToolRules(profile.tools.deny, profile.tools.hosted)
-    table = declare_tools(request, ledger, web_search=web_search, rules=rules)
+    table = declare_tools(request, ledger, hosted, rules)
     translator = MessageTranslator(
         table, profile, card, ledger, envelopes=envelopes, compaction_envelopes=compaction_envelopes
     )
-    messages = translator.translate(request.instructions, restore_search_results(request.input, envelopes, ledger))
+    messages = translator.translate(request.instructions, restore_hosted_results(request.input, envelopes, ledger))
     sends_tools = card.tools and (offers_tools(request) or any("tool_calls" in message for message in messages))
     parameters = ParameterTranslator(request, profile, card, ledger, sends_tools)
     offer = OfferedTools(request, table, profile.tools, card, ledger, parameters.thinks)
@@ -106,10 +107,10 @@ def _without(fields: JsonObject, refused: Collection[str], ledger: Ledger) -> Js
 
 
 def declare_tools(
-    request: wire.ResponsesRequest, ledger: Ledger, *, web_search: bool = False, rules: ToolRules = NO_RULES
+    request: wire.ResponsesRequest, ledger: Ledger, hosted: Sequence[HostedTool] = (), rules: ToolRules = NO_RULES
 ) -> ToolTable:
     """Declare the tools of `request` and of the items in its input. The list only grows during a session."""
-    table = ToolTable(ledger, web_search=web_search, rules=rules)
+    table = ToolTable(ledger, hosted=hosted, rules=rules)
     table.declare(request.tools or (), "tools")
     for position, item in enumerate(request.input):
         if isinstance(item, wire.AdditionalTools | wire.ToolSearchOutput):

@@ -10,6 +10,15 @@ from responses_gateway.translate.tools.optional_nulls import NullOmitter
 NOTHING_CAME = "empty arguments -> {}"
 
 
+def parsed_arguments(text: str) -> JsonObject:
+    """The arguments of a call as an object; an empty one if they are none."""
+    try:
+        value = loads(text or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
 class CallArguments(ABC):
     """The arguments of one call, which arrive in pieces: a JSON object, or what a model wrote in its place.
 

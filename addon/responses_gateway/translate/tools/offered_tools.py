@@ -13,7 +13,6 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.declarations import missing_parameter
 from responses_gateway.translate.tools.table import Kind, Tool, ToolTable
-from responses_gateway.translate.tools.web_search import WEB_SEARCH_TYPES
 
 type Mode = Literal["auto", "none", "required"]
 
@@ -24,7 +23,6 @@ _KINDS: dict[object, Kind] = {
     "local_shell": "local_shell",
     "shell": "shell",
     "apply_patch": "apply_patch",
-    **dict.fromkeys(WEB_SEARCH_TYPES, "web_search"),
 }
 
 
@@ -89,12 +87,12 @@ class OfferedTools:
         """The declarations for the upstream itself, as far as the request allows them."""
         choice = self.request.tool_choice
         if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
-            return self.table.hosted
+            return self.table.passed_on
         types = {entry.get("type") for entry in _allowed_in(choice).get("tools") or () if isinstance(entry, dict)}
-        for tool in self.table.hosted:
+        for tool in self.table.passed_on:
             if tool["type"] not in types:
                 self.ledger.add("dropped", f"tools.{tool['type']}", "not among the allowed_tools")
-        return [tool for tool in self.table.hosted if tool["type"] in types]
+        return [tool for tool in self.table.passed_on if tool["type"] in types]
 
     def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
         """Declare tools for a request that offers none, but whose history calls some.
@@ -163,9 +161,11 @@ class OfferedTools:
             raise missing_parameter("tool_choice.type")
         if choice["type"] == "allowed_tools":
             return self._allowed(choice)
-        tool = self._named(choice)
-        if tool is not None:
-            return tool, None
+        tools = self._named(choice)
+        if len(tools) == 1:
+            return tools[0], None
+        if tools:
+            return "required", tools
         if choice.get("type") in ("function", "custom"):
             denied = self.table.denies(_name_in(choice), _namespace_in(choice))
             why = "is denied by the gateway's deny_tools" if denied else "not found in 'tools' parameter"
@@ -182,17 +182,20 @@ class OfferedTools:
         named = inner.get("tools")
         if not isinstance(named, list):
             raise missing_parameter("tool_choice.tools")
-        allowed = [tool for entry in named if isinstance(entry, dict) and (tool := self._named(entry))]
+        allowed = [tool for entry in named if isinstance(entry, dict) for tool in self._named(entry)]
         mode = _mode(inner.get("mode", "auto"))
         return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed
 
-    def _named(self, choice: JsonObject) -> Tool | None:
+    def _named(self, choice: JsonObject) -> list[Tool]:
+        """Return the tools that an entry names: one of the client's own, or all that stand for a hosted one."""
         kind = _KINDS.get(choice.get("type"))
         if kind is None:
-            return None
-        if kind not in ("function", "custom"):
-            return self.table.find(kind, None, kind)
-        return self.table.find(kind, _namespace_in(choice), _name_in(choice))
+            return self.table.chosen(choice)
+        if kind in ("function", "custom"):
+            found = self.table.find(kind, _namespace_in(choice), _name_in(choice))
+        else:
+            found = self.table.find(kind, None, kind)
+        return [found] if found is not None else []
 
 
 def _mode(value: object) -> Mode:

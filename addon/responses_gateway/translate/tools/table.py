@@ -4,9 +4,9 @@ Each request has a ToolTable of its own. Only the table knows which wire name st
 code derives that from names.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from responses_gateway.catalogue.providers.profile import ToolsProfile
 from responses_gateway.protocol.chat import ChatTool
@@ -28,17 +28,12 @@ from responses_gateway.translate.tools.declarations import (
     text_or_empty,
 )
 from responses_gateway.translate.tools.declared_fields import account
+from responses_gateway.translate.tools.hosted import HostedFunction, HostedTool
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.rules import NO_RULES, DeniedCall, ToolRules
 from responses_gateway.translate.tools.schema import dialect
-from responses_gateway.translate.tools.web_search import (
-    WEB_SEARCH_TYPES,
-    SearchSettings,
-    hosted_functions,
-    search_settings,
-)
 
-type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "web_search"]
+type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "hosted"]
 
 ABOUT_LIMIT = 4000
 """The most characters of a namespace's description that are sent with every request: some MCP servers send a lot."""
@@ -48,6 +43,13 @@ _DEFAULT_NAMESPACE = "functions"
 
 _SERVER_ENVIRONMENTS = ("container_auto", "container_reference")
 """Where a declared shell runs its commands, when the client has none itself."""
+
+
+class Hosted(NamedTuple):
+    """A function of a hosted tool."""
+
+    tool: HostedTool
+    function: HostedFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class Tool:
     strict: bool | None = None
     about: str = ""
     """The description of the namespace, which its first function carries."""
+
+    hosted: Hosted | None = None
+    """What the gateway carries out itself when the function is called."""
 
     @property
     def identity(self) -> tuple[str, str | None, str]:
@@ -83,14 +88,11 @@ class ToolTable:
     _untold: dict[str, str] = field(default_factory=dict)
     """Descriptions of namespaces that no function carries yet."""
 
-    web_search: bool = False
-    """Whether the gateway can search the web itself."""
-
-    search: SearchSettings | None = None
-    """The options of the client's web_search, if it was declared and the gateway can serve it."""
+    hosted: Sequence[HostedTool] = ()
+    """What the gateway can carry out itself."""
 
     rules: ToolRules = NO_RULES
-    hosted: list[JsonObject] = field(default_factory=list)
+    passed_on: list[JsonObject] = field(default_factory=list)
     """Declarations that go to the upstream as they are."""
 
     _denied: set[str] = field(default_factory=set)
@@ -121,7 +123,7 @@ class ToolTable:
         if self._is_denied(raw, kind, inside):
             return
         if self.rules.passes_on(kind):
-            self.hosted.append(raw)
+            self.passed_on.append(raw)
             return
         account(raw, self.ledger)
         match kind:
@@ -163,10 +165,18 @@ class ToolTable:
                 self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
             case "apply_patch":
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
-            case str() if kind in WEB_SEARCH_TYPES and self.web_search:
-                self.search = self.search or search_settings(raw, self.ledger)
-                for function in hosted_functions(self.search):
-                    self._add("web_search", None, function.name, function.schema, function.description)
+            case str() if tool := self._hosted(kind):
+                for function in tool.functions(raw):
+                    if self._is_denied({"name": function.name}, "function", function.namespace):
+                        continue
+                    self._add(
+                        "hosted",
+                        function.namespace,
+                        function.name,
+                        object_schema(function.schema),
+                        function.description,
+                        hosted=Hosted(tool, function),
+                    )
             case _:
                 if not isinstance(kind, str):
                     raise missing_parameter(f"{path}.type")
@@ -194,6 +204,9 @@ class ToolTable:
         if self.rules.deny and wire and wire not in self._by_wire and self.denies(wire):
             raise DeniedCall(wire)
 
+    def _hosted(self, kind: object) -> HostedTool | None:
+        return next((tool for tool in self.hosted if kind in tool.types), None)
+
     def _describe(self, namespace: str, about: str) -> None:
         """Let the next new function of a namespace carry the namespace's description, once."""
         if not about or self._about.get(namespace) == about:
@@ -212,6 +225,7 @@ class ToolTable:
         schema: JsonObject,
         description: str,
         strict: bool | None = None,
+        hosted: Hosted | None = None,
     ) -> None:
         identity = (kind, namespace, name)
         if known := self._by_identity.get(identity):
@@ -229,7 +243,7 @@ class ToolTable:
         if wire != (f"{namespace}__{name}" if namespace else name):
             self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
         about = self._untold.pop(namespace, "") if namespace else ""
-        tool = Tool(kind, namespace, name, wire, schema, description, strict, about)
+        tool = Tool(kind, namespace, name, wire, schema, description, strict, about, hosted)
         self._by_wire[wire] = self._by_identity[identity] = tool
         self._loose = None
 
@@ -256,6 +270,12 @@ class ToolTable:
         if kind is not None:
             return self._by_identity.get((kind, namespace, name))
         return next((tool for tool in self if (tool.namespace, tool.name) == (namespace, name)), None)
+
+    def chosen(self, choice: JsonObject) -> list[Tool]:
+        """Find the functions that a tool_choice for a hosted tool stands for."""
+        tool = self._hosted(choice.get("type"))
+        names = tool.chosen(choice) if tool is not None else ()
+        return [found for name in names if (found := self._by_identity.get(("hosted", *name)))]
 
     def called(self, wire: str) -> Tool:
         """Find the declaration that a model meant by `wire`.

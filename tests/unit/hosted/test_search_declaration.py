@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import (
+from responses_gateway.hosted.search_declaration import (
     Location,
+    SearchForm,
     SearchSettings,
-    Source,
     action,
-    hosted_functions,
+    search_functions,
     search_settings,
 )
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.hosted import Source
 
 Json = dict[str, Any]
 
@@ -74,7 +75,7 @@ def test_without_access_to_the_web_no_page_is_opened_and_that_is_said() -> None:
     settings, noted = understood(external_web_access=False)
     assert not settings.open_pages
     assert noted == ["changed tools.web_search.external_web_access: false: searches only, no page is opened"]
-    assert [function.name for function in hosted_functions(settings)] == ["web_search"]
+    assert [function.name for function in search_functions(settings, SearchForm())] == ["web_search"]
     assert understood(external_web_access=True) == understood()
 
 
@@ -86,7 +87,7 @@ def test_only_text_is_searched_and_that_is_said() -> None:
 
 
 def test_the_functions_and_their_schemas() -> None:
-    functions = hosted_functions(SearchSettings())
+    functions = search_functions(SearchSettings(), SearchForm())
     required = {"web_search": ["query"], "open_page": ["url"], "find_in_page": ["url", "pattern"]}
     assert {function.name: function.schema["required"] for function in functions} == required
     for function in functions:
@@ -99,10 +100,12 @@ def test_the_functions_and_their_schemas() -> None:
 
 
 def test_the_model_is_told_of_location_and_domains() -> None:
-    [search, *_] = hosted_functions(SearchSettings(("a.example", "b.example"), (), Location(city="Paris")))
+    [search, *_] = search_functions(
+        SearchSettings(("a.example", "b.example"), (), Location(city="Paris")), SearchForm()
+    )
     assert "location: Paris." in search.description
     assert "Only these domains are searched: a.example, b.example." in search.description
-    [plain, *_] = hosted_functions(SearchSettings(location=Location()))
+    [plain, *_] = search_functions(SearchSettings(location=Location()), SearchForm())
     assert "location" not in plain.description
     assert "domains" not in plain.description
 

@@ -1,11 +1,14 @@
-"""Translates the hosted tool web_search into chat functions, and their calls into actions of web_search_call items."""
+"""Reads declarations of web_search, and says which functions stand for them and what clients see of their calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.arguments import parsed_arguments
+from responses_gateway.translate.tools.hosted import HostedFunction, HostedResult, Source, Step
 
 WEB_SEARCH_TYPES = frozenset(
     {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
@@ -40,38 +43,6 @@ class SearchSettings:
     """False when the client allows an index, but no live access to the web."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchCall:
-    """One call of the model that the gateway carries out; `arguments` are what it sent, parsed."""
-
-    name: str
-    arguments: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    url: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class SearchCallResult:
-    """The result of a SearchCall: `text` goes to the model, `sources` to the client."""
-
-    text: str
-    sources: Sequence[Source] = ()
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HostedFunction:
-    """A function that the model may call and the gateway carries out."""
-
-    name: str
-    description: str
-    schema: JsonObject
-
-
 def search_settings(declaration: JsonObject, ledger: Ledger) -> SearchSettings:
     """Read the options in `declaration`; those that are not supported go into the Ledger."""
     filters = declaration.get("filters")
@@ -92,7 +63,29 @@ def search_settings(declaration: JsonObject, ledger: Ledger) -> SearchSettings:
     )
 
 
-def hosted_functions(settings: SearchSettings) -> list[HostedFunction]:
+@dataclass(frozen=True, slots=True)
+class SearchForm:
+    """Searches and opened pages as web_search_call items; `with_sources`: they list what was found."""
+
+    with_sources: bool = False
+    type = "web_search_call"
+    prefix = "ws"
+    arguments_event = None
+    events: Mapping[Step, str] = MappingProxyType(
+        {
+            "opened": "response.web_search_call.in_progress",
+            "started": "response.web_search_call.searching",
+            "completed": "response.web_search_call.completed",
+        }
+    )
+
+    def fields(self, name: str, arguments: str, result: HostedResult | None) -> JsonObject:
+        """The item's `action`."""
+        sources = result.sources if result is not None and self.with_sources else None
+        return {"action": action(name, parsed_arguments(arguments), sources)}
+
+
+def search_functions(settings: SearchSettings, form: SearchForm) -> list[HostedFunction]:
     """Make the functions that stand for the tool. Their text is the same for the same declaration."""
     purpose = (
         "Search the web. Use it for what is recent or what you are not sure of. "
@@ -102,16 +95,20 @@ def hosted_functions(settings: SearchSettings) -> list[HostedFunction]:
         purpose += f" The user's approximate location: {settings.location}."
     if settings.allowed_domains:
         purpose += f" Only these domains are searched: {', '.join(settings.allowed_domains)}."
-    functions = [HostedFunction("web_search", purpose, _schema(query="What to search for."))]
+    functions = [HostedFunction("web_search", purpose, _schema(query="What to search for."), form)]
     if settings.open_pages:
         functions += [
             HostedFunction(
-                "open_page", "Read a web page, such as one that web_search found.", _schema(url="The page's URL.")
+                "open_page",
+                "Read a web page, such as one that web_search found.",
+                _schema(url="The page's URL."),
+                form,
             ),
             HostedFunction(
                 "find_in_page",
                 "Find a text in a web page, with what stands around it; letter case does not matter.",
                 _schema(url="The page's URL.", pattern="The text to find, literally."),
+                form,
             ),
         ]
     return functions

@@ -1,0 +1,72 @@
+"""Output items of calls that the gateway carries out itself."""
+
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.translate.answer.call_item import CallItem
+from responses_gateway.translate.answer.items import ItemStatus, Output
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.arguments import parsed_arguments
+from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Step
+from responses_gateway.translate.tools.table import Tool
+
+
+class HostedCallItem(CallItem):
+    """A call of a hosted tool, in the form that the tool gives it; it stays open until it has its result."""
+
+    def __init__(self, output: Output, tool: Tool, call_id: str, ledger: Ledger) -> None:
+        assert tool.hosted is not None  # noqa: S101 (what the kind says)
+        self._hosted = tool.hosted
+        self._form = tool.hosted.function.form
+        self.prefix = self._form.prefix
+        self._result: HostedResult | None = None
+        super().__init__(output, tool, call_id, ledger)
+        self._tell("opened")
+
+    @property
+    def complete(self) -> bool:
+        """Never: the result is still missing when the arguments are complete."""
+        return False
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        """Never: the gateway itself reports the fault to the model."""
+        return False
+
+    def start(self) -> HostedCall:
+        """Return the call to carry out, because its arguments are complete."""
+        self._send(self._remainder("completed"))
+        if self._form.arguments_event is not None:
+            self._emit(f"{self._form.arguments_event}.done", {"arguments": self.arguments})
+        self._tell("started")
+        return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments))
+
+    def set_result(self, result: HostedResult) -> None:
+        self._result = result
+
+    @property
+    def arguments(self) -> str:
+        """The arguments, as the model wrote them."""
+        return "".join(self._sent)
+
+    def close(self, status: ItemStatus) -> None:
+        if status == "completed":
+            self._tell("failed" if self._failed else "completed")
+        self._end(self.arguments, status)
+
+    @property
+    def _failed(self) -> bool:
+        return self._result is not None and self._result.failed
+
+    def _tell(self, step: Step) -> None:
+        if (event := self._form.events.get(step)) is not None:
+            self._emit(event, {})
+
+    def _delta(self, text: str) -> None:
+        if self._form.arguments_event is not None:
+            self._emit(f"{self._form.arguments_event}.delta", {"delta": text})
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        return {
+            "id": self.id,
+            "type": self._form.type,
+            "status": "failed" if self._failed and status == "completed" else status,
+            **self._form.fields(self.tool.name, text, self._result),
+        }

@@ -1,0 +1,97 @@
+"""What the translator knows of hosted tools: tools that the gateway carries out itself. `hosted/` implements them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from responses_gateway.protocol.json import JsonObject
+
+type Step = Literal["opened", "started", "completed", "failed"]
+"""What happens to a call: its item was opened, its arguments are complete, and how it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that a tool found, and that later text may cite."""
+
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostedResult:
+    """The result of a call: `text` goes to the model."""
+
+    text: str
+    sources: Sequence[Source] = ()
+    failed: bool = False
+
+
+class CallForm(Protocol):
+    """How clients see the calls of a hosted function: as one kind of output item, with events of its own."""
+
+    @property
+    def type(self) -> str:
+        """The type of the items."""
+
+    @property
+    def prefix(self) -> str:
+        """That of their ids."""
+
+    @property
+    def events(self) -> Mapping[Step, str]:
+        """The types of the events; no event is sent for a step that is missing here."""
+
+    @property
+    def arguments_event(self) -> str | None:
+        """The events for the arguments, without their `.delta` and `.done`; None when there are none."""
+
+    def fields(self, name: str, arguments: str, result: HostedResult | None) -> JsonObject:
+        """The fields of an item besides id, type and status.
+
+        `name` is that of the function, `arguments` are what the model wrote so far, and `result` is None until the call
+        has ended.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class HostedFunction:
+    """A function that the model may call and the gateway carries out."""
+
+    name: str
+    description: str
+    schema: JsonObject
+    form: CallForm
+    namespace: str | None = None
+    """What tells functions of the same name apart, such as the label of a server."""
+
+
+class HostedTool(Protocol):
+    """A hosted tool as one request declares it."""
+
+    @property
+    def types(self) -> Collection[str]:
+        """The types of its declarations."""
+
+    def functions(self, declaration: JsonObject) -> Sequence[HostedFunction]:
+        """The functions that stand for a declaration of the tool: always the same ones for the same declaration, so
+        that prompt caches hold."""
+
+    def chosen(self, choice: JsonObject) -> Collection[tuple[str | None, str]]:
+        """The namespaces and names of the functions that a tool_choice of one of the types stands for."""
+
+    def recalled(self, name: str, arguments: JsonObject, text: str) -> HostedResult:
+        """The result of an earlier call of this tool, of which only the text is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCall:
+    """One call of the model that the gateway carries out; `arguments` are what it sent, parsed."""
+
+    tool: HostedTool
+    function: HostedFunction
+    arguments: JsonObject
+
+    @property
+    def name(self) -> str:
+        return self.function.name

@@ -1,0 +1,180 @@
+"""What holds for the calls of all hosted tools: limits, failures, and how clients and models see them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from mitmproxy import http
+
+from responses_gateway.hosted.calls import RESULT_LIMIT, HostedCalls
+from responses_gateway.hosted.interface import HostedError, ToolLimits
+from responses_gateway.protocol.json import JsonObject
+from responses_gateway.settings.settings import Settings
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction, HostedResult, Step
+from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.served_turn import ServedTurn
+from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.learned_repairs import LearnedRepairs
+from unit.exchanges import DONE, events, frame
+from unit.machine import RUN, call, check, delta, output
+from unit.world import open_exchange, runtime
+
+type Work = Callable[[JsonObject], Awaitable[HostedResult]]
+
+
+DECLARED = {"type": "mcp", "server_label": "dice"}
+
+
+class DiceForm:
+    """As mcp_call items, because made-up ones would not be valid."""
+
+    type = "mcp_call"
+    prefix = "mcp"
+    arguments_event = "response.mcp_call_arguments"
+    events: Mapping[Step, str] = MappingProxyType(
+        {
+            "opened": "response.mcp_call.in_progress",
+            "completed": "response.mcp_call.completed",
+            "failed": "response.mcp_call.failed",
+        }
+    )
+
+    def fields(self, name: str, arguments: str, result: HostedResult | None) -> JsonObject:
+        return {"server_label": "dice", "name": name, "arguments": arguments, "output": result and result.text}
+
+
+class Dice:
+    """A tool of its own: all that one has to say."""
+
+    types = ("mcp",)
+    function = HostedFunction("roll", "Roll dice.", {"type": "object", "properties": {}}, DiceForm(), "dice")
+
+    def __init__(self, work: Work, rounds: int = 5, seconds: float = 9) -> None:
+        self._work = work
+        self.limits = ToolLimits(rounds, seconds, "rolls", "rolling")
+
+    def functions(self, declaration: JsonObject) -> list[HostedFunction]:
+        return [self.function]
+
+    def chosen(self, choice: JsonObject) -> list[tuple[str | None, str]]:
+        return [("dice", "roll")]
+
+    def recalled(self, name: str, arguments: JsonObject, text: str) -> HostedResult:
+        return HostedResult(text)
+
+    async def run(self, call: HostedCall) -> HostedResult:
+        return await self._work(call.arguments)
+
+
+def rolled(calls: HostedCalls, tool: Dice) -> HostedResult:
+    calls.begin_round()
+    return asyncio.run(calls.run(HostedCall(tool, tool.function, {})))
+
+
+async def six(_: JsonObject) -> HostedResult:
+    return HostedResult("6")
+
+
+async def broken(_: JsonObject) -> HostedResult:
+    raise HostedError("the die is lost")
+
+
+async def stuck(_: JsonObject) -> HostedResult:
+    await asyncio.Event().wait()
+    return HostedResult("never")
+
+
+async def endless(_: JsonObject) -> HostedResult:
+    return HostedResult("6" * (RESULT_LIMIT + 1))
+
+
+@pytest.mark.parametrize(
+    ("work", "told", "noted"),
+    [
+        (broken, "roll failed: the die is lost. Go on without it", "dropped output.mcp_call: roll failed"),
+        (stuck, "roll failed: no answer within 0.01 seconds", "dropped output.mcp_call: roll failed"),
+        (endless, "[The result goes on", "capped output.mcp_call: a result is longer than"),
+    ],
+)
+def test_what_fails_is_told_to_the_model_and_to_the_ledger(work: Work, told: str, noted: str) -> None:
+    tool, ledger = Dice(work, seconds=0.01), Ledger()
+    result = rolled(HostedCalls([tool], ledger), tool)
+    assert told in result.text
+    assert result.failed == (work is not endless)
+    assert [noted in str(entry) for entry in ledger.entries] == [True]
+
+
+def test_each_tool_has_its_rounds_and_all_share_the_calls() -> None:
+    one, other = Dice(six, rounds=1), Dice(six, rounds=9)
+    calls = HostedCalls([one, other], Ledger(), 3)
+    texts = [rolled(calls, tool).text for tool in (one, one, other, other, other)]
+    assert texts == ["6", limit := "The limit of rolls is reached. Answer with what you have.", "6", "6", limit]
+    assert calls.excess is None
+    rolled(calls, one)
+    assert calls.excess == "went on rolling after 1 rounds of it"
+
+
+def served(exchange: Exchange, *rounds: list[Any]) -> bytes:
+    """What a client gets of a turn whose upstream answers so."""
+    around = runtime(Settings.model_validate({"upstream": "http://127.0.0.1:1/v1", "store": "none"}))
+
+    async def no_models(*_: object) -> None:
+        return None
+
+    services = TurnServices(around.settings, around.router, LearnedRepairs(None, lambda: 1.0), no_models)
+    turn = ServedTurn(exchange, {}, services)
+    sent = b""
+    for chunks in rounds:
+        assert turn.begin(200, http.Headers())
+        sent += b"".join(turn.feed(frame(chunk)) for chunk in chunks) + turn.feed(DONE) + turn.finish()
+        again = asyncio.run(turn.next_round())
+        sent += turn.told()
+    assert not again
+    return sent
+
+
+def opened(tool: Dice, **fields: Any) -> Exchange:
+    around = runtime(Settings.model_validate({"upstream": "http://127.0.0.1:1/v1", "store": "none"}))
+    request = {"model": "m", "input": "hi", "stream": True, "tools": [DECLARED], **fields}
+    return open_exchange(request, {}, around, HostedCalls([tool], Ledger()))
+
+
+@pytest.mark.parametrize(("work", "end"), [(six, "completed"), (broken, "failed")])
+def test_a_tool_owns_its_items_and_events(work: Work, end: str) -> None:
+    exchange = opened(Dice(work))
+    [offered] = exchange.upstream_request.body["tools"]
+    assert offered["function"]["name"] == "dice__roll"
+    first = [call(0, "dice__roll", '{"si', "c1"), call(0, arguments='des": 6}'), delta("tool_calls")]
+    seen = events(served(exchange, first, [delta("stop", content="A six.")]))
+    check(seen)
+    assert [one["type"].removeprefix("response.") for one in seen if "mcp" in one["type"]] == [
+        "mcp_call.in_progress",
+        *["mcp_call_arguments.delta"] * 2,
+        "mcp_call_arguments.done",
+        f"mcp_call.{end}",
+    ]
+    item = output(seen)[0]
+    assert (item["status"], item["arguments"]) == (end, '{"sides": 6}')
+    [asked, result] = exchange.upstream_request.body["messages"][-2:]
+    assert asked["tool_calls"][0]["function"] == {"name": "dice__roll", "arguments": '{"sides": 6}'}
+    assert result["content"].startswith("6" if work is six else "roll failed")
+
+
+def test_a_tool_can_be_required_and_is_then_free() -> None:
+    exchange = opened(Dice(six), tool_choice=DECLARED)
+    assert exchange.upstream_request.body["tool_choice"]["function"]["name"] == "dice__roll"
+    served(exchange, [call(0, "dice__roll", "{}", "c1"), delta("tool_calls")], [delta("stop", content="A six.")])
+    assert exchange.upstream_request.body["tool_choice"] == "auto"
+
+
+def test_a_function_of_the_client_keeps_its_name() -> None:
+    named = {**RUN, "name": "dice__roll"}
+    exchange = opened(Dice(six), tools=[named, DECLARED])
+    first, second = (tool["function"]["name"] for tool in exchange.upstream_request.body["tools"])
+    assert first == "dice__roll"
+    assert second.startswith("dice__roll_")
+    seen = events(served(exchange, [call(0, "dice__roll", "{}", "c1"), delta("tool_calls")]))
+    assert output(seen)[0]["type"] == "function_call"
