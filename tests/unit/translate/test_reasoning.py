@@ -26,7 +26,7 @@ RESULTS = [{"id": "ws"}]
         CarriedReasoning("Hm."),
         CarriedReasoning(details=DETAILS),
         CarriedReasoning(calls=CALLS),
-        CarriedReasoning(search_results=RESULTS),
+        CarriedReasoning(hosted_results=RESULTS),
         CarriedReasoning("é", DETAILS, CALLS, RESULTS),
     ],
 )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
-from responses_gateway.hosted.web_search import WebSearch
+from responses_gateway.protocol.json import dumps
+from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.secret import SecretError
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import SearchSettings
 from responses_gateway.turn.listeners import Listener, Listeners, new_id
 
 TARGET = "http://127.0.0.1:1234"
@@ -97,15 +97,10 @@ def test_settings_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
 
 
 def test_only_a_search_engine_makes_searches() -> None:
-    without = listeners().of(mode())
-    assert not without.runtime.searches
-    assert without.services.search is None
-    having = listeners(search="searxng", search_url="http://127.0.0.1:1").of(mode())
-    assert having.runtime.searches
-    assert having.services.search is not None
-    made = having.services.search(SearchSettings(), Ledger(), 3)
-    assert isinstance(made, WebSearch)
-    assert not made.exhausted
+    asked = parse_request(dumps({"model": "m", "input": "hi", "tools": [{"type": "web_search"}]}))
+    for settings, served in (({}, 0), ({"search": "searxng", "search_url": "http://127.0.0.1:1"}, 1)):
+        hosted = listeners(**settings).of(mode()).runtime.hosted
+        assert len(asyncio.run(hosted.open(asked, "", Ledger())).tools) == served
 
 
 def test_a_watch_and_the_clock_reach_the_turns() -> None:

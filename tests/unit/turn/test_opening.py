@@ -1,5 +1,6 @@
 """What an exchange makes of a request, of its headers and of the settings, as its client sees it."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,31 +8,36 @@ import pytest
 
 from responses_gateway.catalogue.providers.profile import AnswersProfile, ParametersProfile, Profile
 from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json import dumps
+from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Provider, Settings
 from responses_gateway.state.secret import AesEnvelopeCodec
-from responses_gateway.translate.tools.web_search import SearchCallResult, Source
+from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.hosted import HostedResult, Source
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
 from unit.exchanges import DONE, events, frame
 from unit.machine import RUN, Json, call, delta
 from unit.world import open_exchange, runtime
 
+SEARCHES = {"search": "searxng", "search_url": "http://127.0.0.1:1"}
 SEALED = "reasoning.encrypted_content"
 LENGTH = [delta(content="Half a"), delta("length")]
 THOUGHT = [delta(reasoning_content="Hm."), delta(content="So."), delta("stop")]
 
 
-def world(profile: Profile | None = None, searches: bool = False, **settings: Any) -> Runtime:
+def world(profile: Profile | None = None, **settings: Any) -> Runtime:
     given: Json = {"upstream": "http://127.0.0.1:1/v1", "store": "none", "default_model": "d"}
     if profile is not None:
         given = {"store": "none", "default_model": "p/d", "providers": {"p": Provider(profile=profile, base="p")}}
-    made = runtime(Settings(**{**given, **settings}))
-    object.__setattr__(made, "searches", searches)
-    return made
+    return runtime(Settings(**{**given, **settings}))
 
 
 def opened(around: Runtime | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Exchange:
-    one = open_exchange({"input": "hi", "stream": True, **fields}, headers or {}, around or world())
+    around, request = around or world(), {"input": "hi", "stream": True, **fields}
+    asked = parse_request(dumps(request))
+    hosted = asyncio.run(around.hosted.open(asked, "", Ledger()))
+    one = open_exchange(request, headers or {}, around, hosted)
     one.begin({})
     return one
 
@@ -154,21 +160,20 @@ def test_some_upstreams_repeat_their_reasoning() -> None:
 
 @pytest.mark.parametrize("include", [["web_search_call.action.sources"], []])
 def test_sources_of_searches_are_told_to_those_who_ask(include: list[str]) -> None:
-    one = opened(world(searches=True), tools=[{"type": "web_search"}], include=include)
+    one = opened(world(**SEARCHES), tools=[{"type": "web_search"}], include=include)
     one.feed(frame(call(0, "web_search", '{"query": "why"}', "c1")) + frame(delta("tool_calls")) + DONE)
     one.close()
     assert one.hosted_call is not None
-    one.add_search_result(SearchCallResult("so", [Source("https://a.example/", "A")]))
+    one.add_hosted_result(HostedResult("so", [Source("https://a.example/", "A")]))
     assert one.wants_round
     assert (b"https://a.example/" in one.take_waiting()) == bool(include)
 
 
 @pytest.mark.parametrize(("n", "served"), [(None, True), (1, True), (2, False)])
 def test_searches_are_offered_for_one_answer_only(n: int | None, served: bool) -> None:
-    one = opened(world(searches=True), tools=[{"type": "web_search"}, RUN], n=n)
+    one = opened(world(**SEARCHES), tools=[{"type": "web_search"}, RUN], n=n)
     names = [tool["function"]["name"] for tool in one.upstream_request.body["tools"]]
-    assert ("web_search" in names) == served == (one.search is not None)
-    assert opened(world(), tools=[{"type": "web_search"}]).search is None
+    assert ("web_search" in names) == served
 
 
 def result(kind: str) -> Json:

@@ -453,7 +453,7 @@ class Searches(DeclaredSearch):
 
 def searching(**fields: Any) -> tuple[World, Searches]:
     searches = Searches()
-    return World(searches=searches, tools=[TOOL], **fields), searches
+    return World(searches=searches, **{"tools": [TOOL], **fields}), searches
 
 
 def test_a_search_is_carried_out_and_the_model_is_asked_again() -> None:

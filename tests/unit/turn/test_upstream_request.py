@@ -123,7 +123,7 @@ def test_what_was_learnt_holds_in_later_rounds() -> None:
 
 
 def test_a_search_beside_a_call_of_the_clients_ends_the_response() -> None:
-    world, [searches] = searching(stream=False, tools=[{"type": "web_search"}, RUN])
+    world, searches = searching(stream=False, tools=[{"type": "web_search"}, RUN])
     message = {
         "content": None,
         "tool_calls": [

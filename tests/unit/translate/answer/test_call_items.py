@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from responses_gateway.translate.tools.web_search import SearchCallResult, Source
+from responses_gateway.translate.tools.hosted import HostedResult, Source
 from unit.machine import PATCH, RUN, SEARCH, Json, call, check, delta, machine, output, run
 
 OPEN: Json = {"type": "function", "name": "open", "parameters": {"type": "object", "properties": {}}}
@@ -138,12 +138,15 @@ def test_arguments_may_come_as_an_object(arguments: Any) -> None:
     assert json.loads(output(events)[0]["arguments"]) == {"cmd": "ls"}
 
 
+SOURCES = ["web_search_call.action.sources"]
+
+
 @pytest.mark.parametrize(("failed", "wants_sources"), [(False, True), (False, False), (True, True)])
 def test_a_search_is_shown_from_its_beginning_to_its_result(failed: bool, wants_sources: bool) -> None:
-    translator = machine({"type": "web_search"}, web_search=True, search_sources=wants_sources)
+    translator = machine({"type": "web_search"}, web_search=True, include=SOURCES if wants_sources else [])
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "why"}', "c1"))
     events += translator.chunk(delta("tool_calls")) + translator.finish(True)
-    events += translator.add_search_result(SearchCallResult("so", [Source("https://a.example/", "A")], failed=failed))
+    events += translator.add_hosted_result(HostedResult("so", [Source("https://a.example/", "A")], failed=failed))
     translator.next_round()
     events += translator.chunk(delta("stop", content="So.")) + translator.finish(True)
     check(events)

@@ -7,7 +7,7 @@ import pytest
 from responses_gateway.translate.answer.citations import citations
 from responses_gateway.translate.answer.usage import merge_usage, translate_usage
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.web_search import Source
+from responses_gateway.translate.tools.hosted import Source
 from unit.exchanges import DONE, events, exchange, frame
 from unit.machine import PATCH, RUN, Json, call, check, delta, machine, output, spoken
 
