@@ -17,6 +17,7 @@ from e2e.kept_client import TIMEOUT, Answer, KeptClient
 from upstream.wire import Question, WireUpstream
 
 OPTIONS = {
+    "gateway_provider": "openai-compatible",  # nothing is found out about the upstream by connections of its own
     "gateway_retries": "0",
     "gateway_heartbeat": "0.2",
     "gateway_first_byte_timeout": "2",
