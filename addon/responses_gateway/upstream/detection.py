@@ -7,7 +7,7 @@ upstream's own host, with what every request to it carries.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -56,6 +56,8 @@ class _Memory:
 
     failures: int = 0
     kind: str | None = None
+    cards: dict[str, JsonObject] = field(default_factory=dict)
+    """What it said of its models; holds on while it says nothing else."""
 
 
 class Detection:
@@ -100,10 +102,12 @@ class Detection:
             memory.failures = 0
         if kind != memory.kind and upstream.changes is not None:
             logger.info("%s: %s", upstream.base_url, f"served by {kind}, as it says" if kind else "an unknown server")
-        memory.kind = kind
+        if kind != memory.kind:
+            memory.kind, memory.cards = kind, {}
         ids = [entry["id"] for entry in entries or () if isinstance(entry.get("id"), str)]
         sources = shipped()[kind].detect.sources if kind is not None else []
-        return Server(kind, await server.cards(sources, ids))
+        memory.cards |= await server.cards(sources, ids)
+        return Server(kind, dict(memory.cards))
 
     def _memory(self, router: Router, upstream: Upstream) -> _Memory:
         memories = self._memories.setdefault(router, {})

@@ -15,6 +15,7 @@ from responses_gateway.endpoints.models import models_body
 from responses_gateway.settings.loading import load_settings
 from responses_gateway.upstream.detection import FIRST_PAUSE, MAX_AGE
 from responses_gateway.upstream.http_client import HttpClient, HttpError, HttpResponse
+from responses_gateway.upstream.model_lists import MAX_AGE as LIST_AGE
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
 from responses_gateway.upstream.probe import ProbeResult
 from responses_gateway.upstream.routing import Route, Router
@@ -319,6 +320,20 @@ def test_one_that_is_down_is_asked_less_and_less(make: Make, how: str) -> None:
     world.now += MAX_AGE
     world.turns()
     assert world.route().detected == "vllm"
+
+
+def test_what_was_said_holds_while_nothing_else_is_said(make: Make) -> None:
+    world = make("ollama")
+    world.refresh()
+    silent = {path: answer for path, answer in SERVERS["ollama"].items() if path == "/v1/models"}
+    world.server.answers = silent
+    world.now += LIST_AGE
+    world.refresh()
+    assert (world.route().detected, world.route().card.context_window) == ("ollama", 4096)
+    world.server.answers = dict(SERVERS["vllm"])
+    world.now += LIST_AGE
+    world.refresh()
+    assert (world.route().detected, world.route().card.context_window) == ("vllm", 40960)
 
 
 def test_new_settings_ask_again_and_know_what_was_known(make: Make) -> None:
