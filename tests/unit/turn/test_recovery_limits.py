@@ -7,6 +7,7 @@ from mitmproxy import http
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.repair.request_healing import ROUNDS
+from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.exchanges import DONE, events, frame
@@ -189,6 +190,18 @@ def test_a_list_that_is_known_is_not_asked_for() -> None:
     assert not world.refuse(404, "The model 'm' does not exist.", code="model_not_found")
     assert world.lists_asked == 0
     assert world.error()[1]["message"].endswith(" has known.")
+
+
+@pytest.mark.parametrize(("told", "sent"), [("6", "6"), ("6.4", "6"), ("6.6", "7"), ("100", "100")])
+def test_a_told_wait_is_sent_in_whole_seconds(told: str, sent: str) -> None:
+    world = World()
+    assert not world.refuse(429, "slow down", {"retry-after": told})
+    assert world.turn.answer().headers["retry-after"] == sent
+
+
+@pytest.mark.parametrize("told", [0.0, 0.4, 1.4])
+def test_a_short_wait_is_a_second(told: float) -> None:
+    assert error_response(GatewayError("slow down", 429, retry_after=told)).headers["retry-after"] == "1"
 
 
 def test_an_answer_flows_until_its_end_has_come() -> None:
