@@ -1,5 +1,7 @@
 """How often a turn is tried again and repaired, and how much of a refusal is kept."""
 
+import gzip
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.exchanges import DONE, events, frame
 from unit.machine import delta
-from unit.turn.test_rounds import UPSTREAM, World
+from unit.turn.test_rounds import COMPLETION, UPSTREAM, World
 
 PARAMETERS: dict[str, Any] = {"temperature": 0.5, "top_p": 0.5, "seed": 7, "presence_penalty": 0.5}
 
@@ -202,6 +204,44 @@ def test_a_told_wait_is_sent_in_whole_seconds(told: str, sent: str) -> None:
 @pytest.mark.parametrize("told", [0.0, 0.4, 1.4])
 def test_a_short_wait_is_a_second(told: float) -> None:
     assert error_response(GatewayError("slow down", 429, retry_after=told)).headers["retry-after"] == "1"
+
+
+GZIP = {"content_encoding": "gzip"}
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    whole = World(stream=False)
+    assert not whole.turn.begin(200, http.Headers(**GZIP))
+    whole.turn.take(gzip.compress(json.dumps(COMPLETION).encode()))
+    assert json.loads(whole.turn.answer().content or b"")["output"][0]["content"][0]["text"] == "hello"
+    streamed = World()
+    assert streamed.turn.begin(200, http.Headers(**GZIP))
+    chunks = frame(delta(content="hello")) + frame(delta("stop")) + DONE
+    sent = streamed.turn.feed(gzip.compress(chunks)) + streamed.turn.finish()
+    assert events(sent)[-1]["response"]["output"][0]["content"][0]["text"] == "hello"
+    refused = World()
+    assert not refused.turn.begin(401, http.Headers(**GZIP))
+    refused.turn.take(gzip.compress(b'{"error": {"message": "wrong key"}}'))
+    assert "wrong key" in refused.error()[1]["message"]
+
+
+def test_an_answer_that_cannot_be_unpacked_is_an_error() -> None:
+    whole = World(stream=False)
+    assert not whole.turn.begin(200, http.Headers(**GZIP))
+    whole.turn.take(b"no gzip")
+    assert not whole.goes_on()
+    status, error = whole.error()
+    assert (status, error["code"], error["type"]) == (502, "server_error", "server_error")
+    assert error["message"].startswith("The upstream's answer cannot be read: ")
+    streamed = World()
+    assert streamed.turn.begin(200, http.Headers(**GZIP))
+    error = events(streamed.turn.feed(b"no gzip"))[-1]["response"]["error"]
+    assert error["code"] == "server_error"
+    assert error["message"].startswith("The upstream's answer cannot be read: ")
+    refused = World()
+    assert not refused.turn.begin(401, http.Headers(**GZIP))
+    refused.turn.take(b"no gzip")
+    assert refused.error()[0] == 401
 
 
 def test_an_answer_flows_until_its_end_has_come() -> None:
