@@ -78,6 +78,28 @@ def test_what_was_not_used_for_longest_makes_room(clock: Clock) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("change", ["put", "put_conversation", "append_items"])
+def test_each_write_removes_what_is_too_old(clock: Clock, change: str) -> None:
+    store = SqliteStore(None, PLENTY, clock)
+    store.put_conversation("me", {"id": "old"})
+    store.append_items("me", "old", [item("said")])
+    store.put(record("a"))
+    clock.now += PLENTY.age - 1
+    store.put_conversation("me", {"id": "young"})
+    assert set(store.items("me", ["said", "in_a"])) == {"said", "in_a"}
+    clock.now += 2
+    match change:
+        case "put":
+            store.put(record("b"))
+        case "put_conversation":
+            store.put_conversation("me", {"id": "new"})
+        case _:
+            assert store.append_items("me", "young", [item("more")])
+    assert store.items("me", ["said", "in_a"]) == {}
+    assert store.get_conversation("me", "young")
+    store.close()
+
+
 def test_the_deleted_goes_when_nothing_continues_it(clock: Clock) -> None:
     store = SqliteStore(None, PLENTY, clock)
     for name, previous in (("a", None), ("b", "a"), ("c", "a")):

@@ -246,6 +246,20 @@ def test_log_probabilities_in_the_form_of_the_client(entry: Json, told: Json) ->
     assert output(made)[0]["content"][0]["logprobs"] == expected
 
 
+def test_a_citation_may_come_before_the_text() -> None:
+    cited = {"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1}
+    made, _ = answered(delta(annotations=[cited]), delta(content="a"), STOP)
+    kinds = [event["type"].removeprefix("response.") for event in made if "content_index" in event]
+    assert kinds == [
+        "content_part.added",
+        "output_text.annotation.added",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+    ]
+    assert output(made)[0]["content"][0]["annotations"] == [cited]
+
+
 def test_the_usage_of_rounds_adds_up() -> None:
     one = translate_usage({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}})
     assert merge_usage(one, one) == {
