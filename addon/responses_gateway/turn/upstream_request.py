@@ -138,5 +138,9 @@ def completed_request(request: ResponsesRequest, thoughts: ThoughtCache, recorde
 def _later_choice(choice: str | JsonObject | None) -> str | JsonObject | None:
     """The tool choice of later rounds: one that forces a call would force another call in every round."""
     if isinstance(choice, dict):
-        return {**choice, "mode": "auto"} if choice.get("type") == "allowed_tools" else "auto"
+        if choice.get("type") != "allowed_tools":
+            return "auto"
+        inner = choice.get("allowed_tools")
+        nested = {"allowed_tools": {**inner, "mode": "auto"}} if isinstance(inner, dict) else {}
+        return {**choice, "mode": "auto", **nested}
     return "auto" if choice == "required" else choice

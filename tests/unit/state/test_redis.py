@@ -107,6 +107,16 @@ def test_what_a_redis_holds_is_counted(store: Store, redis_url: str, clock: Cloc
 
 
 @in_redis
+def test_what_a_redis_evicted_does_not_come_back_by_a_deletion(store: Store, redis_url: str) -> None:
+    for name, previous in (("a", None), ("b", "a"), ("c", "b")):
+        store.put(record(name, previous))
+    server = connected(redis_url)
+    server.delete(f"{PREFIX}node:b", f"{PREFIX}response:b")
+    assert store.delete("me", "c")
+    assert of_responses(server) == {"response:a", "node:a"}
+
+
+@in_redis
 def test_a_redis_forgets_what_is_too_old_by_its_own_clock_or_the_gateways(
     store: Store, redis_url: str, clock: Clock
 ) -> None:

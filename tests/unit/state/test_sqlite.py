@@ -67,14 +67,36 @@ def test_what_was_not_used_for_longest_makes_room(clock: Clock) -> None:
     store.put(record("b"))
     assert store.get_conversation("me", "first") == {"id": "first"}
     assert store.get("me", "a")
-    names = ["said_first", "said_second", "said_third", "in_a", "in_b"]
+    by_use = ["said_second", "said_third", "in_b", "said_first", "in_a"]
     gone: list[str] = []
     for number in range(30):
         store.put_conversation("me", {"id": f"new_{number}"})
         store.append_items("me", f"new_{number}", [said(str(number))])
-        there = store.items("me", names)
-        gone += [name for name in names if name not in {*there, *gone}]
-    assert gone == ["said_second", "said_third", "in_b", "said_first", "in_a"]
+        there = store.items("me", by_use)
+        gone += [name for name in by_use if name not in {*there, *gone}]
+    assert gone == by_use
+    store.close()
+
+
+@pytest.mark.parametrize("change", ["put", "put_conversation", "append_items"])
+def test_each_write_removes_what_is_too_old(clock: Clock, change: str) -> None:
+    store = SqliteStore(None, PLENTY, clock)
+    store.put_conversation("me", {"id": "old"})
+    store.append_items("me", "old", [item("said")])
+    store.put(record("a"))
+    clock.now += PLENTY.age - 1
+    store.put_conversation("me", {"id": "young"})
+    assert set(store.items("me", ["said", "in_a"])) == {"said", "in_a"}
+    clock.now += 2
+    match change:
+        case "put":
+            store.put(record("b"))
+        case "put_conversation":
+            store.put_conversation("me", {"id": "new"})
+        case _:
+            assert store.append_items("me", "young", [item("more")])
+    assert store.items("me", ["said", "in_a"]) == {}
+    assert store.get_conversation("me", "young")
     store.close()
 
 

@@ -303,6 +303,9 @@ def test_a_stream_that_nobody_asked_for_is_taken_as_a_whole_answer() -> None:
         (frame(delta(content="half")) + frame({"error": {"message": "it broke"}}), "it broke"),
         (frame(delta(content="half")), "neither finish_reason"),
         (b"upstream connect error", "no chat completion: upstream connect error"),
+        (b" a\n\xff  b", "no chat completion: a \ufffd b$"),
+        (b"x" * 400, f"no chat completion: {'x' * 300}$"),
+        (b"", "no chat completion: it is empty"),
     ],
 )
 def test_a_broken_stream_that_nobody_asked_for_is_an_error(body: bytes, words: str) -> None:

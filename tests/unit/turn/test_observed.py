@@ -177,6 +177,19 @@ def test_keys_of_all_upstreams_are_kept_from_the_client(settings_file: Path) -> 
     assert "of-the" not in error["message"]
 
 
+def test_the_clients_own_key_is_not_repeated_to_it(settings_file: Path) -> None:
+    settings_file.write_text(FILE.replace("api_key: key-of-the-first", "forward_authorization: true"))
+    turn, watching = begun(settings_file, {"authorization": "Bearer key-of-the-client"})
+    assert turn.request.headers["authorization"] == "Bearer key-of-the-client"
+    assert turn.begin(200, http.Headers())
+    sent = turn.feed(frame(delta(content="so far")))
+    sent += turn.feed(frame({"error": {"message": "wrong key key-of-the-client"}})) + turn.finish()
+    error = events(sent)[-1]["response"]["error"]
+    assert "wrong key" in error["message"]
+    assert "of-the" not in error["message"]
+    assert watching.told[1][4] == ["team-of-the-first"]
+
+
 def test_an_error_in_a_stream_shows_no_key_either(settings_file: Path) -> None:
     turn, _ = begun(settings_file)
     assert turn.begin(200, http.Headers())

@@ -1,5 +1,7 @@
 """How often a turn is tried again and repaired, and how much of a refusal is kept."""
 
+import gzip
+import json
 from typing import Any
 
 import pytest
@@ -7,11 +9,12 @@ from mitmproxy import http
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.repair.request_healing import ROUNDS
+from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.exchanges import DONE, events, frame
 from unit.machine import delta
-from unit.turn.test_rounds import UPSTREAM, World
+from unit.turn.test_rounds import COMPLETION, UPSTREAM, World
 
 PARAMETERS: dict[str, Any] = {"temperature": 0.5, "top_p": 0.5, "seed": 7, "presence_penalty": 0.5}
 
@@ -189,6 +192,56 @@ def test_a_list_that_is_known_is_not_asked_for() -> None:
     assert not world.refuse(404, "The model 'm' does not exist.", code="model_not_found")
     assert world.lists_asked == 0
     assert world.error()[1]["message"].endswith(" has known.")
+
+
+@pytest.mark.parametrize(("told", "sent"), [("6", "6"), ("6.4", "6"), ("6.6", "7"), ("100", "100")])
+def test_a_told_wait_is_sent_in_whole_seconds(told: str, sent: str) -> None:
+    world = World()
+    assert not world.refuse(429, "slow down", {"retry-after": told})
+    assert world.turn.answer().headers["retry-after"] == sent
+
+
+@pytest.mark.parametrize("told", [0.0, 0.4, 1.4])
+def test_a_short_wait_is_a_second(told: float) -> None:
+    assert error_response(GatewayError("slow down", 429, retry_after=told)).headers["retry-after"] == "1"
+
+
+GZIP = {"content_encoding": "gzip"}
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    whole = World(stream=False)
+    assert not whole.turn.begin(200, http.Headers(**GZIP))
+    whole.turn.take(gzip.compress(json.dumps(COMPLETION).encode()))
+    assert json.loads(whole.turn.answer().content or b"")["output"][0]["content"][0]["text"] == "hello"
+    streamed = World()
+    assert streamed.turn.begin(200, http.Headers(**GZIP))
+    chunks = frame(delta(content="hello")) + frame(delta("stop")) + DONE
+    sent = streamed.turn.feed(gzip.compress(chunks)) + streamed.turn.finish()
+    assert events(sent)[-1]["response"]["output"][0]["content"][0]["text"] == "hello"
+    refused = World()
+    assert not refused.turn.begin(401, http.Headers(**GZIP))
+    refused.turn.take(gzip.compress(b'{"error": {"message": "wrong key"}}'))
+    assert "wrong key" in refused.error()[1]["message"]
+
+
+def test_an_answer_that_cannot_be_unpacked_is_an_error() -> None:
+    whole = World(stream=False)
+    assert not whole.turn.begin(200, http.Headers(**GZIP))
+    whole.turn.take(b"no gzip")
+    assert not whole.goes_on()
+    status, error = whole.error()
+    assert (status, error["code"], error["type"]) == (502, "server_error", "server_error")
+    assert error["message"].startswith("The upstream's answer cannot be read: ")
+    streamed = World()
+    assert streamed.turn.begin(200, http.Headers(**GZIP))
+    error = events(streamed.turn.feed(b"no gzip"))[-1]["response"]["error"]
+    assert error["code"] == "server_error"
+    assert error["message"].startswith("The upstream's answer cannot be read: ")
+    refused = World()
+    assert not refused.turn.begin(401, http.Headers(**GZIP))
+    refused.turn.take(b"no gzip")
+    assert refused.error()[0] == 401
 
 
 def test_an_answer_flows_until_its_end_has_come() -> None:

@@ -87,6 +87,11 @@ SEARCH_CALL = call(0, "web_search", '{"query": "why"}', "c1")
             {"type": "function", "function": {"name": "web_search"}},
             "auto",
         ),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "web_search"}]}},
+            {"type": "function", "function": {"name": "web_search"}},
+            "auto",
+        ),
     ],
 )
 def test_a_call_is_forced_in_the_first_round_only(choice: Any, first: Any, later: Any) -> None:

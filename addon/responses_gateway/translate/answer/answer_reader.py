@@ -60,7 +60,7 @@ class AnswerReader:
                 continue
             if self.done:
                 # Behind the end only token counts matter.
-                chunk = {"choices": [], "usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
+                chunk = {"usage": chunk.get("usage")} if isinstance(chunk, dict) else {}
             yield chunk
 
     def _parsed(self, payload: bytes) -> Any:

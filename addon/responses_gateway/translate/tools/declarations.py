@@ -106,7 +106,7 @@ def custom_description(raw: JsonObject) -> str:
     blocks = [text_or_empty(raw.get("description"))]
     rule = raw.get("format")
     if isinstance(rule, dict) and isinstance(rule.get("grammar"), dict):
-        rule = {"type": rule.get("type"), **rule["grammar"]}
+        rule = rule["grammar"]
     if isinstance(rule, dict) and isinstance(rule.get("definition"), str):
         blocks.append(f"The input must match this {rule.get('syntax', '')} grammar:\n{rule['definition']}")
     blocks.append(

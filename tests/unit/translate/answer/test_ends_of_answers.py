@@ -227,6 +227,39 @@ def test_what_stands_in_a_failed_answer(codex: bool) -> None:
     assert ledger == ["dropped output: what came behind a call that the upstream did not finish"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"token": "a", "logprob": -1, "bytes": [97]}, {"token": "a", "logprob": -1.0, "bytes": [97]}),
+        ({}, {"token": "", "logprob": 0.0, "bytes": []}),
+        ({"token": 5, "logprob": "x", "bytes": "y"}, {"token": "5", "logprob": 0.0, "bytes": []}),
+        ({"token": "a", "logprob": 1e301, "bytes": [97, "b"]}, {"token": "a", "logprob": 0.0, "bytes": [97]}),
+    ],
+)
+def test_log_probabilities_in_the_form_of_the_client(entry: Json, told: Json) -> None:
+    holder = {"content": [{**entry, "top_logprobs": [entry, "x"]}, "x"]}
+    chunk = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": holder}]}
+    made, _ = answered(chunk, STOP)
+    [delta_event] = [event for event in made if event["type"] == "response.output_text.delta"]
+    expected = [{**told, "top_logprobs": [told]}]
+    assert delta_event["logprobs"] == expected
+    assert output(made)[0]["content"][0]["logprobs"] == expected
+
+
+def test_a_citation_may_come_before_the_text() -> None:
+    cited = {"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1}
+    made, _ = answered(delta(annotations=[cited]), delta(content="a"), STOP)
+    kinds = [event["type"].removeprefix("response.") for event in made if "content_index" in event]
+    assert kinds == [
+        "content_part.added",
+        "output_text.annotation.added",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+    ]
+    assert output(made)[0]["content"][0]["annotations"] == [cited]
+
+
 def test_the_usage_of_rounds_adds_up() -> None:
     one = translate_usage({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}})
     assert merge_usage(one, one) == {

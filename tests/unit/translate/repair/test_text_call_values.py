@@ -136,6 +136,13 @@ def test_other_channels_are_text(head: str) -> None:
     assert "".join(parsed(text)) == text
 
 
+@pytest.mark.parametrize("body", ["no JSON", "[1]", "5", ""])
+@pytest.mark.parametrize("end", ["<|call|>", ""])
+def test_a_message_to_a_tool_without_an_object_is_text(body: str, end: str) -> None:
+    text = f"<|channel|>commentary to=run<|message|>{body}{end}"
+    assert "".join(parsed(text)) == text
+
+
 @pytest.mark.parametrize(("length", "found"), [(LONGEST_CALL, True), (LONGEST_CALL + 1, False)])
 def test_the_longest_call(length: int, found: bool) -> None:
     head, tail = '<function=run>{"cmd": "', '"}'

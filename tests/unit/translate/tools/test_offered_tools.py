@@ -246,3 +246,23 @@ def test_tools_that_were_found_in_the_history_keep_their_declaration() -> None:
     body, _ = asked(None, [], input=[search, found, *HISTORY])
     assert names(body) == ["tool_search", "gone", "run"]
     assert body["tools"][-1]["function"]["parameters"] == RUN["parameters"]
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"type": "local_shell_call", "id": "x", "action": {"type": "exec", "command": ["ls"]}},
+        {"type": "shell_call", "action": {"commands": ["ls"]}},
+        {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a"}},
+        {"type": "tool_search_call", "execution": "client", "arguments": {"query": "x"}},
+        {"type": "custom_tool_call", "name": "custom", "input": "x"},
+    ],
+)
+def test_a_past_call_has_the_name_of_its_tool(past: Json) -> None:
+    kind = past["type"].removesuffix("_call").removesuffix("_tool")
+    of_its_kind = {"type": kind, "name": "custom", "execution": "client"}
+    namesake = {**RUN, "name": past.get("name", kind)}
+    body = translate(tools=[namesake, of_its_kind], input=[{**past, "call_id": "c", "status": "completed"}]).body
+    first, second = names(body)
+    assert first == namesake["name"] != second
+    assert body["messages"][0]["tool_calls"][0]["function"]["name"] == second
