@@ -133,6 +133,14 @@ class Archive:
                 raise ArchiveError(f"the turn {turn} cannot be read: {error}") from error
             return WholeTurn(turn_of(tuple(columns)), record, loads(new), parts.get("shell", b""))
 
+    def turn_row(self, turn: str) -> tuple[Turn, list[int]] | None:
+        """A turn without its bytes, and the indexes of the input's items that came with it; None when there is none of
+        that id.
+        """
+        with self._reading() as read:
+            rows = read(f"SELECT new, {COLUMNS} FROM turns WHERE id = :id", {"id": turn})  # noqa: S608
+            return (turn_of(rows[0][1:]), loads(rows[0][0])) if rows else None
+
     def turn_in_flow(self, flow: str) -> Turn | None:
         """The latest turn that was in a flow of mitmproxy."""
         with self._reading() as read:
