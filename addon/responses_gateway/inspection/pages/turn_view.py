@@ -98,6 +98,8 @@ class TurnView:
     rounds: list[Round]
     broken: Break | None
     is_over: bool
+    has_flow: bool
+    """Whether there is a flow that mitmweb can show: there is none of a turn whose process died."""
 
 
 def turn_view(archive: Archive, whole: WholeTurn, now: float, *, only_news: bool = False) -> TurnView:
@@ -125,6 +127,7 @@ def turn_view(archive: Archive, whole: WholeTurn, now: float, *, only_news: bool
         rounds=rounds_of(record),
         broken=None if only_news else _break_of(archive, turn, record, before),
         is_over=turn.status != "in_progress",
+        has_flow=bool(whole.shell),
     )
 
 
