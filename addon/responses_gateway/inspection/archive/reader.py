@@ -217,7 +217,8 @@ class Archive:
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
 
     def _read(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows at once: a reader that stays in the middle keeps the log from being shortened."""

@@ -106,8 +106,8 @@ class Segments:
         if not is_stream(name):
             latest[kind] = blob
             self._bodies.add(blob, body)
-        elif body and name != EARLY:
-            latest.setdefault(kind, blob)
+        elif body and not name.startswith(EARLY) and latest.setdefault(kind, blob) == blob:
+            self._bodies.add(blob, body[:STREAM_BASE])
 
     def _base(self, blob: int | None, name: str) -> tuple[bytes, int, int]:
         """The bytes to build on, how many bases lie below the new blob, and their bytes."""
@@ -119,8 +119,10 @@ class Segments:
         body = self._bodies.get(blob)
         if body is None:
             body = load(self._connection, blob)
+            if is_stream(name):
+                body = body[:STREAM_BASE]
             self._bodies.add(blob, body)
-        return body[:STREAM_BASE] if is_stream(name) else body, depth + 1, reach + size
+        return body, depth + 1, reach + size
 
 
 class _Bodies:
