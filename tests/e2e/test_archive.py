@@ -24,7 +24,10 @@ from e2e.test_inspection import ask, every_view
 from responses_gateway.inspection.archive.file import ArchiveError
 from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.archive.rows import Turn
-from upstream import Gate, Script, ScriptedUpstream, call, done, finish, reply, stream, text
+from responses_gateway.inspection.pages import routes
+from responses_gateway.inspection.recording.stream_capture import body_of
+from responses_gateway.inspection.views.answer import answer_of
+from upstream import Gate, Script, ScriptedUpstream, call, done, finish, reasoning, reply, stream, text
 
 PLACE = ".local/state/responses-gateway/archive.sqlite3"
 
@@ -115,38 +118,76 @@ def test_nothing_is_kept_when_it_is_off(start: Callable[..., MitmwebProcess], ho
 def test_kill_9_loses_nothing_that_is_a_second_old(
     start: Callable[..., MitmwebProcess], home: Path, script: Script
 ) -> None:
-    gate = Gate()
-    script.answer(*[reply(text=f"answer {number}") for number in range(30)], stream(text("be", "gun"), gate))
+    gates = Gate(), Gate()
+    begun = stream(reasoning("Hm", "."), gates[0], text("be", "gun"), gates[1])
+    script.answer(*[reply(text=f"answer {number}") for number in range(30)], begun)
     with start() as web:
         for body in conversation(script.model, 30, 20_000):
             ask(web, body)
         turns(home, 30)
         connection, *_ = ask(web, {"model": script.model, "input": "and this one runs"}, read=False)
-        gate.wait_reached()
-        wait(lambda: _running(home))
+        gates[0].wait_reached()
+        wait(lambda: "Hm" in _begun(home))
+        gates[0].open()
+        gates[1].wait_reached()
+        # No end of the turn writes it: what runs is written every second.
+        wait(lambda: "gun" in _begun(home))
         web.send_signal(signal.SIGKILL)
         web.wait_exit(10)
         connection.close()
-    gate.open()
+    gates[1].open()
     with closing(sqlite3.connect(home / PLACE)) as connection_:
         assert connection_.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found = turns(home, 30)
     with closing(Archive(home / PLACE)) as archive:
         assert all(archive.turn(turn.id) for turn in found)
-        assert archive.find(limit=1)[0].title == "and this one runs"
+        cut = archive.turn(archive.find(limit=1)[0].id)
+        assert cut is not None
+        assert cut.turn.title == "and this one runs"
+        assert b"gun" in body_of(cut.record.rounds[0]["chunks"])
+        assert answer_of(cut.record).items[1]["content"][0]["text"] == "begun"
     with start() as web:
         script.always(reply(text="again"))
         ask(web, {"model": script.model, "input": "after it"})
         wait(lambda: not _running(home))
         with closing(Archive(home / PLACE)) as archive:
-            cut = next(turn for turn in archive.find() if turn.title == "and this one runs")
-            assert cut.status == "cut"
-        turns(home, 31)
+            ended = next(turn for turn in archive.find() if turn.title == "and this one runs")
+            assert ended.status == "cut"
+            assert [span.kind for span in ended.spans] == ["reasoning", "message"]
+            assert [hit.turn.id for hit in archive.search("begun")] == [ended.id]
+        turns(home, 32)
+        page = web.web("GET", routes.turn_url(ended.session, ended.id)).decode()
+        assert "The gateway ended before the turn did." in page
+        assert "begun" in page
+        assert "<button disabled>Open in mitmweb" in page
+
+
+def test_kill_9_without_anybody_who_looks(start_gateway: StartGateway, script: Script, tmp_path: Path) -> None:
+    path = tmp_path / PLACE
+    gate = Gate()
+    script.answer(stream(text("be", "gun"), gate))
+    gateway = start_gateway({"gateway_archive": str(path)})
+    connection, *_ = ask(gateway, {"model": script.model, "input": "this one runs"}, read=False)
+    gate.wait_reached()
+    wait(path.exists)
+    wait(lambda: "gun" in _begun(tmp_path))
+    gateway.send_signal(signal.SIGKILL)
+    gateway.wait_exit(10)
+    connection.close()
+    gate.open()
+    assert "gun" in _begun(tmp_path)
 
 
 def _running(home: Path) -> list[Turn]:
     with closing(Archive(home / PLACE)) as archive:
         return [turn for turn in archive.find() if turn.status == "in_progress"]
+
+
+def _begun(home: Path) -> str:
+    """What the client was sent of the turn that runs, by the archive."""
+    with closing(Archive(home / PLACE)) as archive:
+        wholes = [archive.turn(turn.id) for turn in archive.find() if turn.status == "in_progress"]
+    return "".join(body_of(whole.record.events).decode() for whole in wholes if whole is not None)
 
 
 def test_a_locked_file_holds_up_no_stream(start: Callable[..., MitmwebProcess], home: Path, script: Script) -> None:

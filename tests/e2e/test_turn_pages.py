@@ -211,6 +211,7 @@ def test_a_running_turn_is_there_with_its_text(
     gates[0].open()
     gates[1].wait_reached()
     expect(said).to_have_text("Once upon a time")
+    expect(page.locator("#asked")).to_contain_text("Tell me")
     gates[1].open()
     answer.read()
     connection.close()

@@ -102,6 +102,7 @@ class Inspector:
             flow.request.headers.pop("content-encoding", None)
             flow.request.content = cleaned
         self._flows[flow.id] = flow
+        self.archiving.begin(flow, made)
         if _has_view():
             made.on_change = self._notifier(flow)
             self._show_in_origin(flow, headers)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from mitmproxy import command, ctx, exceptions, http
 
@@ -16,7 +16,9 @@ from responses_gateway.inspection.archive.flows import document_of, flow_of
 from responses_gateway.inspection.archive.limits import Limits
 from responses_gateway.inspection.archive.location import archive_path
 from responses_gateway.inspection.archive.reader import Archive
+from responses_gateway.inspection.archive.running import RunningTurns
 from responses_gateway.inspection.archive.worker import Archivist, Counts
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
 
@@ -47,7 +49,7 @@ class Archiving:
         self._use: _Use | None = None
         self._archivist: Archivist | None = None
         self._kept: FlowListLimit | None = None
-        self._begun: WeakSet[http.HTTPFlow] = WeakSet()
+        self._running: RunningTurns | None = None
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
 
     @property
@@ -68,42 +70,52 @@ class Archiving:
         if self._archivist is not None:
             self._archivist.finish()
         self._use = use
-        self._archivist = Archivist(use.path, use.limits, self._on_kept) if use.path is not None else None
+        self._archivist = self._running = None
+        if use.path is not None:
+            self._archivist = Archivist(use.path, use.limits, self._on_kept)
+            self._running = RunningTurns(self._put_running, self._archivist.put)
         view = ctx.master.addons.get("view")
         shows = _is_mitmweb() and view is not None and use.flows
         self._kept = FlowListLimit(view, use.flows, use.flow_bytes) if shows and self._archivist is not None else None
 
+    def begin(self, flow: http.HTTPFlow, recorder: TurnRecorder) -> None:
+        """A turn begins: what comes of it is kept while it runs, so that it is not lost when this process dies."""
+        if self._running is not None:
+            self._running.begin(flow, recorder)
+
     def begun(self, flow: http.HTTPFlow) -> None:
-        """A turn runs: keep what it began with, so that it is not lost when this process dies. Done once."""
-        if self._archivist is not None and flow not in self._begun:
-            self._begun.add(flow)
-            self._put(flow, is_over=False)
+        """There is something to show of a turn that runs: pages find it from now on."""
+        if self._running is not None:
+            self._running.begun(flow)
 
     def ended(self, flow: http.HTTPFlow, *, passed: bool, streamed: bool = False) -> None:
         """A flow is over. `passed`: it came through the gateway, not from a file. `streamed`: its response is what the
         record holds, too.
         """
-        if self._archivist is None:
+        if self._archivist is None or self._running is None:
             return
-        self._begun.discard(flow)
-        document = self._put(flow, is_over=True, streamed=streamed)
+        self._running.end(flow)
+        document, _ = self._put(flow, is_over=True, streamed=streamed)
         if passed and self._kept is not None:
             self._flows[flow.id] = flow
             self._kept.ended(flow, document)
 
-    def _put(self, flow: http.HTTPFlow, *, is_over: bool, streamed: bool = False) -> Document | None:
-        """Keep the turn in a flow, if there is one that `is_over` or is not."""
+    def _put_running(self, flow: http.HTTPFlow) -> Document | None:
+        document, is_taken = self._put(flow, is_over=False)
+        return document if is_taken else None
+
+    def _put(self, flow: http.HTTPFlow, *, is_over: bool, streamed: bool = False) -> tuple[Document | None, bool]:
+        """Keep the turn in a flow, if there is one that `is_over` or is not, and whether it is taken."""
         assert self._archivist is not None  # noqa: S101 (callers look)
         try:
             document = document_of(flow, streamed=streamed)
             if document is None or document.is_over != is_over:
-                return None
-            self._archivist.put(document)
+                return None, False
+            return document, self._archivist.put(document)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # A file may hold anything under our keys.
             logger.warning("A flow that was loaded is no turn of the gateway: %r", error)
-            return None
-        return document
+            return None, False
 
     def _on_kept(self, document: Document) -> None:
         """Called on the archive's thread."""
@@ -116,9 +128,10 @@ class Archiving:
 
     def done(self) -> None:
         """Write what waits, and close the file."""
-        if self._archivist is not None:
+        if self._archivist is not None and self._running is not None:
+            self._running.write()
             self._archivist.close()
-            self._archivist = self._kept = None
+            self._archivist = self._running = self._kept = None
 
     # Back again -------------------------------------------------------------------------------------------------------
 

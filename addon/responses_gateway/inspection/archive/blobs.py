@@ -12,6 +12,15 @@ DEEPEST = 64
 """Bases below one blob that are followed; no writer makes so many."""
 
 
+EARLY = "early"
+"""Name of the blob that stands for `facts` until a turn is over."""
+
+
+def early_name(stream: str, number: int) -> str:
+    """The name of one piece of a stream of a turn that is not over."""
+    return f"{EARLY}/{stream}/{number}"
+
+
 def is_stream(name: str) -> bool:
     """Whether a blob is packed against the beginning of its base only."""
     return not name.startswith(("request", "chat/"))

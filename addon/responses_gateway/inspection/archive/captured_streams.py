@@ -4,12 +4,14 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from responses_gateway.inspection.recording.stream_capture import CapturedStream, body_of
 from responses_gateway.inspection.recording.zstd import packed
 from responses_gateway.protocol.json import dumps, loads
 
+_NUMBER = struct.Struct("<I")
 _MARK = 8
 """Bytes of the mark of one piece."""
 
@@ -51,6 +53,26 @@ def join_stream(parts: StreamParts) -> CapturedStream:
         start += size
         at += len(block)
     return data
+
+
+def bundle_stream(data: CapturedStream) -> bytes:
+    """A captured stream that has no gap as one string, for `unbundle_stream`. It is cheap: nothing is unpacked."""
+    parts = [*data["marks"], *data["blocks"]]
+    return b"".join((struct.pack(f"<{1 + len(parts)}I", len(parts), *map(len, parts)), *parts))
+
+
+def unbundle_stream(bundle: bytes) -> CapturedStream:
+    """Undo `bundle_stream`. Raises ValueError for what it did not make."""
+    try:
+        [count] = _NUMBER.unpack_from(bundle)
+        sizes = struct.unpack_from(f"<{count}I", bundle, _NUMBER.size)
+    except struct.error as error:
+        raise ValueError(f"not a bundle: {error}") from None
+    ends = list(accumulate(sizes, initial=_NUMBER.size * (1 + count)))
+    if ends[-1] != len(bundle) or count % 2:
+        raise ValueError("not a bundle: a part is missing")
+    parts = [bundle[start:end] for start, end in pairwise(ends)]
+    return empty_stream() | {"marks": parts[: count // 2], "blocks": parts[count // 2 :]}
 
 
 def empty_stream() -> CapturedStream:

@@ -1,10 +1,12 @@
 """A turn as it goes into the archive: its record, and the rest of its flow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.stream_capture import CapturedStream
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,35 @@ class Document:
         streams = [record.events, *(one["chunks"] for one in record.rounds)]
         kept = sum(len(block) for stream in streams if stream for block in (*stream["blocks"], *stream["marks"]))
         return kept + len(record.request or b"") + sum(len(one["body"]) for one in record.rounds) + len(self.shell)
+
+
+class StreamNews(NamedTuple):
+    """What came of one stream of a turn that runs."""
+
+    turn: str
+    """Id of the turn, whose beginning was written before."""
+
+    name: str
+    """`events`, `chunks/1` …"""
+
+    number: int
+    """Of this piece of the stream, from 0."""
+
+    stream: CapturedStream
+    """The piece."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What came of the streams of some turns that run."""
+
+    streams: Sequence[StreamNews]
+    is_over = False
+
+    @property
+    def size(self) -> int:
+        """Roughly how many bytes of memory it takes."""
+        return sum(len(part) for one in self.streams for part in (*one.stream["blocks"], *one.stream["marks"]))
 
 
 def turn_id(flow: str, opened: Any) -> str:

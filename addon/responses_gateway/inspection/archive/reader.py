@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from responses_gateway.inspection.archive import search_text
-from responses_gateway.inspection.archive.blobs import load
-from responses_gateway.inspection.archive.captured_streams import StreamParts, empty_stream, join_stream
 from responses_gateway.inspection.archive.file import ArchiveError, opened_to_read
 from responses_gateway.inspection.archive.query import SESSION_COLUMNS, SUMS, condition
+from responses_gateway.inspection.archive.records import parts_in, record_of
 from responses_gateway.inspection.archive.rows import (
     COLUMNS,
     Filter,
@@ -24,8 +23,6 @@ from responses_gateway.inspection.archive.rows import (
     WholeTurn,
     turn_of,
 )
-from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
-from responses_gateway.inspection.recording.stream_capture import CapturedStream
 from responses_gateway.inspection.recording.zstd import unpacked
 from responses_gateway.protocol.json import loads
 
@@ -120,18 +117,25 @@ class Archive:
 
     def turn(self, turn: str) -> WholeTurn | None:
         """A turn with every byte that was kept; None when there is none of that id."""
-        with self._reading() as read:
+        with self._reading() as read, self._one_state():
             rows = read(f"SELECT row, new, {COLUMNS} FROM turns WHERE id = :id", {"id": turn})  # noqa: S608
             if not rows:
                 return None
             row, new, *columns = rows[0]
-            names = read("SELECT name, id FROM blobs WHERE turn = :row", {"row": row})
             try:
-                parts = {name: load(self._connection, blob) for name, blob in names}
-                record = _record(parts)
+                parts = parts_in(self._connection, row)
+                record = record_of(parts)
             except (ValueError, LookupError, TypeError) as error:
                 raise ArchiveError(f"the turn {turn} cannot be read: {error}") from error
             return WholeTurn(turn_of(tuple(columns)), record, loads(new), parts.get("shell", b""))
+
+    def turn_row(self, turn: str) -> tuple[Turn, list[int]] | None:
+        """A turn without its bytes, and the indexes of the input's items that came with it; None when there is none of
+        that id.
+        """
+        with self._reading() as read:
+            rows = read(f"SELECT new, {COLUMNS} FROM turns WHERE id = :id", {"id": turn})  # noqa: S608
+            return (turn_of(rows[0][1:]), loads(rows[0][0])) if rows else None
 
     def turn_in_flow(self, flow: str) -> Turn | None:
         """The latest turn that was in a flow of mitmproxy."""
@@ -206,6 +210,16 @@ class Archive:
             except sqlite3.Error as error:
                 raise ArchiveError(f"the archive cannot be read: {error}") from error
 
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """All that is read within is of one moment: a turn that ends meanwhile has other blobs then."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+
     def _read(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows at once: a reader that stays in the middle keeps the log from being shortened."""
         return self._connection.execute(query, values).fetchall()
@@ -220,17 +234,3 @@ def _session(row: tuple[Any, ...], read: Read) -> Session:
         {"id": session},
     )
     return Session(session, title, client, version, sorted(set(loads(models))), *sums)
-
-
-def _record(parts: Mapping[str, bytes]) -> RecordedTurn:
-    """The record as the flow had it. For a turn in progress, it has only the beginning."""
-    kept = loads(parts["facts"] if "facts" in parts else parts["early"])
-    rounds = [
-        {**one, "body": parts.get(f"chat/{one['number']}", b""), "chunks": _stream(parts, f"chunks/{one['number']}")}
-        for one in kept["rounds"]
-    ]
-    return RecordedTurn(kept["facts"], parts["request"], rounds, _stream(parts, "events"))
-
-
-def _stream(parts: Mapping[str, bytes], name: str) -> CapturedStream:
-    return join_stream(StreamParts(parts[name], parts[f"{name}/marks"])) if name in parts else empty_stream()

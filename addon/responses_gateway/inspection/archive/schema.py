@@ -65,7 +65,8 @@ CREATE INDEX turns_running ON turns (pid) WHERE status = 'in_progress';
 CREATE TABLE blobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,   -- likewise
     turn INTEGER NOT NULL,      -- turns.row
-    name TEXT NOT NULL,         -- request, chat/1 …, chunks/1 …, events, each stream's …/marks, facts, shell
+    name TEXT NOT NULL,         -- request, chat/1 …, chunks/1 …, events, each stream's …/marks, facts, shell;
+                                -- until a turn is over: early for facts, and early/STREAM/NUMBER for its streams
     base INTEGER,               -- blobs.id of the same segment
     depth INTEGER NOT NULL,     -- how many bases lie below
     reach INTEGER NOT NULL,     -- bytes of all of them

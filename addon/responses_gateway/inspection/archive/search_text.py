@@ -16,7 +16,12 @@ _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
 _LONG_WORD = re.compile(rf"\b(\w{{{LONGEST_WORD}}})\w+")
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
-_NOT_WRITTEN_BY_PEOPLE = re.compile(r"\s*(<[a-z_ -]+>|# AGENTS\.md instructions)")
+_NOT_WRITTEN_BY_PEOPLE = re.compile(
+    r"\s*(<[a-z_ -]+>|# AGENTS\.md instructions|You are performing a CONTEXT CHECKPOINT COMPACTION"
+    r"|Another language model started to solve this problem)"
+)
+"""How Codex begins what it says in the user's name: its surroundings, and both ends of a compaction."""
+
 _FIELDS = ("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal")
 """The fields of items that hold text."""
 

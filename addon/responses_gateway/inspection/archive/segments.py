@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from responses_gateway.inspection.archive.blobs import STREAM_BASE, is_stream, load
-from responses_gateway.inspection.archive.captured_streams import split_stream
+from responses_gateway.inspection.archive.blobs import EARLY, STREAM_BASE, early_name, is_stream, load
+from responses_gateway.inspection.archive.captured_streams import bundle_stream, split_stream
 from responses_gateway.inspection.archive.delta import STREAM_LEVEL, pack
-from responses_gateway.inspection.archive.document import Document
+from responses_gateway.inspection.archive.document import Document, StreamNews
 from responses_gateway.protocol.json import dumps
 
 LENGTH = 32
@@ -65,11 +65,16 @@ class Segments:
         to date.
         """
         known = dict(self._connection.execute("SELECT name, id FROM blobs WHERE turn = ?", (row,)).fetchall())
-        if "early" in known and "facts" in parts:
-            self._connection.execute("DELETE FROM blobs WHERE id = ?", (known["early"],))
+        stale = [blob for name, blob in known.items() if name == EARLY or (name.startswith(EARLY) and "facts" in parts)]
+        self._connection.executemany("DELETE FROM blobs WHERE id = ?", [(blob,) for blob in stale])
+        known.pop(EARLY, None)
         for name, body in parts.items():
             if name not in known:
                 self._write(row, name, body, latest, known)
+
+    def add(self, row: int, news: StreamNews) -> None:
+        """Write what came of a stream of a turn that is not over."""
+        self._write(row, early_name(news.name, news.number), bundle_stream(news.stream), {}, {})
 
     def sizes(self, row: int) -> dict[str, int]:
         """Columns of a turn: `size`, the bytes of its requests and streams, and `stored`, what all of it takes."""
@@ -101,8 +106,8 @@ class Segments:
         if not is_stream(name):
             latest[kind] = blob
             self._bodies.add(blob, body)
-        elif body and name != "early":
-            latest.setdefault(kind, blob)
+        elif body and not name.startswith(EARLY) and latest.setdefault(kind, blob) == blob:
+            self._bodies.add(blob, body[:STREAM_BASE])
 
     def _base(self, blob: int | None, name: str) -> tuple[bytes, int, int]:
         """The bytes to build on, how many bases lie below the new blob, and their bytes."""
@@ -114,8 +119,10 @@ class Segments:
         body = self._bodies.get(blob)
         if body is None:
             body = load(self._connection, blob)
+            if is_stream(name):
+                body = body[:STREAM_BASE]
             self._bodies.add(blob, body)
-        return body[:STREAM_BASE] if is_stream(name) else body, depth + 1, reach + size
+        return body, depth + 1, reach + size
 
 
 class _Bodies:
@@ -142,14 +149,14 @@ class _Bodies:
 
 
 def parts_of(document: Document) -> dict[str, bytes]:
-    """All that is kept of a turn, by name. `early` stands for `facts` until it is over."""
+    """All that is kept of a turn, by name. Streams come when it is over; until then, `early` stands for `facts`."""
     record = document.record
     parts = {"request": record.request or b""}
     parts |= {f"chat/{one['number']}": one["body"] for one in record.rounds}
     rounds = [{name: one[name] for name in one if name not in ("body", "chunks")} for one in record.rounds]
     facts = dumps({"facts": record.facts, "rounds": rounds})
     if not document.is_over:
-        return parts | {"early": facts}
+        return parts | {EARLY: facts}
     streams = {f"chunks/{one['number']}": one["chunks"] for one in record.rounds} | {"events": record.events}
     for name, stream in streams.items():
         if stream is not None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from responses_gateway.inspection.archive.document import Document
+from responses_gateway.inspection.archive.abandoned import end_abandoned
+from responses_gateway.inspection.archive.document import Document, News
 from responses_gateway.inspection.archive.file import ArchiveError, is_corrupt, opened_to_write, set_aside
 from responses_gateway.inspection.archive.limits import LONGEST_LOG, Limits, enforce, make_room, shorten_log
 from responses_gateway.inspection.archive.writer import Writer
@@ -55,8 +56,8 @@ class Archivist:
         self._limits = limits
         self._on_kept = on_kept
         self._age_clock = AgeClock()
-        self._waiting: deque[tuple[Document, int]] = deque()
-        """Documents and their sizes."""
+        self._waiting: deque[tuple[Document | News, int]] = deque()
+        """What is to be written, and its size."""
         self._size = 0
         self._change = threading.Condition()
         self._is_closing = False
@@ -69,19 +70,22 @@ class Archivist:
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
-    def put(self, document: Document) -> None:
-        """Keep a turn, soon. Never waits: what is too much is counted as lost."""
+    def put(self, document: Document | News) -> bool:
+        """Keep a turn, or what came of some that run, soon; whether it is taken. Never waits: turns that are over and
+        too many are counted as lost.
+        """
         size = document.size
         with self._change:
             crowd = len(self._waiting) / WAITING, self._size / WAITING_BYTES
-            if not document.is_over and max(crowd) > 0.5:
-                return
+            if not document.is_over and (max(crowd) > 0.5 or self._is_closing):
+                return False
             if max(crowd) < 1 and not self._is_closing:
                 self._waiting.append((document, size))
                 self._size += size
                 self._change.notify_all()
-                return
+                return True
         self._lose("the archive is closed" if self._is_closing else "turns come faster than they can be written")
+        return False
 
     def finish(self) -> None:
         """Take nothing more; what waits is still written."""
@@ -109,8 +113,8 @@ class Archivist:
             if self._connection is not None:
                 self._connection.close()
 
-    def _next(self) -> Document | None:
-        """The next document, which stays first in the queue; None at the end."""
+    def _next(self) -> Document | News | None:
+        """What is to be written next, which stays first in the queue; None at the end."""
         self._open_early()
         with self._change:
             while not self._waiting and not self._is_closing:
@@ -133,12 +137,13 @@ class Archivist:
         if self._writer is None:
             self._connection = opened_to_write(self.path)
             self._file = _identity(self.path)
-            end_abandoned(self._connection)
-            self._writer = Writer(self._connection)
+            writer = Writer(self._connection)
+            end_abandoned(self._connection, writer)
+            self._writer = writer
         return self._writer
 
-    def _keep(self, document: Document) -> None:
-        """Write one document, whatever it takes; or lose it."""
+    def _keep(self, document: Document | News) -> None:
+        """Write one of them, whatever it takes; or lose it."""
         tries = 0
         while True:
             try:
@@ -155,13 +160,16 @@ class Archivist:
             else:
                 return self._have_kept(document)
 
-    def _write(self, document: Document) -> None:
+    def _write(self, document: Document | News) -> None:
         writer = self._open()
         connection = self._connection
         assert connection is not None  # noqa: S101 (`_open` made it)
         if shorten_log(connection, self.path) > LONGEST_LOG:
             raise ArchiveError(f"another program reads {self.path} without end, so that its log cannot be shortened")
-        writer.put(document)
+        if isinstance(document, News):
+            writer.add(document)
+        else:
+            writer.put(document)
         enforce(connection, self._limits, self._age_clock())
 
     def _can_go_on(self, error: sqlite3.Error, tries: int) -> bool:
@@ -183,15 +191,15 @@ class Archivist:
                 return False
         return False
 
-    def _have_kept(self, document: Document) -> None:
-        if document.is_over:
+    def _have_kept(self, document: Document | News) -> None:
+        if isinstance(document, Document) and document.is_over:
             self.counts.kept += 1
             if self._is_losing:
                 self._is_losing = False
                 logger.warning("The archive keeps turns again; %d were lost.", self.counts.lost)
             self._on_kept(document)
 
-    def _lose_written(self, document: Document, reason: str) -> None:
+    def _lose_written(self, document: Document | News, reason: str) -> None:
         if document.is_over:
             self._lose(reason)
 
@@ -210,27 +218,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def end_abandoned(connection: sqlite3.Connection) -> None:
-    """Turns of processes that are gone will not go on."""
-    for (pid,) in connection.execute("SELECT DISTINCT pid FROM turns WHERE status = 'in_progress'").fetchall():
-        if pid == os.getpid() or not _is_alive(pid):
-            connection.execute(
-                "UPDATE turns SET status = 'cut', error = 'The gateway ended before the turn did.'"
-                " WHERE status = 'in_progress' AND pid = ?",
-                (pid,),
-            )
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether there is such a process; on Windows nobody can ask without a signal, so that there always is."""
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

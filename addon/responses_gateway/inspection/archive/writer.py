@@ -4,13 +4,14 @@ import os
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from responses_gateway.inspection.archive import search_text
 from responses_gateway.inspection.archive.blobs import load
-from responses_gateway.inspection.archive.document import Document
+from responses_gateway.inspection.archive.document import Document, News
 from responses_gateway.inspection.archive.identity import Identity, identity_of
 from responses_gateway.inspection.archive.outcome import Outcome, outcome_of
 from responses_gateway.inspection.archive.request_summary import (
@@ -67,10 +68,27 @@ class Writer:
         """Write a turn, or what is new of it since it was written before. Raises sqlite3.Error, and then nothing of it
         is written.
         """
+        with self._transaction():
+            self._put(document)
+
+    def add(self, news: News) -> None:
+        """Write what came of turns that run. Raises sqlite3.Error, and then nothing of it is written.
+
+        Turns whose beginning is not there, or that are over, are left alone.
+        """
+        with self._transaction():
+            known = {turn: self._known(turn) for turn in {one.turn for one in news.streams}}
+            for one in news.streams:
+                row = known[one.turn]
+                if row is not None and row.ended < 0:
+                    self._segments.add(row.row, one)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            self._put(document)
+            yield
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -88,7 +106,7 @@ class Writer:
             return
         begun = self._begun.pop(document.id, None)
         identity = begun.identity if begun is not None else self._placed(identity_of(record), record, known)
-        thread = self._thread((identity.session, identity.thread))
+        thread = self._thread((identity.session, identity.thread), record.facts["opened"])
         if begun is None:
             begun = RequestSummary.of(record, identity, thread.digests)
         segment = known.segment if known is not None else self._segments.enter(thread.segment, now)
@@ -161,20 +179,22 @@ class Writer:
         found: tuple[str, str] | None = self._connection.execute(query, values).fetchone()
         return found
 
-    def _thread(self, key: tuple[str, str]) -> _Thread:
-        thread = self._threads.get(key) or _Thread(digests=self._digests(key))
+    def _thread(self, key: tuple[str, str], opened: float) -> _Thread:
+        thread = self._threads.get(key) or _Thread(digests=self._digests(key, opened))
         self._threads[key] = thread
         self._threads.move_to_end(key)
         while len(self._threads) > _THREADS:
             self._threads.popitem(last=False)
         return thread
 
-    def _digests(self, key: tuple[str, str]) -> list[int]:
-        """What the last turn of a thread that is not remembered had said; its answer is told from the next request."""
+    def _digests(self, key: tuple[str, str], opened: float) -> list[int]:
+        """What the last turn before a time had said, in a thread that is not remembered; its answer is told from the
+        next request.
+        """
         row = self._connection.execute(
             "SELECT blobs.id FROM turns JOIN blobs ON blobs.turn = turns.row AND name = 'request'"
-            " WHERE session = ? AND thread = ? ORDER BY opened DESC LIMIT 1",
-            key,
+            " WHERE session = ? AND thread = ? AND opened < ? ORDER BY opened DESC LIMIT 1",
+            (*key, opened),
         ).fetchone()
         if row is None:
             return []

@@ -1,5 +1,6 @@
 """The addon that puts our pages on mitmweb's server. Where there is no mitmweb, it does nothing."""
 
+import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 from mitmproxy import ctx
@@ -16,6 +17,7 @@ from responses_gateway.inspection.pages.session_page import SessionPage
 from responses_gateway.inspection.pages.sessions_page import SessionsPage
 from responses_gateway.inspection.pages.share import ShareSession, ShareTurn
 from responses_gateway.inspection.pages.source import Source
+from responses_gateway.inspection.pages.templating import prepare
 from responses_gateway.inspection.pages.turn_page import TurnPage
 from responses_gateway.security.terminal import get_logger
 
@@ -54,6 +56,7 @@ class Pages:
         asking = {**means, "asking": self._asking}
         turns = [(rf"{_TURN}/?", TurnPage, asking), (f"{_TURN}/ask", AskPage, asking)]
         ctx.master.app.add_handlers(r".*", [(rf"{routes.STATIC}/([\w.-]+)", Asset), *pages, *turns, opens])
+        asyncio.get_running_loop().run_in_executor(None, prepare)
         logger.info("Sessions are shown at %s", sessions_link(ctx.master))
 
 

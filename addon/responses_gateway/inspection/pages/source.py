@@ -13,8 +13,10 @@ from responses_gateway.inspection.archive.reader import Archive
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.protocol.json import JsonObject
 
-STEP = 1.0
-"""Seconds after which a page with something that runs is made anew."""
+STEP = 0.25
+"""Seconds after which a page with something that runs is made anew when it is asked for. Less than the time between two
+requests of one page (`handler.PAUSE`): otherwise every few of them would be told that nothing had changed.
+"""
 
 
 _PATIENCE = 10.0

@@ -59,6 +59,12 @@ def _environment() -> Environment:
 _environment_of_pages = _environment()
 
 
+def prepare() -> None:
+    """Compile what the list of sessions is made with, which takes longer than making it."""
+    for name in ("base.html", "sessions.html", "plot.html"):
+        _environment_of_pages.get_template(name)
+
+
 def render(template: str, **values: Any) -> str:
     """A whole page; `values` are for the template."""
     return _environment_of_pages.get_template(template).render(**values)

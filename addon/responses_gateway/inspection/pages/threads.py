@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from responses_gateway.inspection.archive.rows import Turn
 from responses_gateway.inspection.names import short_name
 
+_SPAWN = "spawn"
+"""In the kind of those of Codex's agents that were spawned (`collab_spawn`), and in the tool's name (`spawn_agent`)."""
+
 
 @dataclass(slots=True)
 class Thread:
@@ -45,7 +48,7 @@ def threads_of(turns: Sequence[Turn]) -> list[Thread]:
             roots.append(thread)
         else:
             parent.children.append(thread)
-            thread.origin = _before(parent.turns, thread.turns[0].opened)
+            thread.origin = _origin(parent.turns, thread.turns[0])
     return [one for root in sorted(roots, key=_rank) for one in _walk(root)]
 
 
@@ -66,13 +69,15 @@ def _rank(thread: Thread) -> tuple[bool, float]:
     return thread.label != "main", thread.turns[0].opened
 
 
-def _before(turns: Sequence[Turn], when: float) -> Turn:
-    """The last of `turns` that began before a time; the first when none did."""
-    found = turns[0]
-    for turn in turns:
-        if turn.opened <= when:
-            found = turn
-    return found
+def _origin(turns: Sequence[Turn], first: Turn) -> Turn:
+    """The one of a thread's `turns` that made another thread, whose `first` turn is given.
+
+    It is the last that began before. A parent that spawns an agent may go on before the agent begins: then it is the
+    last that called a tool to spawn one.
+    """
+    before = [turn for turn in turns if turn.opened <= first.opened] or list(turns[:1])
+    spawned = [turn for turn in before if any(_SPAWN in span.name for span in turn.spans)]
+    return spawned[-1] if _SPAWN in first.agent and spawned else before[-1]
 
 
 def _walk(root: Thread) -> Iterator[Thread]:

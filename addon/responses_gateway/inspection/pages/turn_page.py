@@ -31,11 +31,11 @@ class TurnPage(Page):
         part = self.get_query_argument("part", "")
         start = self.get_query_argument("from", "")
         shown_from = int(start) if start.isdecimal() and len(start) < 10 else None
-
+        follows = self.get_query_argument("fragment", None) is not None
         models = self._asking.models()
 
         def view(reading: Reading) -> dict[str, Any]:
-            values = turn_values(reading, whole_turn(reading, session, turn), part, shown_from)
+            values = turn_values(reading, whole_turn(reading, session, turn), part, shown_from, follows=follows)
             return {**values, "models": models}
 
         await self.show("turn.html", view)
@@ -43,20 +43,28 @@ class TurnPage(Page):
 
 def whole_turn(reading: Reading, session: str, turn: str) -> WholeTurn:
     """A turn of a session, as it is at this moment. Raises NotThereError and ArchiveError."""
-    whole = reading.archive.turn(turn)
-    if whole is None or whole.turn.session != session:
+    found = reading.archive.turn_row(turn)
+    if found is None or found[0].session != session:
         raise NotThereError(turn)
-    record = reading.record(whole.turn.flow)
-    if whole.turn.status == "in_progress" and record is not None and record.facts["opened"] == whole.turn.opened:
-        return with_record(whole, record)
+    row, new = found
+    record = reading.record(row.flow) if row.status == "in_progress" else None
+    if record is not None and record.facts["opened"] == row.opened:
+        return with_record(WholeTurn(row, record, new, b""), record)
+    whole = reading.archive.turn(turn)
+    if whole is None:
+        raise NotThereError(turn)
     return whole
 
 
-def turn_values(reading: Reading, whole: WholeTurn, part: str, shown_from: int | None) -> dict[str, Any]:
-    """What the template of a turn shows."""
-    view = turn_view(reading.archive, whole, reading.now)
+def turn_values(
+    reading: Reading, whole: WholeTurn, part: str, shown_from: int | None, *, follows: bool = False
+) -> dict[str, Any]:
+    """What the template of a turn shows. `follows`: for a page that is there already, and gets what is new."""
+    only_news = follows and whole.turn.status == "in_progress"
+    view = turn_view(reading.archive, whole, reading.now, only_news=only_news)
     record = whole.record
     values: dict[str, Any] = {"view": view, "parts": PARTS, "part": part if part in PARTS else "", "more": MORE}
+    values["only_news"] = only_news
     if values["part"] == "requests":
         values["rows"] = rows_of(record)
         values["bodies"] = [("The client's request", client_body(record))]
@@ -64,5 +72,5 @@ def turn_values(reading: Reading, whole: WholeTurn, part: str, shown_from: int |
     elif values["part"] == "streams":
         values["streams"] = streams_of(record, round(view.took * 1000))
     else:
-        values["talk"] = conversation_of(whole, shown_from)
+        values["talk"] = conversation_of(whole, shown_from, only_news=only_news)
     return values | ({"version": OVER} if view.is_over else {})

@@ -98,10 +98,12 @@ class TurnView:
     rounds: list[Round]
     broken: Break | None
     is_over: bool
+    has_flow: bool
+    """Whether there is a flow that mitmweb can show: there is none of a turn whose process died."""
 
 
-def turn_view(archive: Archive, whole: WholeTurn, now: float) -> TurnView:
-    """`whole` is up to date. Raises ArchiveError."""
+def turn_view(archive: Archive, whole: WholeTurn, now: float, *, only_news: bool = False) -> TurnView:
+    """`whole` is up to date. `only_news`: without what cannot change while a turn runs. Raises ArchiveError."""
     turn, record = whole.turn, whole.record
     before = archive.turn_before(turn)
     end = max(1, end_of(turn, now))
@@ -123,8 +125,9 @@ def turn_view(archive: Archive, whole: WholeTurn, now: float) -> TurnView:
         speed=speed(record.facts),
         changes=changes_of(record),
         rounds=rounds_of(record),
-        broken=_break_of(archive, turn, record, before),
+        broken=None if only_news else _break_of(archive, turn, record, before),
         is_over=turn.status != "in_progress",
+        has_flow=bool(whole.shell),
     )
 
 
@@ -155,21 +158,26 @@ def with_record(whole: WholeTurn, record: RecordedTurn) -> WholeTurn:
 # What was said --------------------------------------------------------------------------------------------------------
 
 
-def conversation_of(whole: WholeTurn, shown_from: int | None = None) -> Conversation:
-    """What was said. `shown_from`: index of the first item that is shown whole though it was there before."""
+def conversation_of(whole: WholeTurn, shown_from: int | None = None, *, only_news: bool = False) -> Conversation:
+    """What was said. `shown_from`: index of the first item that is shown whole though it was there before.
+    `only_news`: without what cannot change while a turn runs.
+    """
+    changes = changes_of(whole.record)
+    answer, refusal = answer_entries(whole)
+    answer = _with_changes(answer, changes, "output")
+    if only_news:
+        return Conversation(None, 0, [], [], 0, 0, [], answer, refusal)
     record = whole.record
     request = record.request_json if isinstance(record.request_json, dict) else {}
     items = input_items(record)
     new = {at for at in whole.new if at < len(items)}
     first = min(new, default=len(items))
     start = first if shown_from is None else max(0, min(shown_from, first))
-    changes = changes_of(record)
     shown = entries_of([(at, items[at]) for at in range(start, len(items))], new)
     for entry in shown:
         entry.is_new = entry.index in new
         if entry.kind == "result":
             _name_result(entry, items)
-    answer, refusal = answer_entries(whole)
     instructions = request.get("instructions")
     text = instructions if isinstance(instructions, str) else ""
     return Conversation(
@@ -180,7 +188,7 @@ def conversation_of(whole: WholeTurn, shown_from: int | None = None) -> Conversa
         earlier_count=start,
         shown_from=start,
         new=_with_changes(shown, changes, "input"),
-        answer=_with_changes(answer, changes, "output"),
+        answer=answer,
         refusal=refusal,
     )
 

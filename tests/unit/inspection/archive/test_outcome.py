@@ -62,6 +62,8 @@ def test_titles_are_what_people_wrote() -> None:
         {"role": "user", "content": [{"type": "input_text", "text": "fix\n the bug"}]},
         {"type": "function_call_output", "output": "no"},
         {"role": "assistant", "content": "I will"},
+        {"role": "user", "content": "You are performing a CONTEXT CHECKPOINT COMPACTION. Create a summary."},
+        {"role": "user", "content": "Another language model started to solve this problem and wrote: …"},
     ]
     assert title_of(items) == "fix the bug"
     assert title_of(["hostile", None, {"role": "user", "content": 7}]) == ""

@@ -5,7 +5,13 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.inspection.archive.captured_streams import StreamParts, join_stream, split_stream
+from responses_gateway.inspection.archive.captured_streams import (
+    StreamParts,
+    bundle_stream,
+    join_stream,
+    split_stream,
+    unbundle_stream,
+)
 from responses_gateway.inspection.archive.delta import SMALL, Packed, pack, unpack
 from responses_gateway.inspection.recording.stream_capture import HEAD, TAIL, StreamCapture, pieces
 
@@ -64,6 +70,18 @@ def test_a_tape_with_a_gap_comes_back() -> None:
     capture.flush(is_end=True)
     assert capture.data["gap"] > 0
     assert list(pieces(join_stream(split_stream(capture.data)))) == list(pieces(capture.data))
+
+
+def test_bundles_come_back() -> None:
+    tape = StreamCapture()
+    for block in (b"one\n", b"two\n"):
+        tape.add(1.0, block)
+        tape.flush()
+    bundle = bundle_stream(tape.data)
+    assert unbundle_stream(bundle) == tape.data
+    for damaged in (bundle[:-1], bundle + b"x", bundle[:7], b"", b"\xff" * 4, b"\1\0\0\0\0\0\0\0"):
+        with pytest.raises(ValueError, match="not a bundle"):
+            unbundle_stream(damaged)
 
 
 @pytest.mark.parametrize("marks", [b"", b"{}", b'{"blocks":[1],"gap_at":-1,"gap":0}\nxx', b'{"blocks":["a"]}\n'])

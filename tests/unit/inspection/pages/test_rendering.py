@@ -1,5 +1,6 @@
 """HTML of the pages, from rows: what is on them, and that nothing in a row becomes an element or an attribute."""
 
+import re
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from typing import Any
@@ -93,6 +94,20 @@ def turn_page(words: str) -> str:
     return "".join(
         render("turn.html", **{**one, "models": [words], "now": NOON, "version": "1", "form_key": ""}) for one in values
     )
+
+
+def test_a_page_that_follows_a_turn_gets_its_news_only() -> None:
+    whole = hostile_turn(turn(status="in_progress", prefix_changed="messages[0]"), "so they say")
+    values = turn_values(reading(), whole, "", None, follows=True) | {"models": [], "form_key": "", "now": NOON}
+    html = render_part("turn.html", **values)
+    kept = re.findall(r'<div id="(\w+)" data-kept></div>', html)
+    assert kept == ["asked", "cache"]
+    over = hostile_turn(turn(), "so they say")
+    values = turn_values(reading(), over, "", None, follows=True) | {"models": [], "form_key": "", "now": NOON}
+    whole_html = render_part("turn.html", **values)
+    assert all(f'id="{name}"' in whole_html for name in kept)
+    assert "data-kept" not in whole_html
+    assert html.count("so they say") < whole_html.count("so they say")
 
 
 def error_page(words: str) -> str:

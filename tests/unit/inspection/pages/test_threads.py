@@ -1,6 +1,6 @@
 """The tree of threads, and the picture of it."""
 
-from responses_gateway.inspection.archive.rows import Turn
+from responses_gateway.inspection.archive.rows import Span, Turn
 from responses_gateway.inspection.pages.axis import Axis
 from responses_gateway.inspection.pages.threads import threads_of, turns_in_order
 from responses_gateway.inspection.pages.waterfall import ROW, lanes_of
@@ -29,6 +29,19 @@ def test_sub_agents_are_below_the_turn_that_made_them() -> None:
     ]
     assert [one.origin and one.origin.id for one in threads] == [None, "turn-1", "turn-8", None]
     assert [one.id for _, one in turns_in_order(threads)] == [f"turn-{at}" for at in (1, 3, 8, 9, 20, 0)]
+
+
+def test_a_parent_may_go_on_before_its_agent_begins() -> None:
+    spawning = [Span("function_call", "multi_agent_v1.spawn_agent", 1000, 2000)]
+    turns = [
+        turn(1),
+        turn(2, spans=spawning),
+        turn(7),
+        turn(8, thread="agent", parent="main", agent="collab_spawn"),
+        turn(9, thread="reviewer", parent="main", agent="review"),
+    ]
+    threads = threads_of(turns)
+    assert [one.origin and one.origin.id for one in threads] == [None, "turn-2", "turn-7"]
 
 
 def test_clients_may_say_anything_of_who_made_whom() -> None:

@@ -36,7 +36,13 @@ function replace(html) {
   const open = new Set([...live.querySelectorAll("details[open][id]")].map((one) => one.id));
   const closed = new Set([...live.querySelectorAll("details:not([open])[id]")].map((one) => one.id));
   const places = new Map([...live.querySelectorAll("[data-scroll]")].map((one) => [one.dataset.scroll, one.scrollLeft]));
+  const before = new Map([...live.querySelectorAll("[id]")].map((one) => [one.id, one]));
   live.innerHTML = html;
+  // What cannot have changed is not sent again.
+  for (const place of live.querySelectorAll("[data-kept]")) {
+    const kept = before.get(place.id);
+    if (kept) place.replaceWith(kept);
+  }
   for (const one of live.querySelectorAll("details[id]")) {
     if (open.has(one.id)) one.open = true;
     if (closed.has(one.id)) one.open = false;
