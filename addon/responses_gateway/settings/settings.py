@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.catalogue.providers.shipped import same_host
 from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
@@ -72,6 +73,11 @@ class Settings(Configuration):
         return bool(self.upstream or self.provider or self.providers)
 
     @property
+    def forwards_authorization(self) -> bool:
+        """Whether any provider gets the client's own key."""
+        return any(provider.forward_authorization for provider in self.providers.values())
+
+    @property
     def time_limits(self) -> Limits:
         """What the proxy layer holds a turn to."""
         return Limits(
@@ -82,6 +88,19 @@ class Settings(Configuration):
             queue=self.queue_timeout,
             turn=self.turn_timeout,
         )
+
+    def for_clients_of(self, host: str) -> "Settings":
+        """These settings for requests that clients sent to another host: their keys are for that host and no other.
+
+        A provider that gets the client's own key does not get it here, unless it is at that host.
+        """
+        providers = {
+            name: provider
+            if same_host(f"https://{host}", provider.profile.base_url or "")
+            else provider.model_copy(update={"forward_authorization": False})
+            for name, provider in self.providers.items()
+        }
+        return self.model_copy(update={"providers": providers})
 
     def keeps_state_as(self, other: "Settings") -> bool:
         """Whether these settings can replace `other` without a new store and a new secret."""
