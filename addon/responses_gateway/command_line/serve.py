@@ -61,6 +61,8 @@ class ServeOptions:
     raw: bool = False
     log_level: str = "info"
     options: Sequence[str] = ()
+    modes: Sequence[str] = ()
+    """Further modes of mitmproxy, beside the reverse proxy."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -73,7 +75,7 @@ def serve(options: ServeOptions) -> int:
 
 
 async def _serve(options: ServeOptions) -> None:
-    _configure_logging()
+    configure_logging()
     async with contextlib.AsyncExitStack() as stack:
         settings = configured(options)
         target = default_url(settings)
@@ -106,7 +108,7 @@ def default_url(settings: Settings) -> str | None:
     return Router(settings).upstreams()[0].base_url if settings.names_upstream else None
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
     """As mitmproxy's own tools do: its terminal log filters what the root logger lets through."""
     logging.getLogger().setLevel(logging.DEBUG)
     for name in ("tornado", "asyncio", "hpack", "quic"):
@@ -126,7 +128,7 @@ def apply(opts: Options, options: ServeOptions, target: str) -> None:
     """
     url = urlsplit(target)
     settings = {
-        "mode": [f"reverse:{url.scheme}://{url.netloc}"],
+        "mode": [f"reverse:{url.scheme}://{url.netloc}", *options.modes],
         "listen_host": options.host,
         "listen_port": options.port,
     }

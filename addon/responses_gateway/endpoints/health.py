@@ -6,14 +6,24 @@ from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import dumps
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.upstream.http_client import HttpClient
+from responses_gateway.version import __version__
 
 PATIENCE = 2.0
 """Seconds that an upstream has to answer anything at all."""
 
 
+_NAME = "responses-gateway"
+
+
 async def live(call: Call, runtime: Runtime) -> Answer:
-    """200 as long as the process answers."""
-    return Answer.json({"status": "ok"})
+    """200 as long as the process answers; says that it is a gateway."""
+    headers = {"content-type": "application/json", "server": f"{_NAME}/{__version__}"}
+    return Answer(dumps({"status": "ok"}), headers=headers)
+
+
+def is_gateway(server: str) -> bool:
+    """Whether the header `server` of an answer to /healthz is that of a gateway."""
+    return server.partition("/")[0] == _NAME
 
 
 async def ready(call: Call, runtime: Runtime) -> Answer:
