@@ -267,7 +267,7 @@ class Gateway:
     async def _serve(self, flow: http.HTTPFlow, arrival: Arrival) -> None:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
-        listener = self._listeners.of(arrival.mode, arrival.host)
+        listener = self._listeners.of(arrival.mode, arrival.origin)
         headers, owner = self._inspector.headers(flow), self._access_control.owner(flow)
         limit, own_url = listener.runtime.settings.body_limit, await self._arrivals.base_url(flow, owner)
         call = call_of(flow, headers, owner, limit, arrival.target, own_url)

@@ -22,7 +22,8 @@ FAULTS = ("Traceback (most recent call last)", "Addon error", "has crashed", BLA
 class GatewayProcess(LoggedProcess):
     """A running mitmdump in reverse mode for `upstream` (a URL without path); a context manager.
 
-    `mode` is another mode of mitmproxy, whose turns go to `upstream`. `options` are mitmproxy's `--set name=value`, `arguments` go to the command line as they are.
+    `mode` is another mode of mitmproxy, whose turns go to `upstream`. `options` are mitmproxy's `--set name=value`,
+    `arguments` go to the command line as they are.
     """
 
     PROGRAM = "mitmdump"

@@ -6,6 +6,7 @@ for all kinds of hosts; those that are for an API that the gateway answers are i
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -44,11 +45,16 @@ class Arrival(NamedTuple):
     target: str
     """Path and query as the endpoints know them."""
 
-    host: str | None = None
-    """The host that the client asked, when it came through a proxy."""
+    origin: str | None = None
+    """Scheme, host and port that the client asked, when it came through a proxy."""
 
     owner: str | None = None
     """Who was let in, when the gateway gives the request to itself."""
+
+    @property
+    def host(self) -> str | None:
+        """The host that the client asked, when it came through a proxy."""
+        return urlsplit(self.origin).hostname if self.origin is not None else None
 
 
 class Arrivals:
@@ -79,9 +85,8 @@ class Arrivals:
         if shown is None:
             return False
         own, target = shown
-        flow.request.scheme, flow.request.host, flow.request.port = "https", own.host, 443
-        flow.request.path = own.path
-        self._known[flow] = Arrival(ProxyMode.parse(own.mode), target, own.host, own.owner)
+        flow.request.url = own.origin + own.path
+        self._known[flow] = Arrival(ProxyMode.parse(own.mode), target, own.origin, own.owner)
         return True
 
     async def base_url(self, flow: http.HTTPFlow, owner: str) -> str | None:
@@ -90,10 +95,10 @@ class Arrivals:
         None for clients that came to the gateway itself: where they came in, the gateway can come in, too.
         """
         arrival = self.of(flow)
-        if arrival is None or arrival.host is None:
+        if arrival is None or arrival.origin is None:
             return None
         path = flow.request.path.partition("?")[0]
-        return await self._inner.base_url(Pass(arrival.mode.full_spec, arrival.host, path, owner))
+        return await self._inner.base_url(Pass(arrival.mode.full_spec, arrival.origin, path, owner))
 
     def _found(self, flow: http.HTTPFlow) -> Arrival | None:
         mode = flow.client_conn.proxy_mode
@@ -101,14 +106,14 @@ class Arrivals:
             return Arrival(listener_of(flow, self._modes()) or mode, flow.request.path)
         if not isinstance(mode, PROXIES) and not (mode == INNER and flow.is_replay):
             return None
-        host = flow.request.pretty_host
+        host, scheme, port = flow.request.pretty_host, flow.request.scheme, flow.request.port
         target = self._target(host, flow.request.path)
         if target is None or flow.request.method == "CONNECT":
             return None
         specs = self._modes()
         if flow.is_replay == "request" and mode.full_spec not in specs:
             mode = first_listener(specs) or mode
-        return Arrival(mode, target, host)
+        return Arrival(mode, target, f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
 
 
 def first_listener(specs: Iterable[str]) -> ProxyMode | None:

@@ -25,8 +25,8 @@ class Pass(NamedTuple):
     mode: str
     """The specification of the mode that the client came through."""
 
-    host: str
-    """The host that the client asked."""
+    origin: str
+    """Scheme, host and port that the client asked."""
 
     path: str
     """The path that the client asked, without its query."""

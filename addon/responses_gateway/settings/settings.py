@@ -89,14 +89,14 @@ class Settings(Configuration):
             turn=self.turn_timeout,
         )
 
-    def for_clients_of(self, host: str) -> "Settings":
-        """These settings for requests that clients sent to another host: their keys are for that host and no other.
+    def for_clients_of(self, origin: str) -> "Settings":
+        """These settings for requests that clients sent to another server: their keys are for it and for no other.
 
-        A provider that gets the client's own key does not get it here, unless it is at that host.
+        A provider that gets the client's own key does not get it here, unless it is at that host and port.
         """
         providers = {
             name: provider
-            if same_host(f"https://{host}", provider.profile.base_url or "")
+            if same_host(origin, provider.profile.base_url or "")
             else provider.model_copy(update={"forward_authorization": False})
             for name, provider in self.providers.items()
         }

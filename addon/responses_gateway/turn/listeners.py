@@ -22,7 +22,7 @@ from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fet
 from responses_gateway.upstream.routing import Router
 
 MOST_LISTENERS = 100
-"""Clients choose the hosts that they ask."""
+"""Clients choose the servers that they ask."""
 
 
 def new_id(prefix: str) -> str:
@@ -65,34 +65,34 @@ class Listeners:
         self._settings, self._search = settings, search
         self._by_mode.clear()
 
-    def of(self, mode: ProxyMode, host: str | None = None) -> Listener:
+    def of(self, mode: ProxyMode, origin: str | None = None) -> Listener:
         """What serves the listener of a mode. `use` must have been called.
 
-        `host` is whom the client asked, when the listener is a proxy: the client's key is for that host only.
+        `origin` is whom the client asked, when the listener is a proxy: the client's key is for that server only.
         """
         settings = self._settings
         assert settings is not None  # noqa: S101 (configure ran before any flow)
-        # Without a provider that gets the client's key, all hosts are the same.
-        keeper = host if host is None or settings.forwards_authorization else ""
+        # Without a provider that gets the client's key, all servers are the same.
+        keeper = origin if origin is None or settings.forwards_authorization else ""
         listener = self._by_mode.get((mode.full_spec, keeper))
         if listener is None:
             if len(self._by_mode) >= MOST_LISTENERS:
                 self._by_mode.clear()
-            made = self._made(mode, settings) if host is None else self._made_for_proxy(settings, host)
+            made = self._made(mode, settings) if origin is None else self._made_for_proxy(settings, origin)
             listener = self._by_mode[mode.full_spec, keeper] = made
         return listener
 
     def _made(self, mode: ProxyMode, settings: Settings) -> Listener:
         return self._listener(settings, Router(settings, self._target(mode, settings)))
 
-    def _made_for_proxy(self, settings: Settings, host: str) -> Listener:
-        """What serves clients that sent their requests to a host: as if they came to the first reverse proxy.
+    def _made_for_proxy(self, settings: Settings, origin: str) -> Listener:
+        """What serves clients that sent their requests to another server: as if they came to the first reverse proxy.
 
         But that proxy would pass on the client's key, which is not for it here.
         """
         modes = [mode for mode in map(ProxyMode.parse, ctx.options.mode) if isinstance(mode, ReverseMode)]
         target = self._target(modes[0], settings) if modes else None
-        own = settings.for_clients_of(host)
+        own = settings.for_clients_of(origin)
         if target is not None and own.upstream is None:
             own = own.model_copy(update={"upstream": target})
         return self._listener(own, Router(own))
