@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import http.client
-import logging
 import os
 import shutil
 import socket
@@ -40,9 +39,9 @@ from responses_gateway.command_line.serve import (
     ServeOptions,
     add_gateway,
     apply,
-    configure_logging,
     configured,
     default_url,
+    logging_to,
     require_free,
 )
 from responses_gateway.endpoints.health import is_gateway
@@ -54,8 +53,6 @@ from responses_gateway.state.state import state_directory
 
 _PATIENCE = 2.0
 """Seconds that a gateway has to say that it is one."""
-
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @dataclass(frozen=True)
@@ -105,27 +102,15 @@ def _run_with_log(options: ServeOptions, command: Sequence[str]) -> int:
     """With a gateway of its own. The terminal is the command's, so the log is a file, which stays after a failure."""
     log = state_directory(os.environ) / f"run-{os.getpid()}.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch(mode=0o600)
-        handler = logging.FileHandler(log, mode="w", encoding="utf-8")
+        with logging_to(log, options.log_level):
+            status = asyncio.run(_serve(options, command))
     except OSError as error:
-        raise CommandError(f"{log}: {error.strerror}") from error
-    handler.setLevel(options.log_level.upper())
-    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
-    configure_logging()
-    logging.getLogger().addHandler(handler)
-    status = 1
-    try:
-        status = asyncio.run(_serve(options, command))
+        raise CommandError(f"{error.filename or log}: {error.strerror}") from error
     except SystemExit:  # mitmproxy's way to say that something was wrong at the start
-        say(f"responses-gateway: the gateway did not start; its log says why: {log}", to=sys.stderr)
-        return 1
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-        if status == 0:
-            log.unlink(missing_ok=True)
-    if status:
+        raise CommandError(f"the gateway did not start; its log says why: {log}") from None
+    if status == 0:
+        log.unlink(missing_ok=True)
+    else:
         say(f"responses-gateway: {command[0]} ended with status {status}; the gateway's log: {log}", to=sys.stderr)
     return status
 

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mitmproxy import ctx, exceptions, optmanager
@@ -113,6 +114,22 @@ def configure_logging() -> None:
     logging.getLogger().setLevel(logging.DEBUG)
     for name in ("tornado", "asyncio", "hpack", "quic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def logging_to(path: Path, level: str) -> Iterator[None]:
+    """Write the log to a file that only its owner can read, from `level` upwards. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    configure_logging()
+    with contextlib.closing(logging.FileHandler(path, mode="w", encoding="utf-8")) as handler:
+        handler.setLevel(level.upper())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(handler)
 
 
 def add_gateway(master: Master, gateway: Gateway) -> None:

@@ -2,13 +2,13 @@
 
 import ipaddress
 
-from mitmproxy import http
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Gateway
 from responses_gateway.proxy.user_choice import shows_all
 
@@ -31,8 +31,8 @@ class TunnelStream(HttpStream):
             yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
             return
         if error := (yield commands.OpenConnection(self.context.server)):
-            host, port = self.flow.request.host, self.flow.request.port
-            self.flow.response = http.Response.make(502, f"Cannot connect to {host}:{port}: {error}")
+            text = f"Cannot connect to {self.flow.request.host}:{self.flow.request.port}: {error}"
+            self.flow.response = messages.response(502, text.encode(), {"content-type": "text/plain; charset=utf-8"})
         self.child_layer = TCPLayer(self.context, ignore=True)
         yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
 
