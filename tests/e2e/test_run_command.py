@@ -158,7 +158,8 @@ def test_the_command_owns_the_terminal(tmp_path: Path) -> None:
         assert process.stdout is not None
         seen = b""
         while b"ready" not in seen:
-            assert (piece := os.read(process.stdout.fileno(), 1024)), seen
+            piece = os.read(process.stdout.fileno(), 1024)
+            assert piece, seen
             seen += piece
         process.stdin.write(b"\x03answer\n")
         process.stdin.flush()
