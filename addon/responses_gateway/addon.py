@@ -8,13 +8,15 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, exceptions, http, version
 from mitmproxy.addonmanager import Loader
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from responses_gateway.access.access_control import AccessControl
+from responses_gateway.access.proxy_access import OpenProxyError, ProxyAccess, refuse_open_proxies
 from responses_gateway.access.rules import Access
+from responses_gateway.catalogue.intercepted_apis import InterceptedApis
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.incoming_call import call_of
@@ -23,15 +25,18 @@ from responses_gateway.inspection.recording.socket_messages import SocketMessage
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.proxy import messages
+from responses_gateway.proxy.arrivals import Arrival, Arrivals
 from responses_gateway.proxy.client_watch import ClientWatches
 from responses_gateway.proxy.connection_limit import ConnectionLimit
 from responses_gateway.proxy.contract import RoundEnd, Turn, UpstreamSocket
+from responses_gateway.proxy.inner_listener import InnerListener
+from responses_gateway.proxy.interception import Interception
 from responses_gateway.proxy.killed_flows import KilledFlows
 from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.log_output import unblock_log
 from responses_gateway.proxy.private_parts import missing_features
-from responses_gateway.proxy.replay import Replays, listener_of
+from responses_gateway.proxy.replay import Replays
 from responses_gateway.proxy.request_body_memory import RequestBodyMemory
 from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
 from responses_gateway.proxy.socket_fast_path import SocketFastPaths
@@ -57,9 +62,12 @@ logger = get_logger(__name__)
 TURNS = (("POST", "/responses"), ("POST", "/responses/compact"))
 """Method and path of what is recorded as a turn."""
 
+ACCESS_OPTIONS = ("mode", "listen_host", "proxyauth")
+"""mitmproxy's options that say who can use the gateway as a proxy."""
+
 
 class Gateway:
-    """Serves the Responses API in reverse-proxy mode; flows of other modes are left alone.
+    """Serves the Responses API: to clients of a reverse proxy, and in place to those that go elsewhere through a proxy.
 
     `target_is_fallback`: the target of the reverse proxy mode serves only when the settings have no upstream; otherwise
     it is what `--mode reverse:URL` means to mitmproxy. `watch` is told the events of every answer. `environ` holds the
@@ -77,18 +85,24 @@ class Gateway:
         self._settings: Settings | None = None
         self._access = Access((), (), ())
         self._config_watch = ConfigWatch(None)
+        self._apis = InterceptedApis(())
+        self._inner_listener = InnerListener()
+        self._arrivals = Arrivals(self._target, self._inner_listener, lambda: ctx.options.mode)
         self._sockets: SocketServer | None = None
         self._is_running = False
         self._ending = False
-        self._inspector = Inspector(self._runtime, self._listeners.learned_repairs)
+        self._inspector = Inspector(self._runtime, self._listeners.learned_repairs, self.serves)
         self._socket_fast_paths = SocketFastPaths()
         self._body_memory = RequestBodyMemory()
-        self._replays = Replays(self, self._listener)
+        self._replays = Replays(self, lambda flow: arrival.mode if (arrival := self._arrivals.of(flow)) else None)
+        proxy_access = ProxyAccess(lambda: self._access, self.serves)
         # In this order: access is decided by what the inspector then hides.
-        self._access_control = AccessControl(lambda: self._access)
+        self._access_control = AccessControl(lambda: self._access, self._arrivals.of, proxy_access.key_of)
         self.addons = [
             LoopbackOnly(),
             ConnectionLimit(self._connections),
+            Interception(self, self.serves),
+            proxy_access,
             self._access_control,
             self._inspector,
             self._socket_fast_paths,
@@ -132,15 +146,23 @@ class Gateway:
 
     def configure(self, updated: Iterable[str]) -> None:
         first = self._settings is None
-        if not first and not any(name.startswith(OPTION_PREFIX) for name in updated):
+        if not first and not any(name.startswith(OPTION_PREFIX) or name in ACCESS_OPTIONS for name in updated):
             return
         try:
             self._load_settings()
-        except (SettingsError, SecretError) as error:
+            self._refuse_open_proxies()
+        except (SettingsError, SecretError, OpenProxyError) as error:
             if not first:
                 raise exceptions.OptionsError(str(error)) from error
             # mitmproxy ends when a start logs errors, and would wrap an exception here in a traceback.
             logger.error(error)
+
+    def _refuse_open_proxies(self) -> None:
+        """Raises OpenProxyError."""
+        options = ctx.options
+        proxyauth = bool(options.proxyauth) if "proxyauth" in options else False
+        has_keys = bool(self._access.key_digests)
+        refuse_open_proxies(options.mode, options.listen_host, has_keys=has_keys, has_proxyauth=proxyauth)
 
     def _load_settings(self) -> None:
         """Use the settings as they are now, from the next request on.
@@ -152,6 +174,7 @@ class Gateway:
         settings = load_settings(options, self._environ)
         self._listeners.use(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
+        self._apis = InterceptedApis(settings.intercept)
         self._inspector.use(settings)
         for warning in settings.warnings:
             logger.warning(warning)
@@ -170,7 +193,7 @@ class Gateway:
         else:
             logger.info("%s was read again.", path)
 
-    def _runtime(self, mode: ReverseMode) -> Runtime:
+    def _runtime(self, mode: ProxyMode) -> Runtime:
         return self._listeners.of(mode).runtime
 
     async def models(self) -> list[Listed]:
@@ -181,6 +204,9 @@ class Gateway:
         runtime = self._runtime(modes[0])
         await runtime.lists.refresh("", {})
         return runtime.router.models()
+
+    def _target(self, host: str, target: str) -> str | None:
+        return self._apis.target(host, target)
 
     # What the proxy layer asks ----------------------------------------------------------------------------------------
 
@@ -193,6 +219,12 @@ class Gateway:
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
         return self._socket_fast_paths.of(connection)
+
+    def may_serve(self, host: str) -> bool:
+        return self._apis.has_host(host)
+
+    def serves(self, flow: http.HTTPFlow) -> bool:
+        return self._arrivals.of(flow) is not None
 
     def body_limit(self) -> int:
         assert self._settings is not None  # noqa: S101 (configure ran before any flow)
@@ -224,22 +256,25 @@ class Gateway:
         await end_turns([flow for flow in (*self._turns, *self._relays) if flow.live and not flow.is_replay])
         if self._sockets is not None:
             await self._sockets.shut_down()
+        await self._inner_listener.close()
         await self._listeners.close()
 
     # Hooks ------------------------------------------------------------------------------------------------------------
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         self._follow_config_file()
+        if not self._arrivals.admit(flow):
+            flow.response = self.error_response(403, "Only the gateway itself may ask here.")
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        mode = self._listener(flow)
-        if mode is None or flow.response is not None or flow.error is not None:
+        arrival = self._arrivals.of(flow)
+        if arrival is None or flow.response is not None or flow.error is not None:
             return
         self._turns.pop(flow, None)
         self._relays.pop(flow, None)
         self._forwarded.discard(flow)
         try:
-            await self._serve(flow, mode)
+            await self._serve(flow, arrival)
         except GatewayError as error:
             flow.response = error_response(error)
         except Exception:
@@ -247,17 +282,15 @@ class Gateway:
             logger.exception("a request could not be served")
             flow.response = self.error_response(500, "The gateway cannot serve the request; its log says why.")
 
-    def _listener(self, flow: http.HTTPFlow) -> ReverseMode | None:
-        return listener_of(flow, ctx.options.mode)
-
-    async def _serve(self, flow: http.HTTPFlow, mode: ReverseMode) -> None:
+    async def _serve(self, flow: http.HTTPFlow, arrival: Arrival) -> None:
         if self._ending:
             raise GatewayError("the gateway is shutting down", 503, "server_error", type="server_error")
-        listener = self._listeners.of(mode)
+        listener = self._listeners.of(arrival.mode, arrival.origin)
         headers, owner = self._inspector.headers(flow), self._access_control.owner(flow)
-        call = call_of(flow, headers, owner, listener.runtime.settings.body_limit)
+        limit, own_url = listener.runtime.settings.body_limit, await self._arrivals.base_url(flow, owner)
+        call = call_of(flow, headers, owner, limit, arrival.target, own_url)
         if asks_for_socket(call):
-            redirect_upgrade(flow, call.headers, self._sockets)
+            redirect_upgrade(flow, call, self._sockets)
             return
         observer = self._inspector.begin(flow, call.headers, call.body) if (call.method, call.path) in TURNS else None
         outcome = await serve(call, listener.runtime)
@@ -271,6 +304,7 @@ class Gateway:
                 flow.response = messages.response(status, body, headers)
             case Forward(url):
                 flow.request = messages.request("GET", url, {})
+                flow.server_conn = Server(address=(flow.request.host, flow.request.port))
                 self._forwarded.add(flow)
             case Relay(url, headers, body, secrets):
                 request = messages.request("POST", url, headers, body)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ from upstream import Call, call
 
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 
+PERMISSIONS = """approval_policy = "never"
+sandbox_mode = "danger-full-access"
+check_for_update_on_startup = false
+"""
+
 CONFIG = """
 model = "{model}"
 model_provider = "gateway"
-approval_policy = "never"
-sandbox_mode = "danger-full-access"
-check_for_update_on_startup = false
+{permissions}
 {extra}
 [model_providers.gateway]
 name = "Gateway"
@@ -172,7 +175,11 @@ class CodexRun:
 class Codex:
     """A Codex of one release; `home` is created and holds its HOME and its working directory `home/work`."""
 
-    def __init__(self, release: Release, gateway_url: str, home: Path) -> None:
+    def __init__(
+        self, release: Release, gateway_url: str, home: Path, proxied_by: Mapping[str, str] | None = None
+    ) -> None:
+        """`proxied_by`: the environment with which its own default provider is reached through the gateway."""
+        self._proxied_by = proxied_by
         self.release = release
         self._binary = install(release.version)
         self._url = gateway_url
@@ -225,7 +232,13 @@ class Codex:
         return LoggedProcess([self._binary, "app-server"], self._environment, self.work, spoken_to=True)
 
     def _write_config(self, model: str) -> None:
-        config = CONFIG.format(model=model, url=self._url, extra=self._extra, provider=self._provider) + self._tables
+        if self._proxied_by is not None:
+            config = f'model = "{model}"\n{PERMISSIONS}'
+        else:
+            config = CONFIG.format(
+                model=model, url=self._url, extra=self._extra, provider=self._provider, permissions=PERMISSIONS
+            )
+        config += self._tables
         (self._home / ".codex" / "config.toml").write_text(config)
 
     def _exec_command(self, prompt: str, options: Sequence[str], resume: str | None) -> list[str | Path]:
@@ -235,6 +248,8 @@ class Codex:
 
     @property
     def _environment(self) -> dict[str, str]:
+        if self._proxied_by is not None:
+            return {**self._proxied_by, "CODEX_HOME": str(self._home / ".codex")}
         return clean_environment(self._home, {"CODEX_HOME": str(self._home / ".codex"), "GATEWAY_KEY": API_KEY})
 
     def _run(self, command: Sequence[str | Path], timeout: float) -> CodexRun:

@@ -22,7 +22,8 @@ FAULTS = ("Traceback (most recent call last)", "Addon error", "has crashed", BLA
 class GatewayProcess(LoggedProcess):
     """A running mitmdump in reverse mode for `upstream` (a URL without path); a context manager.
 
-    `options` are mitmproxy's `--set name=value`, `arguments` go to the command line as they are.
+    `mode` is another mode of mitmproxy, whose turns go to `upstream`. `options` are mitmproxy's `--set name=value`,
+    `arguments` go to the command line as they are.
     """
 
     PROGRAM = "mitmdump"
@@ -34,11 +35,13 @@ class GatewayProcess(LoggedProcess):
         options: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        mode: str | None = None,
     ) -> None:
-        settings = {"confdir": str(home), **(options or {})}
+        target = {"gateway_upstream": f"{upstream}/v1"} if mode is not None else {}
+        settings = {"confdir": str(home), **target, **(options or {})}
         command: list[str | Path] = [
             Path(sys.executable).with_name(self.PROGRAM),
-            *("-s", TAP, "-s", WATCHDOG, "-s", ADDON, "--mode", f"reverse:{upstream}"),
+            *("-s", TAP, "-s", WATCHDOG, "-s", ADDON, "--mode", mode or f"reverse:{upstream}"),
             *("--listen-host", "127.0.0.1", "--listen-port", "0"),
             *(argument for name, value in settings.items() for argument in ("--set", f"{name}={value}")),
             *arguments,

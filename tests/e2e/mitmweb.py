@@ -27,6 +27,7 @@ class MitmwebProcess(GatewayProcess):
         options: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        mode: str | None = None,
     ) -> None:
         self.web_port = _free_port()
         settings = {
@@ -36,7 +37,7 @@ class MitmwebProcess(GatewayProcess):
             **(options or {}),
         }
         columns = [argument for name in COLUMNS for argument in ("--set", f"web_columns={name}")]
-        super().__init__(upstream, home, settings, [*columns, *arguments], environment)
+        super().__init__(upstream, home, settings, [*columns, *arguments], environment, mode)
 
     @property
     def web_url(self) -> str:

@@ -16,10 +16,13 @@ WAITING = {
 FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "fsync", "rename", "unlink", "mkdir"}
 
 THREADS_OF_THE_STORE = {"sqlite_file.py", "redis.py", "file.py"}
-READ_ONCE = {"shipped.py", "codex_catalogue.py", "credentials.py", "yaml_file.py", "secret.py", "templating.py"}
+READ_ONCE = {
+    *("shipped.py", "codex_catalogue.py", "intercepted_apis.py", "credentials.py", "yaml_file.py", "secret.py"),
+    "templating.py",
+}
 COMMANDS = {
     *("main.py", "serve.py", "codex_file.py", "codex.py", "configure.py", "service.py", "sessions.py"),
-    *("terminal.py", "codex_version.py"),
+    *("terminal.py", "codex_version.py", "run.py", "ca_bundle.py"),
     *("analyze_log.py", "analysis.py", "commands.py"),
 }
 SMALL_LOCAL_FILES = {"learned_repairs.py", "log.py"}

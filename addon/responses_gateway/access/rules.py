@@ -7,6 +7,7 @@ the browser says in Sec-Fetch-Site that another site is behind them (https://www
 
 import hashlib
 import hmac
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -74,6 +75,15 @@ class Access:
                 type="authentication_error",
             )
 
+    def proxy_key(self, shown: str) -> str | None:
+        """The access key in a Proxy-Authorization header; None when there is none.
+
+        It is what a proxy's URL has as user or password, or a token.
+        """
+        scheme, _, value = shown.partition(" ")
+        offered = [value.strip()] if scheme.lower() == "bearer" else list(_basic(value)) if scheme else []
+        return next((key for key in offered if self._has_key({"x-api-key": key})), None)
+
     def owner(self, headers: Mapping[str, str]) -> str:
         """The owner of everything that is remembered of a request: a name for the access key that let it in.
 
@@ -134,6 +144,14 @@ def _offered(headers: Mapping[str, str]) -> list[str]:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     offered = [token.strip()] if scheme.lower() == "bearer" else []
     return [*offered, headers.get("x-api-key", "")]
+
+
+def _basic(value: str) -> tuple[str, ...]:
+    """User name and password (RFC 7617)."""
+    try:
+        return tuple(b64decode(value, validate=True).decode().split(":", 1))
+    except ValueError:
+        return ()
 
 
 def _digest(key: str) -> bytes:

@@ -48,6 +48,7 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_start(commands, environ)
     _add_configure(commands, environ)
     _add_codex_config(commands, environ)
+    _add_run(commands, environ)
     _add_models(commands, environ)
     _add_check(commands, environ)
     _add_service(commands, environ)
@@ -98,12 +99,27 @@ def _add_start(commands: _Commands, environ: Mapping[str, str]) -> None:
     parser.set_defaults(run=_start)
 
 
-def _add_start_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+def _add_run(commands: _Commands, environ: Mapping[str, str]) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a client with a gateway",
+        usage="responses-gateway run [options of start] -- COMMAND ...",
+        description="Start a gateway on a free port, or join the one that runs at --host and --port, and run a command "
+        "that uses it: Codex, or any other client of OpenAI's API. Ends with the command, with its exit status.",
+    )
+    _add_start_options(parser, environ, default_port=None)
+    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command and its arguments")
+    parser.set_defaults(run=_run)
+
+
+def _add_start_options(
+    parser: argparse.ArgumentParser, environ: Mapping[str, str], default_port: int | None = DEFAULT_PORT
+) -> None:
     add = _OptionAdder(parser, environ)
     _add_config(add)
     _add_upstream(add)
     add("--model", metavar="NAME", help="the upstream model to use")
-    _add_address(add)
+    _add_address(add, default_port)
     parser.add_argument("--web", action=argparse.BooleanOptionalAction, default=False, help="show traffic in mitmweb")
     add("--web-port", metavar="PORT", type=port, help="port of mitmweb (default: 8081, or a free one if it is taken)")
     parser.add_argument("--raw", action="store_true", help="print what models say, while they say it")
@@ -235,9 +251,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_address(add: _OptionAdder) -> None:
+def _add_address(add: _OptionAdder, default_port: int | None = DEFAULT_PORT) -> None:
     add("--host", metavar="ADDRESS", default=DEFAULT_HOST, help="address to listen on")
-    add("--port", metavar="PORT", type=port, default=DEFAULT_PORT, help="port to listen on, 0 for any free one")
+    add("--port", metavar="PORT", type=port, default=default_port, help="port to listen on, 0 for any free one")
 
 
 # Modules that take long to import are imported where they are needed, and after a sign of life.
@@ -249,21 +265,28 @@ def _start(args: argparse.Namespace) -> int:
     say("Starting the gateway …")
     from responses_gateway.command_line.serve import ServeOptions, serve
 
-    return serve(
-        ServeOptions(
-            host=args.host,
-            port=args.port,
-            config=args.config,
-            upstream=args.upstream,
-            api_key_env=args.api_key_env,
-            model=args.model,
-            web=args.web,
-            web_port=args.web_port,
-            raw=args.raw,
-            log_level=args.log_level,
-            options=args.options,
-        )
-    )
+    return serve(ServeOptions(**_serve_options(args)))
+
+
+def _run(args: argparse.Namespace) -> int:
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise CommandError("run needs a command: responses-gateway run -- codex")
+    if args.raw:
+        raise CommandError("--raw prints on the terminal, which belongs to the command; --web shows what models say")
+    _require_key(args.api_key_env)
+    from responses_gateway.command_line.run import RunOptions, run
+    from responses_gateway.command_line.serve import ServeOptions
+
+    given = (args.config, args.upstream, args.api_key_env, args.web, args.web_port, args.options)
+    options = _serve_options(args) | {"port": DEFAULT_PORT if args.port is None else args.port}
+    return run(RunOptions(ServeOptions(**options), joins=not any(given), own_port=args.port or 0), command)
+
+
+def _serve_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `ServeOptions`."""
+    names = ("host", "port", "config", "upstream", "api_key_env", "model", "web", "web_port", "raw", "log_level")
+    return {name: getattr(args, name) for name in (*names, "options")}
 
 
 def _require_key(variable: str | None) -> None:

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mitmproxy import ctx, exceptions, optmanager
@@ -63,6 +64,8 @@ class ServeOptions:
     raw: bool = False
     log_level: str = "info"
     options: Sequence[str] = ()
+    modes: Sequence[str] = ()
+    """Further modes of mitmproxy, beside the reverse proxy."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -76,7 +79,7 @@ def serve(options: ServeOptions) -> int:
 
 
 async def _serve(options: ServeOptions) -> None:
-    _configure_logging()
+    configure_logging()
     async with contextlib.AsyncExitStack() as stack:
         settings = configured(options)
         target = default_url(settings)
@@ -103,11 +106,27 @@ def default_url(settings: Settings) -> str | None:
     return Router(settings).upstreams()[0].base_url if settings.names_upstream else None
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
     """As mitmproxy's own tools do: its terminal log filters what the root logger lets through."""
     logging.getLogger().setLevel(logging.DEBUG)
     for name in ("tornado", "asyncio", "hpack", "quic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def logging_to(path: Path, level: str) -> Iterator[None]:
+    """Write the log to a file that only its owner can read, from `level` upwards. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    configure_logging()
+    with contextlib.closing(logging.FileHandler(path, mode="w", encoding="utf-8")) as handler:
+        handler.setLevel(level.upper())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(handler)
 
 
 def add_gateway(master: Master, gateway: Gateway) -> None:
@@ -123,7 +142,7 @@ def apply(opts: Options, options: ServeOptions, target: str) -> None:
     """
     url = urlsplit(target)
     settings = {
-        "mode": [f"reverse:{url.scheme}://{url.netloc}"],
+        "mode": [f"reverse:{url.scheme}://{url.netloc}", *options.modes],
         "listen_host": options.host,
         "listen_port": options.port,
     }

@@ -15,14 +15,23 @@ PATIENCE = 2.0
 """Seconds that an upstream has to answer anything at all."""
 
 
+_NAME = "responses-gateway"
+
+
 async def live(call: Call, runtime: Runtime) -> Answer:
-    """200 as long as the process answers; with `?verbose`, also the state of the upstreams."""
+    """200 as long as the process answers. Names the gateway and, with `?verbose`, the state of the upstreams."""
     answer: JsonObject = {"status": "ok"}
     if asks_for_details(call.target.partition("?")[2]):
         upstreams = runtime.router.upstreams()
         states = await asyncio.gather(*(_state(runtime, upstream, call.owner) for upstream in upstreams))
         answer |= {"version": __version__, "default_model": runtime.settings.default_model, "upstreams": states}
-    return Answer.json(answer)
+    headers = {"content-type": "application/json", "server": f"{_NAME}/{__version__}"}
+    return Answer(dumps(answer), headers=headers)
+
+
+def is_gateway(server: str) -> bool:
+    """Whether the header `server` of an answer to /healthz is that of a gateway."""
+    return server.partition("/")[0] == _NAME
 
 
 async def ready(call: Call, runtime: Runtime) -> Answer:

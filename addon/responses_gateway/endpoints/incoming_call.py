@@ -9,17 +9,29 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
 
 
-def call_of(flow: http.HTTPFlow, headers: Mapping[str, str], owner: str, body_limit: int) -> Call:
+def call_of(
+    flow: http.HTTPFlow,
+    headers: Mapping[str, str],
+    owner: str,
+    body_limit: int,
+    target: str | None = None,
+    base_url: str | None = None,
+) -> Call:
     """`headers` are the client's, by lower-case name; `owner` says who the client is; `body_limit` is in bytes.
 
-    Raises GatewayError for a body that cannot be decoded.
+    `target` and `base_url` stand for the request's own, where it was sent to another host. Raises GatewayError for a
+    body that cannot be decoded.
     """
     request = flow.request
+    body = _decoded(request, body_limit)
+    own_url = base_url or _listener_url(flow)
+    return Call.parse(request.method, target or request.path, headers, body, own_url, flow.id, owner)
+
+
+def _listener_url(flow: http.HTTPFlow) -> str:
     host, port = flow.client_conn.sockname[:2]
     scheme = "https" if flow.client_conn.tls else "http"
-    base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    body = _decoded(request, body_limit)
-    return Call.parse(request.method, request.path, headers, body, base_url, flow.id, owner)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _decoded(request: http.Request, limit: int) -> bytes:

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from mitmproxy import ctx, http
 from mitmproxy.hooks import UpdateHook
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from responses_gateway.inspection.archive.archiving import Archiving
 from responses_gateway.inspection.archive.flows import document_of
@@ -35,8 +35,17 @@ from responses_gateway.upstream.learned_repairs import LearnedRepairs
 class Inspector:
     """Records turns for mitmproxy's views. The gateway calls the first methods; hooks do the rest."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime], learned: LearnedRepairs) -> None:
-        """`runtime` gives what a listener's exchanges are opened with; `learned` has the repairs for its upstreams."""
+    def __init__(
+        self,
+        runtime: Callable[[ProxyMode], Runtime],
+        learned: LearnedRepairs,
+        serves: Callable[[http.HTTPFlow], bool],
+    ) -> None:
+        """`runtime` gives what a listener's exchanges are opened with; `learned` has the repairs for its upstreams.
+
+        `serves` says whether a flow is the gateway's to answer.
+        """
+        self._serves = serves
         self._sessions = SessionMemory()
         self._turns: WeakKeyDictionary[http.HTTPFlow, TurnRecorder] = WeakKeyDictionary()
         self._secrets: WeakKeyDictionary[http.HTTPFlow, dict[str, str]] = WeakKeyDictionary()
@@ -142,7 +151,7 @@ class Inspector:
     def _hide_secrets(self, flow: http.HTTPFlow) -> None:
         """mitmweb shows flows from their first moment."""
         headers = flow.request.headers
-        if isinstance(flow.client_conn.proxy_mode, ReverseMode):
+        if self._serves(flow):
             found = {name: value for name, value in messages.read(headers).items() if is_secret(name)}
             if found:
                 self._secrets[flow] = found
@@ -158,7 +167,7 @@ class Inspector:
     def _end(self, flow: http.HTTPFlow) -> None:
         turn = self._turns.get(flow)
         streamed = False
-        if turn is None and not flow.comment and isinstance(flow.client_conn.proxy_mode, ReverseMode):
+        if turn is None and not flow.comment and self._serves(flow):
             flow.comment = f"{flow.request.method} {flow.request.path}"
             if flow.live:
                 self.archiving.ended(flow, passed=True)

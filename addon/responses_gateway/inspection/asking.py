@@ -10,7 +10,7 @@ from secrets import token_hex
 
 from mitmproxy import ctx, http
 from mitmproxy.addons import clientplayback
-from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from responses_gateway.hosted.registry import HOSTED_TYPES
 from responses_gateway.inspection.archive.flows import flow_of
@@ -19,6 +19,7 @@ from responses_gateway.inspection.recording.turn_recorder import KEYS
 from responses_gateway.protocol.client_headers import REQUEST_KIND, SESSION, THREAD
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
+from responses_gateway.proxy.arrivals import first_listener
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.turn.runtime import Runtime
 
@@ -47,7 +48,7 @@ class NotAskableError(Exception):
 class Asking:
     """Makes the flows, and lets them run."""
 
-    def __init__(self, runtime: Callable[[ReverseMode], Runtime], lend: Lend) -> None:
+    def __init__(self, runtime: Callable[[ProxyMode], Runtime], lend: Lend) -> None:
         self._runtime = runtime
         self._lend = lend
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,7 +57,7 @@ class Asking:
         """The models that are known, by the names that clients use. Nobody is asked for a list: a page has no client's
         key to ask with.
         """
-        mode = _listener()
+        mode = first_listener(ctx.options.mode)
         return [] if mode is None else [row.id for row in self._runtime(mode).router.models() if not row.assumed]
 
     def ask(self, whole: WholeTurn, models: Sequence[str]) -> None:
@@ -113,8 +114,3 @@ def _request(request: JsonObject, model: str) -> JsonObject:
 
 def _is_hosted(tool: object) -> bool:
     return isinstance(tool, dict) and tool.get("type") in HOSTED_TYPES
-
-
-def _listener() -> ReverseMode | None:
-    modes = [mode for mode in map(ProxyMode.parse, ctx.options.mode) if isinstance(mode, ReverseMode)]
-    return modes[0] if modes else None

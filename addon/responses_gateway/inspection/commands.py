@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mitmproxy import command, ctx, exceptions, flow, http, types
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from responses_gateway.inspection import export, retranslate
 from responses_gateway.inspection.archive.archiving import Archiving
@@ -29,7 +29,7 @@ class Commands:
     def __init__(
         self,
         statistics: Statistics,
-        runtime: Callable[[ReverseMode], Runtime],
+        runtime: Callable[[ProxyMode], Runtime],
         learned: LearnedRepairs,
         archiving: Archiving,
     ) -> None:
@@ -73,13 +73,12 @@ class Commands:
         chosen = _turns(flows)
         if not chosen:
             raise exceptions.CommandError("none of these flows is a turn of the gateway")
-        mode = chosen[0].client_conn.proxy_mode
-        if not isinstance(mode, ReverseMode):
-            raise exceptions.CommandError("the turns were not made in reverse mode")
         turns = sorted(_turns(_all(flows)), key=lambda turn: turn.metadata[TURN]["opened"])
         wanted = [at for at, turn in enumerate(turns) if turn in chosen]
         turns = turns[: wanted[-1] + 1]
-        told = retranslate.report(_records(turns), self._runtime(mode), self._learned, wanted)
+        told = retranslate.report(
+            _records(turns), self._runtime(chosen[0].client_conn.proxy_mode), self._learned, wanted
+        )
         # In a thread of its own, because this one's event loop runs already.
         with ThreadPoolExecutor(1) as pool:
             return [one_line(line) for line in pool.submit(asyncio.run, told).result()]

@@ -23,7 +23,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     base_url: str
-    """Where this gateway listens, as the client reached it: scheme, host and port."""
+    """Where this gateway listens for the client's own requests, without /v1."""
     flow: str = ""
     """The id of the flow that shows the call."""
 

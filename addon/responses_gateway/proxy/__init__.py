@@ -8,23 +8,29 @@ What it may import: `security` and nothing else of the gateway. It knows HTTP, a
 what is sent to the upstream and to the client.
 
 What may import it: `addon`, which registers the addons here and answers the layers' questions (`contract.Gateway`).
-`turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`, `messages` and `log_output` only.
+`turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`, `messages`, `log_output`,
+`loopback` and `arrivals` only.
 
 The modules, from the wire types up; each imports only those before it:
 
 - `messages` makes mitmproxy's requests and responses. `contract` is the interface to the rest of the gateway.
 - `private_parts`: which features this mitmproxy supports.
 - `guard`, `time_limits`: a turn that cannot raise, and its time limits.
+- `loopback`, `user_choice`: which hosts are this machine, and what the user says about what passes.
 - `chunked_transfer`, `trailers`, `client_connection`, `upstream_connection`, `websocket_layer`: the connections.
 - `fast_path`, `socket_fast_path`: answers past the HTTP layers, and past all layers.
-- `stream_events`, `limited_stream`, `upstream_round`, `answer_writer`, `stream`: one request and its answer.
+- `stream_events`, `tunnel_stream`, `limited_stream`, `upstream_round`, `answer_writer`, `stream`: one request and its
+  answer.
 - `upstream_pool`, `layer`: the streams and upstream connections of one client's connection. `replay` uses the layer.
+- `inner_listener`, `arrivals`, `interception`: the gateway as a proxy, and how each request came.
 - `client_watch`, `connection_limit`, `listening`, `log_output`, `request_body_memory`, `shutdown`: the process.
 
 The private parts of mitmproxy, and who uses them:
 
 - the HTTP layer and its streams (`HttpLayer`, `HttpStream`, their states, `_events`, `_hooks`): `layer`,
-  `upstream_pool`, `limited_stream`, `stream`, `upstream_round`, `answer_writer`
+  `upstream_pool`, `limited_stream`, `stream`, `upstream_round`, `answer_writer`, `interception`
+- the tunnel through another proxy (`_upstream_proxy`): `tunnel_stream`
+- the server of a mode (`ServerInstance`): `inner_listener`
 - HTTP/1 on a connection (`_base`, `_http1`; with h11's private reader of chunks): `client_connection`,
   `upstream_connection`, `trailers`, `fast_path`, `upstream_pool`, `layer`
 - HTTP/2 on a connection (`_http2`), to ask whether it was used and whether a head was sent: `upstream_pool`, `layer`

@@ -177,6 +177,12 @@ class Gateway(Protocol):
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
         """The socket of an upstream connection, if there is no TLS on it nor on the client's."""
 
+    def may_serve(self, host: str) -> bool:
+        """Whether the gateway is a proxy that answers requests for this host, so that it has to read them."""
+
+    def serves(self, flow: http.HTTPFlow) -> bool:
+        """Whether a request that came through a proxy is the gateway's to answer."""
+
     def body_limit(self) -> int:
         """Bytes that a request body may have."""
 

@@ -1,4 +1,4 @@
-"""The HTTP layer of the gateway, which takes the place of mitmproxy's in reverse proxies for HTTP."""
+"""The HTTP layer of the gateway, which takes the place of mitmproxy's in reverse proxies for HTTP, and in proxies."""
 
 import itertools
 import time
@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer, tunnel
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.proxy.layers.http import HTTPMode, HttpStream
 from mitmproxy.proxy.layers.http._base import HttpConnection
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -62,8 +62,8 @@ class GatewayLayer(UpstreamPoolLayer):
     Errors that no stream sees are sent in the gateway's form.
     """
 
-    def __init__(self, context: Context, gateway: Gateway) -> None:
-        super().__init__(context, gateway)
+    def __init__(self, context: Context, gateway: Gateway, mode: HTTPMode = HTTPMode.transparent) -> None:
+        super().__init__(context, gateway, mode)
         self._round_ids = itertools.count(-1, -1)
         self._wakeups: dict[commands.RequestWakeup, float] = {}
         """Those that were asked for, and when they come, as of time.monotonic()."""
@@ -123,6 +123,8 @@ class GatewayLayer(UpstreamPoolLayer):
                 if stream.flow is event.flow:
                     told = EndTurn(event.cause) if isinstance(event, StopTurn) else ReadDone()
                     yield from self.event_to_child(stream, told)
+            for tunnel_stream in self._tunnels():
+                yield from self.event_to_child(tunnel_stream, event)
         elif isinstance(event, ClientLeft):
             yield from self.client_left()
         elif not (isinstance(event, events.ConnectionEvent) and self.is_forgotten(event.connection)):
@@ -140,13 +142,18 @@ class GatewayLayer(UpstreamPoolLayer):
 
     def _client_connection(self) -> GatewayHttp1Server:
         # Without the watch nothing tells a client that has left from one that has only sent its last byte.
-        has_watch = not missing_parts(CLIENT_WATCH)
+        has_watch = isinstance(self.context.client.proxy_mode, ReverseMode) and not missing_parts(CLIENT_WATCH)
         return GatewayHttp1Server(self.context.fork(), self._gateway.error_response, may_half_close=has_watch)
 
     def _timed(self) -> list[GatewayStream]:
         """The streams that serve a turn."""
         streams = dict.fromkeys(self.streams.values())
         return [stream for stream in streams if isinstance(stream, GatewayStream) and stream.due < NEVER]
+
+    def _tunnels(self) -> list[HttpStream]:
+        """The streams of CONNECT requests, in which there is another layer of this kind, or none."""
+        streams = dict.fromkeys(self.streams.values())
+        return [stream for stream in streams if stream.child_layer and stream.flow.request.method == "CONNECT"]
 
     def _request_wakeup(self) -> Commands:
         due = min((stream.due for stream in self._timed()), default=NEVER)

@@ -1,12 +1,14 @@
-"""mitmproxy's HTTP stream with limits on what a client may send: request bodies and WebSocket messages."""
+"""mitmproxy's HTTP stream with limits on what a client may send: request bodies and WebSocket messages.
+
+What only passes through the gateway as a proxy has no limits.
+"""
 
 import time
 from typing import Any
 
 from mitmproxy import flow, http
 from mitmproxy.proxy import events, layer
-from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -15,19 +17,20 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook, HttpResponseHeadersHook
+from mitmproxy.proxy.mode_specs import ReverseMode
 
-from responses_gateway.proxy.contract import Gateway
+from responses_gateway.proxy.tunnel_stream import TunnelStream
 from responses_gateway.proxy.websocket_layer import GatewayWebsocketLayer
 
 type Commands = layer.CommandGenerator[None]
 
 
-class LimitedStream(HttpStream):
+class LimitedStream(TunnelStream):
     """One request and its answer, as mitmproxy serves them, within the gateway's limits."""
 
-    def __init__(self, context: Context, stream_id: int, gateway: Gateway) -> None:
-        super().__init__(context, stream_id)
-        self._gateway = gateway
+    @property
+    def _is_limited(self) -> bool:
+        return isinstance(self.context.client.proxy_mode, ReverseMode) or self._gateway.serves(self.flow)
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         """Send at once what a hook answers to the head; mitmproxy would read the whole body first."""
@@ -45,7 +48,12 @@ class LimitedStream(HttpStream):
                 return
 
     def state_consume_request_body(self, event: events.Event) -> Commands:
-        if isinstance(event, RequestData) and not self._gateway.reserve_body_memory(self.flow, len(event.data)):
+        too_much = (
+            isinstance(event, RequestData)
+            and self._is_limited
+            and not self._gateway.reserve_body_memory(self.flow, len(event.data))
+        )
+        if too_much:
             message = "The gateway holds as many requests as it can (gateway_bodies_limit); try again in a moment."
             self.flow.response = self._gateway.error_response(503, message)
             self.request_body_buf.clear()
@@ -66,7 +74,7 @@ class LimitedStream(HttpStream):
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """mitmproxy's check, and the gateway's own limit for requests."""
-        if request:
+        if request and self._is_limited:
             limit = self._gateway.body_limit()
             size = len(self.request_body_buf) or _declared_size(self.flow.request)
             if size > limit:
@@ -85,7 +93,7 @@ class LimitedStream(HttpStream):
 
     def flow_done(self) -> Commands:
         """Do what mitmproxy does, but relay WebSocket messages with a layer that limits their size."""
-        if not self.flow.websocket:
+        if not self.flow.websocket or not self._is_limited:
             yield from super().flow_done()
             return
         self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self._gateway.body_limit())

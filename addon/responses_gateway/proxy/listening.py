@@ -4,12 +4,13 @@ mitmproxy listens on every interface by default, and whoever can reach the gatew
 are open before it loads a script, so connections of other machines are refused one by one, before anything is read.
 """
 
-import ipaddress
 import logging
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+
+from responses_gateway.proxy.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +23,9 @@ class LoopbackOnly:
             logger.info("Only this machine may connect. To serve others, say where to listen: --listen-host ADDRESS.")
 
     def client_connected(self, client: Client) -> None:
-        if _is_for_this_machine(client.proxy_mode) and not _is_loopback(client.peername[0]):
+        if _is_for_this_machine(client.proxy_mode) and not is_loopback(client.peername[0]):
             client.error = "Other machines are not served, because no listen_host is set."
 
 
 def _is_for_this_machine(mode: ProxyMode) -> bool:
     return isinstance(mode, ReverseMode) and not (ctx.options.listen_host or mode.custom_listen_host)
-
-
-def _is_loopback(host: str) -> bool:
-    address = ipaddress.ip_address(host)
-    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (inner or address).is_loopback

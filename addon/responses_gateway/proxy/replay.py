@@ -16,7 +16,7 @@ from responses_gateway.proxy.layer import GatewayLayer
 
 _MitmproxyReplay = clientplayback.ReplayHandler
 
-type Listener = Callable[[http.HTTPFlow], ReverseMode | None]
+type Listener = Callable[[http.HTTPFlow], ProxyMode | None]
 """Says which listener a flow belongs to; None when it is not the gateway's."""
 
 

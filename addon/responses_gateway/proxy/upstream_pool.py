@@ -20,8 +20,8 @@ type Commands = layer.CommandGenerator[None]
 class UpstreamPoolLayer(HttpLayer):
     """mitmproxy's HttpLayer, with the gateway's HTTP/1 for upstream connections, and no stale connection used again."""
 
-    def __init__(self, context: Context, gateway: Gateway) -> None:
-        super().__init__(context, HTTPMode.transparent)
+    def __init__(self, context: Context, gateway: Gateway, mode: HTTPMode) -> None:
+        super().__init__(context, mode)
         self._gateway = gateway
         self._fast_paths: dict[Connection, FastPath] = {}
         self._http1: dict[Connection, GatewayHttp1Client] = {}

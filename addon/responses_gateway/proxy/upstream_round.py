@@ -15,6 +15,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from responses_gateway.proxy.fast_path import AnswerStream, FastPath
+from responses_gateway.proxy.loopback import is_loopback
 
 type Commands = layer.CommandGenerator[None]
 
@@ -69,10 +70,10 @@ class UpstreamRound:
         yield from self._parent.close_draining()
         self._parent.forget_closed()
         server = self._stream.flow.server_conn
+        # No proxy on the way (mitmproxy's mode `upstream`) leads to this machine.
+        via = None if is_loopback(request.host) else server.via
         get = GetFreshConnection if is_retry else GetHttpConnection
-        self._attempt = get(
-            (request.host, request.port), request.scheme == "https", server.via, server.transport_protocol
-        )
+        self._attempt = get((request.host, request.port), request.scheme == "https", via, server.transport_protocol)
         # mitmproxy pauses a layer whose command says True here. The stream has to go on: heartbeats, time limits.
         self._attempt.blocking = self._stream  # type: ignore[assignment]
         yield self._attempt

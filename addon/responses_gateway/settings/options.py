@@ -15,9 +15,10 @@ from pydantic import (
     SecretStr,
 )
 
+from responses_gateway.catalogue.intercepted_apis import SHIPPED
 from responses_gateway.catalogue.providers.profile import BaseUrl
 from responses_gateway.settings.model_rules import ModelRules
-from responses_gateway.settings.values import ArchivePlace, Cards, HomePath, JsonValues, StoreName, Words
+from responses_gateway.settings.values import ApiBase, ArchivePlace, Cards, HomePath, JsonValues, StoreName, Words
 
 BRAVE_KEY = "BRAVE_SEARCH_API_KEY"
 TAVILY_KEY = "TAVILY_API_KEY"
@@ -179,6 +180,12 @@ class Options(SettingsModel):
     )
     upstream_log_bodies: bool = Field(False, description="Whether that log holds the requests' bodies.")
 
+    intercept: Words[ApiBase] = Field(
+        default_factory=lambda: [SHIPPED],
+        description="APIs whose requests are answered here when the gateway is a proxy: host and path, such as "
+        f"llm.example.com/v1, where * stands for any part of a host; {SHIPPED} stands for those that it knows.",
+    )
+
     access_keys: Words[SecretStr] = Field(
         default_factory=list, description="Keys, one of which every request but health checks must bring; none: open."
     )
@@ -212,6 +219,7 @@ class Option(NamedTuple):
 
 def _option(setting: str, description: str, default: Any) -> Option:
     shown = default.human_readable(separator=" ") if isinstance(default, ByteSize) else default
+    shown = ", ".join(shown) if isinstance(shown, list) else shown
     text = f"{description} Default: {shown}." if default or default == 0 else description
     return Option(OPTION_PREFIX + ("model" if setting == "default_model" else setting), str | None, None, text)
 

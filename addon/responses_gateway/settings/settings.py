@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.catalogue.providers.shipped import same_host
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
@@ -61,6 +62,11 @@ class Settings(Configuration):
         return bool(self.upstream or self.provider or self.providers)
 
     @property
+    def forwards_authorization(self) -> bool:
+        """Whether any provider gets the client's own key."""
+        return any(provider.forward_authorization for provider in self.providers.values())
+
+    @property
     def time_limits(self) -> Limits:
         """What the proxy layer holds a turn to."""
         return Limits(
@@ -71,6 +77,19 @@ class Settings(Configuration):
             queue=self.queue_timeout,
             turn=self.turn_timeout,
         )
+
+    def for_clients_of(self, origin: str) -> "Settings":
+        """These settings for requests that clients sent to another server: their keys are for it and for no other.
+
+        A provider that gets the client's own key does not get it here, unless it is at that host and port.
+        """
+        providers = {
+            name: provider
+            if same_host(origin, provider.profile.base_url or "")
+            else provider.model_copy(update={"forward_authorization": False})
+            for name, provider in self.providers.items()
+        }
+        return self.model_copy(update={"providers": providers})
 
     def keeps_state_as(self, other: "Settings") -> bool:
         """Whether these settings can replace `other` without a new store and a new secret."""

@@ -1,10 +1,12 @@
 """Types of settings that accept text as well as structured values: some sources have only text."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from responses_gateway.catalogue.intercepted_apis import SHIPPED
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.protocol.json import JsonObject, loads
 
@@ -12,6 +14,20 @@ from responses_gateway.protocol.json import JsonObject, loads
 def _words(value: Any) -> Any:
     """A comma-separated string as a list, for layers that only have strings."""
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+_API = re.compile(r"[\w*-]+(?:\.[\w*-]+)*(?:/[^\s?#]*)?")
+"""Host and path of an API; the host may be a glob."""
+
+
+def _api_base(value: Any) -> Any:
+    """Host and path of an API, without a scheme and without a slash at the end."""
+    if not isinstance(value, str) or value == SHIPPED:
+        return value
+    base = value.removeprefix("https://").removeprefix("http://").rstrip("/")
+    if not _API.fullmatch(base):
+        raise ValueError(f"{value!r} is neither {SHIPPED!r} nor host and path of an API, such as llm.example.com/v1")
+    return base
 
 
 def _cards(value: Any) -> Any:
@@ -46,6 +62,7 @@ def _archive(value: Any) -> Any:
 
 
 type HomePath = Annotated[Path, BeforeValidator(_home_path)]
+type ApiBase = Annotated[str, BeforeValidator(_api_base)]
 type Words[T] = Annotated[list[T], BeforeValidator(_words)]
 type Cards = Annotated[dict[str, ModelCard], BeforeValidator(_cards)]
 type JsonValues = Annotated[JsonObject, BeforeValidator(_json)]

@@ -6,7 +6,8 @@ from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy import ctx
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from responses_gateway.hosted.registry import HostedTools
 from responses_gateway.settings.settings import Settings
@@ -20,6 +21,9 @@ from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
 from responses_gateway.upstream.routing import Router
+
+MOST_LISTENERS = 100
+"""Clients choose the servers that they ask."""
 
 
 def new_id(prefix: str) -> str:
@@ -52,7 +56,7 @@ class Listeners:
         self._state: State | None = None
         self._hosted: HostedTools | None = None
         self._health = UpstreamHealth(0, time.monotonic)
-        self._by_mode: dict[str, Listener] = {}
+        self._by_mode: dict[tuple[str, str | None], Listener] = {}
 
     def use(self, settings: Settings) -> None:
         """Serve by new settings from now on. Raises SettingsError or SecretError, and keeps the old ones then."""
@@ -64,21 +68,49 @@ class Listeners:
         self._health = UpstreamHealth(settings.upstream_rest, time.monotonic)
         self._by_mode.clear()
 
-    def of(self, mode: ReverseMode) -> Listener:
-        """What serves the listener of a mode. `use` must have been called."""
-        listener = self._by_mode.get(mode.full_spec)
+    def of(self, mode: ProxyMode, origin: str | None = None) -> Listener:
+        """What serves the listener of a mode. `use` must have been called.
+
+        `origin` is whom the client asked, when the listener is a proxy: the client's key is for that server only.
+        """
+        settings = self._settings
+        assert settings is not None  # noqa: S101 (configure ran before any flow)
+        # Without a provider that gets the client's key, all servers are the same.
+        keeper = origin if origin is None or settings.forwards_authorization else ""
+        listener = self._by_mode.get((mode.full_spec, keeper))
         if listener is None:
-            listener = self._by_mode[mode.full_spec] = self._made(mode)
+            if len(self._by_mode) >= MOST_LISTENERS:
+                self._by_mode.clear()
+            made = self._made(mode, settings) if origin is None else self._made_for_proxy(settings, origin)
+            listener = self._by_mode[mode.full_spec, keeper] = made
         return listener
 
-    def _made(self, mode: ReverseMode) -> Listener:
-        settings, state, hosted = self._settings, self._state, self._hosted
-        assert settings is not None  # noqa: S101 (configure ran before any flow)
-        assert state is not None  # noqa: S101
-        assert hosted is not None  # noqa: S101
+    def _made(self, mode: ProxyMode, settings: Settings) -> Listener:
+        return self._listener(settings, Router(settings, self._target(mode, settings)))
+
+    def _made_for_proxy(self, settings: Settings, origin: str) -> Listener:
+        """What serves clients that sent their requests to another server: as if they came to the first reverse proxy.
+
+        But that proxy would pass on the client's key, which is not for it here.
+        """
+        modes = [mode for mode in map(ProxyMode.parse, ctx.options.mode) if isinstance(mode, ReverseMode)]
+        target = self._target(modes[0], settings) if modes else None
+        own = settings.for_clients_of(origin)
+        if target is not None and own.upstream is None:
+            own = own.model_copy(update={"upstream": target})
+        return self._listener(own, Router(own))
+
+    def _target(self, mode: ProxyMode, settings: Settings) -> str | None:
+        """The target of a reverse proxy, if it is to serve; None for other modes."""
+        if not isinstance(mode, ReverseMode) or (self._target_is_fallback and settings.names_upstream):
+            return None
         host, port = mode.address
-        needs_target = not (self._target_is_fallback and settings.names_upstream)
-        router = Router(settings, f"{mode.scheme}://{host}:{port}" if needs_target else None)
+        return f"{mode.scheme}://{host}:{port}"
+
+    def _listener(self, settings: Settings, router: Router) -> Listener:
+        state, hosted = self._state, self._hosted
+        assert state is not None  # noqa: S101 (configure ran before any flow)
+        assert hosted is not None  # noqa: S101
         lists = UpstreamLists(router, self._lists, self._http)
         runtime = Runtime(
             settings,

@@ -67,6 +67,8 @@ class Admission:
 
     address: tuple[str, int]
     headers: Mapping[str, str]
+    path: str = ""
+    """What stands before /v1 there."""
 
 
 class SocketServer:
@@ -92,14 +94,15 @@ class SocketServer:
         self._server = HTTPServer(application)
         self._server.add_socket(listening)
 
-    def admit(self, address: tuple[str, int], headers: Mapping[str, str]) -> dict[str, str]:
+    def admit(self, address: tuple[str, int], headers: Mapping[str, str], path: str = "") -> dict[str, str]:
         """Let a client in; returns the headers with which its upgrade request goes to the server, once.
 
-        `address` is the listener it came through, `headers` (by lower-case name) those of its upgrade request. The
-        ticket stands for the headers: others who find the server's port have no ticket, and no key goes over it.
+        `address` is the listener that its turns are posted to, below `path`; `headers` (by lower-case name) are those
+        of its upgrade request. The ticket stands for them: others who find the server's port have no ticket, and no key
+        goes over it.
         """
         ticket = secrets.token_urlsafe(32)
-        self._admissions[ticket] = Admission(address, headers)
+        self._admissions[ticket] = Admission(address, headers, path)
         asyncio.get_running_loop().call_later(60, self._admissions.pop, ticket, None)
         kept = {name: value for name, value in headers.items() if not is_secret(name)}
         return {**kept, "host": f"127.0.0.1:{self.port}", TICKET_HEADER: ticket}
@@ -220,7 +223,7 @@ class ResponsesSocket(WebSocketHandler):
             if name not in _NOT_FORWARDED and not name.startswith(("sec-websocket-", "proxy-"))
         }
         headers |= {"accept": "text/event-stream", "content-type": "application/json"}
-        url = f"http://gateway:{port}/v1/responses"
+        url = f"http://gateway:{port}{self._admission.path}/v1/responses"
         async with HttpClient([host]) as http, http.request("POST", url, headers, dumps(turn.body)) as response:
             if response.status != 200:
                 body, _ = await response.read(_REFUSAL_LIMIT)
