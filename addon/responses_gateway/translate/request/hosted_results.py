@@ -12,6 +12,7 @@ from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec, reasoning_of
+from responses_gateway.translate.request.mcp_items import MCP_ITEMS, restored_mcp_item
 
 
 def hosted_result_entry(item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
@@ -32,7 +33,8 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
     # Older clients send items back without their ids; then the order tells.
     in_order = deque(by_id.values())
     restored: list[wire.Item] = []
-    for item, entries in zip(items, carried, strict=True):
+    asked = {item.id for item in items if isinstance(item, wire.McpApprovalRequest)}
+    for position, (item, entries) in enumerate(zip(items, carried, strict=True)):
         item_id = getattr(item, "id", None)
         if item_id in by_id and not isinstance(item, wire.Reasoning):
             restored.append(_call(by_id[item_id]))
@@ -43,7 +45,7 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
             else:
                 restored.append(_call(entry))
         else:
-            restored.append(item)
+            restored += restored_mcp_item(item, position, asked) if isinstance(item, MCP_ITEMS) else [item]
             restored += [_result(entry) for entry in entries]
     return restored
 

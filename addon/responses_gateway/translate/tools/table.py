@@ -154,6 +154,7 @@ class ToolTable:
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
             case str() if tool := self._hosted(kind):
                 for function in tool.functions(raw):
+                    self._describe(function.namespace or "", function.about)
                     self._add(
                         "hosted",
                         function.namespace,
@@ -222,7 +223,7 @@ class ToolTable:
 
     def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
         """Return the wire name for a call in the history. An undeclared tool gets the name it would have."""
-        tool = self._by_identity.get((kind, namespace, name))
+        tool = self._by_identity.get((kind, namespace, name)) or self._by_identity.get(("hosted", namespace, name))
         if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
             other = _DEFAULT_NAMESPACE if namespace is None else None
             tool = self._by_identity.get((kind, other, name))
