@@ -21,6 +21,7 @@ from responses_gateway.hosted.addresses import CheckedAddresses
 from responses_gateway.hosted.interface import HostedError
 from responses_gateway.hosted.mcp.session import CallOutcome, Connect, Refused, ServerAddress, Session
 from responses_gateway.protocol.json import JsonObject, dumps_text
+from responses_gateway.security.terminal import silence
 from responses_gateway.version import __version__
 
 _ANSWER_LIMIT = 8 << 20
@@ -34,6 +35,7 @@ _INFO = types.Implementation(name="responses-gateway", version=__version__)
 
 def connector(addresses: CheckedAddresses, seconds: float) -> Connect:
     """What opens connections; each step of a connection may take `seconds`."""
+    silence("mcp", "httpx2", "httpcore2")
 
     def connect(address: ServerAddress) -> AbstractAsyncContextManager[Session]:
         return _program(address) if address.command else _web(address, addresses, seconds)
