@@ -21,11 +21,16 @@ def without_tool_secrets(body: bytes) -> tuple[bytes, list[str]]:
 
 
 def _tools(request: Any) -> Iterator[JsonObject]:
-    """All tools that a request declares, in itself and in its input."""
+    """All MCP servers that a request declares, which over WebSocket may be nested."""
     if not isinstance(request, dict):
         return
-    items = request.get("input")
-    for holder in (request, *(items if isinstance(items, list) else ())):
+    for body in (request, request.get("response")):
+        yield from _declared(body) if isinstance(body, dict) else ()
+
+
+def _declared(body: JsonObject) -> Iterator[JsonObject]:
+    items = body.get("input")
+    for holder in (body, *(items if isinstance(items, list) else ())):
         tools = holder.get("tools") if isinstance(holder, dict) else None
         for tool in tools if isinstance(tools, list) else ():
             if isinstance(tool, dict) and tool.get("type") == "mcp":

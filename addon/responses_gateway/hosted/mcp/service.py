@@ -99,13 +99,10 @@ class McpService:
             self._connections,
             self._limits,
         )
-        if not asks_for_compaction(declared.request):
+        if servers and not asks_for_compaction(declared.request):
             tool.begun += [_list_item(server.label, found[server.label], declared) for server in missing]
-            tool.begun += (
-                [await _carried_out(approved, tool, declared) for approved in _approved(tool, declared)]
-                if servers
-                else []
-            )
+            for approved in _approved(tool, declared):
+                tool.begun.append(await _carried_out(approved, tool, declared))
         return tool
 
     async def _tools_or_error(self, server: DeclaredServer, declared: DeclaredTool) -> list[JsonObject] | GatewayError:
