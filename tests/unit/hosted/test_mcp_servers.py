@@ -10,16 +10,17 @@ import pytest
 
 from responses_gateway.hosted import addresses
 from responses_gateway.hosted.calls import RESULT_LIMIT, HostedCalls
-from responses_gateway.hosted.interface import Declaration, DeclaredTool
+from responses_gateway.hosted.interface import Declaration, DeclaredTool, HostedError
 from responses_gateway.hosted.mcp import service as module
 from responses_gateway.hosted.mcp.lists import BYTE_LIMIT, TOOL_LIMIT
-from responses_gateway.hosted.mcp.service import McpService
+from responses_gateway.hosted.mcp.service import MCP, McpService
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction, HostedResult
+from responses_gateway.translate.tools.table import ToolTable
 from upstream.mcp import Handler, ScriptedMcp, result, text, tool
 
 Json = dict[str, Any]
@@ -266,3 +267,22 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, required: bool) ->
     else:
         assert asyncio.run(McpService(Settings()).open(declared)).functions(declaration) == []
         assert "responses-gateway[mcp]" in str(ledger.entries[0])
+
+
+def test_a_recorded_turn_needs_the_lists_in_its_request() -> None:
+    declaration = {"type": "mcp", "server_label": "x", "server_url": "https://x.example/mcp"}
+    listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "x", "tools": [tool("look")]}
+    for items in ([], [listed]):
+        asked = parse_request(dumps({"model": "m", "input": items, "tools": [declaration]}))
+        declared = DeclaredTool(asked, [Declaration("tools[0]", declaration)], "", None, Ledger(), str)
+        if items:
+            assert [one.name for one in MCP.recorded(declared).functions(declaration)] == ["look"]
+        else:
+            with pytest.raises(HostedError):
+                MCP.recorded(declared)
+
+
+def test_fields_that_mean_nothing_here_are_noted() -> None:
+    ledger = Ledger()
+    ToolTable(ledger).declare([{"type": "mcp", "server_label": "x", "allowed_callers": ["programmatic"]}], "tools")
+    assert "dropped tools.allowed_callers" in str(ledger.entries[0])

@@ -74,13 +74,14 @@ class McpService:
         self._addresses = CheckedAddresses(settings.mcp_private_hosts)
         self._lists = ToolLists()
         self._connections = Connections(self._connector)
+        self._has_package = find_spec("mcp") is not None
 
     async def _connector(self) -> Connect:
         return await asyncio.to_thread(_loaded, self._addresses, self._seconds)
 
     async def open(self, declared: DeclaredTool) -> RunnableTool:
         servers = declared_servers(declared.declarations, self._permitted)
-        if find_spec("mcp") is None:
+        if not self._has_package:
             _do_without(declared)
             servers = []
         known = _known_lists(declared)

@@ -39,10 +39,14 @@ def call_text(item: wire.McpCall) -> str:
     if item.output is not None:
         return item.output
     error = item.error
-    if isinstance(error, dict):
-        message = error.get("message", error.get("content"))
-        error = message if isinstance(message, str) else dumps_text(message)
-    return error or ""
+    return _error_text(error.get("message", error.get("content"))) if isinstance(error, dict) else error or ""
+
+
+def _error_text(said: object) -> str:
+    """A message, or the content of a result."""
+    if isinstance(said, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in said):
+        return "\n".join(part["text"] for part in said)
+    return said if isinstance(said, str) else dumps_text(said)
 
 
 def _call(item: wire.McpCall | wire.McpApprovalRequest, call_id: str) -> wire.FunctionCall:
