@@ -130,8 +130,10 @@ def test_history_keeps_the_prefix(gateway: GatewayProcess, desk: McpProcess, scr
         requests = script.requests[begun:]
         for at, (earlier, later) in enumerate(pairwise(requests)):
             assert later.body["tools"] == earlier.body["tools"]
-            if not dropped or at % 3 != 2:
+            # Without the reasoning, nobody knows which calls were made at once.
+            if dropped != ("reasoning",) or at % 3 != 2:
                 assert later.messages[: len(earlier.messages)] == earlier.messages
+        assert requests[-1].roles().count("user") == 3
         results = [message["content"] for message in requests[-1].messages if message["role"] == "tool"]
         assert results == ["1", "2", "3", "2", "3", "4", "3", "4", "5"]
 

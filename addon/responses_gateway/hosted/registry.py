@@ -57,7 +57,7 @@ def recorded_tools(
 
 def declarations(request: ResponsesRequest, types: Collection[str]) -> list[Declaration]:
     """All tools of some types that a request declares, in itself and in its input."""
-    return [declared for declared in _declared(request) if declared.value.get("type") in types]
+    return [declared for declared in _declared(request) if str(declared.value.get("type")) in types]
 
 
 def _declared(request: ResponsesRequest) -> Iterator[Declaration]:

@@ -272,7 +272,8 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, required: bool) ->
 def test_a_recorded_turn_needs_the_lists_in_its_request() -> None:
     declaration = {"type": "mcp", "server_label": "x", "server_url": "https://x.example/mcp"}
     listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "x", "tools": [tool("look")]}
-    for items in ([], [listed]):
+    odd = {**listed, "tools": [{"name": 5}, {}, tool("look", description={"a": 1}, input_schema=5, annotations=5)]}
+    for items in ([], [listed], [odd]):
         asked = parse_request(dumps({"model": "m", "input": items, "tools": [declaration]}))
         declared = DeclaredTool(asked, [Declaration("tools[0]", declaration)], "", None, Ledger(), str)
         if items:

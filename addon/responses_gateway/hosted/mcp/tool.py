@@ -101,10 +101,10 @@ class ListedTools:
 
 def _function(server: DeclaredServer, tool: JsonObject) -> HostedFunction:
     asks = server.approval.needed(tool)
-    schema = tool.get("input_schema")
+    schema, description = tool.get("input_schema"), tool.get("description")
     return HostedFunction(
         tool["name"],
-        tool.get("description") or "",
+        description if isinstance(description, str) else "",
         schema if isinstance(schema, dict) else {},
         ApprovalForm(server.label) if asks else McpCallForm(server.label),
         server.label,

@@ -22,6 +22,11 @@ class HostedCallItem(CallItem):
         self._tell("opened")
 
     @property
+    def type(self) -> str:
+        """That of the item."""
+        return self._form.type
+
+    @property
     def complete(self) -> bool:
         """Never: the result is still missing when the arguments are complete."""
         return False

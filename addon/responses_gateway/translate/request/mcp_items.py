@@ -12,15 +12,15 @@ MCP_ITEMS = (wire.McpListTools, wire.McpCall, wire.McpApprovalRequest, wire.McpA
 _REFUSED = "The user did not approve this call."
 
 
-def restored_mcp_item(item: McpItem, position: int, asked: Collection[str | None]) -> list[wire.Item]:
+def restored_mcp_item(item: McpItem, position: int, asked: Collection[str]) -> list[wire.Item]:
     """The items that the model knows in place of `item`, which stands at `position` of the input.
 
     `asked` are the ids of all requests for approval: the call that follows one is its result. Ids of calls are those of
     their items, so that they stay the same from turn to turn.
     """
     match item:
-        case wire.McpCall() if item.approval_request_id in asked:
-            return [_result(item.approval_request_id, call_text(item))]
+        case wire.McpCall(approval_request_id=str() as request_id) if request_id in asked:
+            return [_result(request_id, call_text(item))]
         case wire.McpCall():
             call_id = item.id or f"mcp_{position}"
             return [_call(item, call_id), _result(call_id, call_text(item))]
@@ -59,5 +59,5 @@ def _call(item: wire.McpCall | wire.McpApprovalRequest, call_id: str) -> wire.Fu
     )
 
 
-def _result(call_id: str | None, text: str) -> wire.CallOutput:
+def _result(call_id: str, text: str) -> wire.CallOutput:
     return wire.CallOutput.model_validate({"type": "function_call_output", "call_id": call_id, "output": text})

@@ -169,7 +169,7 @@ class ToolTable:
                 self.ledger.add("dropped", f"tools.{kind}", "no chat upstream runs this hosted tool")
 
     def _hosted(self, kind: object) -> HostedTool | None:
-        return next((tool for tool in self.hosted if kind in tool.types), None)
+        return next((tool for tool in self.hosted if isinstance(kind, str) and kind in tool.types), None)
 
     def _describe(self, namespace: str, about: str) -> None:
         """Let the next new function of a namespace carry the namespace's description, once."""
