@@ -76,6 +76,7 @@ def test_what_is_allowed(allowed: Any, offered: list[str]) -> None:
         ({"allowed_tools": {"read_only": "x"}}, "tools[0].allowed_tools.read_only", "true or false"),
         ({"headers": ["x"]}, "tools[0].headers", "an object"),
         ({"headers": {"x": "a\nb"}}, "tools[0].headers", "character"),
+        ({"headers": {"Host": "internal"}}, "tools[0].headers", "'host' is set by the gateway"),
         ({"headers": {"Authorization": "Bearer x"}, "authorization": "y"}, "tools[0].authorization", "too"),
     ],
 )

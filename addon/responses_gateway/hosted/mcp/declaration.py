@@ -12,6 +12,11 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.settings import McpServer as ConfiguredServer
 
+_OF_THE_CONNECTION = frozenset(
+    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""Headers that say how a message is sent, and where to."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolFilter:
@@ -143,6 +148,8 @@ def _headers(declaration: Declaration) -> dict[str, str]:
             raise _invalid(f"{declaration.path}.authorization", "the headers have an authorization, too")
         headers["authorization"] = f"Bearer {token}"
     for name, value in headers.items():
+        if name in _OF_THE_CONNECTION:
+            raise _invalid(f"{declaration.path}.headers", f"'{name}' is set by the gateway itself")
         if not name or not value.isascii() or not is_safe(name, value):
             raise _invalid(f"{declaration.path}.headers", "a header has a character that no header can have")
     return headers

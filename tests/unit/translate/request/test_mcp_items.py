@@ -7,7 +7,9 @@ import pytest
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.shipped import shipped
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.reasoning import CarriedReasoning, seal_reasoning
 from responses_gateway.translate.request.chat_request import translate_request
+from responses_gateway.translate.request.hosted_results import hosted_result_entry
 from unit.machine import request
 
 Json = dict[str, Any]
@@ -84,3 +86,14 @@ def test_a_call_that_was_not_approved(reason: str | None, text: str) -> None:
 def test_a_result_whose_question_is_gone_is_a_call_of_its_own() -> None:
     [call, result], _ = messages({**CALL, "id": "mcp_1", "approval_request_id": "mcpr_gone", "output": "5"})
     assert call["tool_calls"][0]["id"] == result["tool_call_id"] == "mcp_1"
+
+
+def test_results_without_ids_are_told_apart_by_their_kind() -> None:
+    """Of two tools that the gateway carried out in one round, when the client drops the ids of all items."""
+    search = hosted_result_entry("web_search_call", "ws_1", "call_1", "web_search", "{}", "found")
+    added = hosted_result_entry("mcp_call", "mcp_1", "call_2", "desk__add", "{}", "5")
+    sealed = seal_reasoning(CarriedReasoning(hosted_results=[search, added]))
+    reasoning = {"type": "reasoning", "summary": [], "encrypted_content": sealed}
+    [call, first, second], _ = messages({**CALL, "output": "5"}, {"type": "web_search_call"}, reasoning)
+    assert [one["id"] for one in call["tool_calls"]] == ["call_2", "call_1"]
+    assert (first["content"], second["content"]) == ("5", "found")
