@@ -7,7 +7,7 @@ from typing import Any
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from responses_gateway.hosted.interface import DeclaredTool
+from responses_gateway.hosted.interface import Declaration, DeclaredTool
 from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
@@ -52,8 +52,8 @@ def machine(
 ) -> AnswerStateMachine:
     ledger = ledger or Ledger()
     asked = request(tools=list(tools), include=list(include))
-    declared = [tool for tool in tools if tool["type"] == "web_search"]
-    hosted = [DeclaredSearch(DeclaredTool(asked, declared, "", ledger))] if web_search else []
+    declared = [Declaration("tools", tool) for tool in tools if tool["type"] == "web_search"]
+    hosted = [DeclaredSearch(DeclaredTool(asked, declared, "", None, ledger, str))] if web_search else []
     table = ToolTable(ledger, hosted=hosted)
     table.declare(tools, "tools")
     counter = itertools.count()

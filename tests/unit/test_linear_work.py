@@ -170,6 +170,7 @@ NOT_SCANNERS = {
     "ShellCallItem": "ArgumentStream",
     "ApplyPatchCallItem": "ArgumentStream",
     "HostedCallItem": "ArgumentStream",
+    "HostedQuestionItem": "ArgumentStream",
     "_PassThrough": "PatchRepairer",
     "AnswerReader": "BodyReader",
     "Exchange": "hands on to what is here",

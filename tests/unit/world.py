@@ -33,7 +33,7 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     router = Router(settings, reverse_url)
     http = HttpClient()
     lists = UpstreamLists(router, ListCache(), http)
-    hosted = HostedTools(settings, http)
+    hosted = HostedTools(settings, http, new_id)
     state, jobs = State(settings), Jobs(new_id, clock)
     return Runtime(settings, router, Sessions(), state, jobs, lists, http, new_id, clock, hosted)
 

@@ -15,6 +15,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.sessions import session_id
 
 
 class CompactionExchange(Exchange):
@@ -52,6 +53,6 @@ async def compact(call: Call, runtime: Runtime) -> Exchange:
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
     recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
-    hosted = await runtime.hosted.open(whole, owner, recorder.ledger)
+    hosted = await runtime.hosted.open(whole, owner, session_id(whole, call.headers), recorder.ledger)
     opening = partial(open_exchange, hosted=hosted, kind=CompactionExchange)
     return await off_loop(size, opening, whole, call.headers, runtime, recorder)

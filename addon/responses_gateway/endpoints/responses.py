@@ -1,6 +1,7 @@
 """`/v1/responses`: create, retrieve, delete, cancel, list the input."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from responses_gateway.endpoints import replay
@@ -19,6 +20,7 @@ from responses_gateway.turn import background
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.sessions import session_id
 
 
 async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
@@ -45,15 +47,23 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
     if job is not None:
         recorder.follow = job.take
-        hosted = await runtime.hosted.open(turn.request, owner, ledger)
-        opening = partial(open_exchange, hosted=hosted)
+        opening = await _opening(call, turn.request, runtime, recorder)
         return await off_loop(size, opening, turn.request, call.headers, runtime, recorder, job.id)
     if request.background:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
-    opening = partial(open_exchange, hosted=await runtime.hosted.open(turn.request, owner, ledger))
+    opening = await _opening(call, turn.request, runtime, recorder)
     return await off_loop(size, opening, turn.request, call.headers, runtime, recorder)
+
+
+async def _opening(
+    call: Call, request: ResponsesRequest, runtime: Runtime, recorder: Recorder
+) -> Callable[..., Exchange]:
+    """`open_exchange` with the hosted tools that the request declares."""
+    session = session_id(request, call.headers)
+    hosted = await runtime.hosted.open(request, recorder.owner, session, recorder.ledger)
+    return partial(open_exchange, hosted=hosted)
 
 
 async def _replayed(recorder: Recorder) -> Record | None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from responses_gateway.hosted.interface import HostedError, RunnableTool
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, HostedTool
+from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult, HostedTool
 
 _EXTRA_ROUNDS = 1
 """Rounds in which a model may answer after it was told not to call any more."""
@@ -21,6 +22,10 @@ class Calls(Protocol):
     @property
     def tools(self) -> Sequence[HostedTool]:
         """The tools that can be called."""
+
+    @property
+    def begun(self) -> Sequence[BegunItem]:
+        """The output items that are complete before the model is asked."""
 
     @property
     def excess(self) -> str | None:
@@ -44,6 +49,10 @@ class HostedCalls:
     @property
     def tools(self) -> Sequence[HostedTool]:
         return [used.tool for used in self._used]
+
+    @property
+    def begun(self) -> Sequence[BegunItem]:
+        return [item for used in self._used for item in used.tool.begun]
 
     @property
     def excess(self) -> str | None:
@@ -83,7 +92,7 @@ class HostedCalls:
             return result
         self._ledger.add("capped", field, f"a result is longer than {RESULT_LIMIT} characters")
         text = f"{result.text[:RESULT_LIMIT]}\n[The result goes on, but only this much of it can be read.]"
-        return HostedResult(text, result.sources, result.failed)
+        return replace(result, text=text)
 
 
 class _Used:

@@ -4,15 +4,15 @@ A kind of tool is an object that implements `HostedKind`; `registry.py` has them
 in `calls.py`: rounds, limits, errors and the Ledger.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import ResponsesRequest
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, HostedTool
+from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult, HostedTool
 from responses_gateway.upstream.http_client import HttpClient
 
 
@@ -37,8 +37,19 @@ class ToolLimits:
     """What the model does then, such as `searching`."""
 
 
+class Declaration(NamedTuple):
+    """A declaration of a hosted tool, and where in the request it stands."""
+
+    path: str
+    value: JsonObject
+
+
 class RunnableTool(HostedTool, Protocol):
     """A hosted tool for one response."""
+
+    @property
+    def begun(self) -> Sequence[BegunItem]:
+        """The output items that came of opening it."""
 
     @property
     def limits(self) -> ToolLimits: ...
@@ -54,11 +65,16 @@ class DeclaredTool:
     request: ResponsesRequest
     """Its input has its whole history."""
 
-    declarations: Sequence[JsonObject]
+    declarations: Sequence[Declaration]
     """All declarations of the tool's types; at least one."""
 
     owner: str
+    session: str | None
+    """The id of the owner's session, if the client names one."""
+
     ledger: Ledger
+    new_id: Callable[[str], str]
+    """Makes an id with the given prefix."""
 
 
 class ToolService(Protocol):
@@ -82,4 +98,7 @@ class HostedKind(Protocol):
         """What serves the tool; None when the settings do without. Raises SettingsError."""
 
     def recorded(self, declared: DeclaredTool) -> HostedTool:
-        """The tool of a recorded turn: it offers the same functions, and carries out nothing."""
+        """The tool of a recorded turn: it offers the same functions, and carries out nothing.
+
+        Raises HostedError when the request does not say enough.
+        """

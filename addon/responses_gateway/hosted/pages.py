@@ -7,7 +7,6 @@ the name itself.
 """
 
 import asyncio
-import ipaddress
 import os
 import re
 import sys
@@ -16,8 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from responses_gateway.hosted.search_engines import SearchError, within
-from responses_gateway.upstream.http_client import HttpClient, HttpResponse, all_addresses
+from responses_gateway.hosted.addresses import CheckedAddresses
+from responses_gateway.hosted.interface import HostedError
+from responses_gateway.hosted.search_engines import within
+from responses_gateway.upstream.http_client import HttpClient, HttpResponse
 
 _EXTRACTOR = Path(__file__).with_name("page_text.py")
 """The program that extracts text. It alone needs selectolax, which a bare mitmproxy does not have."""
@@ -33,10 +34,6 @@ _HEADERS = {
 _OF_PYTHON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
 """Variables without which some Pythons do not start."""
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NOT_FOR_EVERYBODY = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("3fff::/20"))
-"""What `is_global` of some Pythons lets through: site-local addresses (RFC 3879) and documentation (RFC 9637)."""
-
 
 class PageFetcher:
     """Gets pages as text.
@@ -46,64 +43,55 @@ class PageFetcher:
     """
 
     def __init__(self, private_hosts: Sequence[str] = (), *, limit: int = 2 << 20, timeout: float = 15) -> None:
-        self._private_hosts = frozenset(host.lower() for host in private_hosts)
+        self._addresses = CheckedAddresses(private_hosts)
         self._limit = limit
         self._timeout = timeout
 
     async def fetch(
         self, url: str, allowed_domains: Sequence[str] = (), blocked_domains: Sequence[str] = ()
     ) -> tuple[str, bool]:
-        """The page's readable text, and whether it is all of it. Raises SearchError with what failed."""
+        """The page's readable text, and whether it is all of it. Raises HostedError with what failed."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(url, allowed_domains, blocked_domains)
         except TimeoutError:
-            raise SearchError(f"{url} did not answer within {self._timeout:g} seconds") from None
+            raise HostedError(f"{url} did not answer within {self._timeout:g} seconds") from None
         except (OSError, ValueError) as error:
-            raise SearchError(f"{url} could not be read: {error}") from None
+            raise HostedError(f"{url} could not be read: {error}") from None
 
     async def _follow(self, url: str, allowed: Sequence[str], blocked: Sequence[str]) -> tuple[str, bool]:
         for _ in range(_REDIRECTS + 1):
             parts = urlsplit(url)
             host = parts.hostname or ""
             if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-                raise SearchError(f"{url} is not the address of a web page")
+                raise HostedError(f"{url} is not the address of a web page")
             if (allowed and not within(host, allowed)) or within(host, blocked):
-                raise SearchError(f"the client does not allow pages of {host}")
+                raise HostedError(f"the client does not allow pages of {host}")
             try:
                 port = parts.port or (443 if parts.scheme == "https" else 80)
             except ValueError:
-                raise SearchError(f"{url} is not the address of a web page") from None
-            addresses = await self._checked_addresses(host, port)
+                raise HostedError(f"{url} is not the address of a web page") from None
+            addresses = await self._addresses.of(host, port)
             async with HttpClient(addresses) as client, client.request("GET", url, _HEADERS) as response:
                 if response.status in _REDIRECT_STATUSES and "location" in response.headers:
                     url = urljoin(url, response.headers["location"])
                     continue
                 return await self._read(url, response)
-        raise SearchError(f"more than {_REDIRECTS} redirects")
+        raise HostedError(f"more than {_REDIRECTS} redirects")
 
     async def _read(self, url: str, response: HttpResponse) -> tuple[str, bool]:
         if response.status != 200:
-            raise SearchError(f"{url} answered {response.status}")
+            raise HostedError(f"{url} answered {response.status}")
         content_type = response.headers.get("content-type", "text/html").lower()
         if not _TEXT_TYPES.match(content_type):
-            raise SearchError(f"{url} is no text but {content_type.partition(';')[0]}")
+            raise HostedError(f"{url} is no text but {content_type.partition(';')[0]}")
         content, whole = await response.read(self._limit)
         return await _extract(content, content_type), whole
-
-    async def _checked_addresses(self, host: str, port: int) -> list[str]:
-        addresses = await all_addresses(host, port)
-        if self._private_hosts & {host, f"{host}:{port}"}:
-            return addresses
-        public = [address for address in addresses if is_public(address)]
-        if not public:
-            raise SearchError(f"{host} is not on the public internet")
-        return public
 
 
 async def _extract(content: bytes, content_type: str) -> str:
     if find_spec("selectolax") is None:
-        raise SearchError("the gateway cannot read pages here: selectolax is not installed")
+        raise HostedError("the gateway cannot read pages here: selectolax is not installed")
     # -P: the folder of that file must not shadow modules.
     command = (sys.executable, "-P", str(_EXTRACTOR), content_type)
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -116,7 +104,7 @@ async def _extract(content: bytes, content_type: str) -> str:
         if process.returncode is None:
             process.kill()
     if process.returncode != 0:
-        raise SearchError("the page's HTML is too much to read")
+        raise HostedError("the page's HTML is too much to read")
     return text.decode()
 
 
@@ -124,18 +112,3 @@ def _extractors_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What Python needs to start and to find its modules; no keys, because a stranger's page is read."""
     kept = {name: environ[name] for name in _OF_PYTHON if name in environ}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one that anybody on the internet would reach: not private, loopback, link-local,
-    multicast, reserved or a way around that (an IPv4 address inside an IPv6 one)."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if any(ip in network for network in _NOT_FOR_EVERYBODY):
-            return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)

@@ -40,17 +40,13 @@ class SearchResult:
     snippet: str
 
 
-class SearchError(HostedError):
-    """A search that failed."""
-
-
 class SearchEngine(Protocol):
     """One search engine; `name` is for people."""
 
     name: str
 
     async def search(self, query: SearchQuery) -> list[SearchResult]:
-        """The best results first. Raises SearchError, or OSError when the engine cannot be reached."""
+        """The best results first. Raises HostedError, or OSError when the engine cannot be reached."""
 
 
 class BraveSearch:
@@ -182,13 +178,13 @@ async def _fetch(
     if response.status != 200:
         hint = (hints or {}).get(response.status)
         said = " ".join(content[:200].decode("utf-8", "replace").split())
-        raise SearchError(f"{engine} answered {response.status}: {hint or said or 'no reason given'}")
+        raise HostedError(f"{engine} answered {response.status}: {hint or said or 'no reason given'}")
     try:
         answer = loads(content) if whole else None
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise SearchError(f"{engine} did not answer with a JSON object")
+        raise HostedError(f"{engine} did not answer with a JSON object")
     return answer
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from responses_gateway.hosted.interface import DeclaredTool, RunnableTool, ToolLimits
+from responses_gateway.hosted.interface import DeclaredTool, HostedError, RunnableTool, ToolLimits
 from responses_gateway.hosted.pages import PageFetcher
 from responses_gateway.hosted.search_declaration import (
     WEB_SEARCH_TYPES,
@@ -14,11 +14,18 @@ from responses_gateway.hosted.search_declaration import (
     search_functions,
     search_settings,
 )
-from responses_gateway.hosted.search_engines import SearchEngine, SearchError, SearchQuery, search_engine
+from responses_gateway.hosted.search_engines import SearchEngine, SearchQuery, search_engine
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction, HostedResult, HostedTool, Source
+from responses_gateway.translate.tools.hosted import (
+    BegunItem,
+    HostedCall,
+    HostedFunction,
+    HostedResult,
+    HostedTool,
+    Source,
+)
 from responses_gateway.upstream.http_client import HttpClient
 
 _PAGE_CHARACTERS: dict[ContextSize, int] = {"low": 6_000, "medium": 12_000, "high": 30_000}
@@ -56,10 +63,11 @@ class DeclaredSearch:
     """web_search as one request declares it."""
 
     types: Collection[str] = WEB_SEARCH_TYPES
+    begun: Sequence[BegunItem] = ()
 
     def __init__(self, declared: DeclaredTool) -> None:
         self._ledger: Ledger = declared.ledger
-        self._settings = search_settings(declared.declarations[0], declared.ledger)
+        self._settings = search_settings(declared.declarations[0].value, declared.ledger)
         form = SearchForm(with_sources=_SOURCES in (declared.request.include or ()))
         self._functions = search_functions(self._settings, form)
         self._sources: list[Source] = []
@@ -105,16 +113,16 @@ class WebSearch(DeclaredSearch):
         try:
             return await self._dispatch(call)
         except TimeoutError:
-            raise SearchError(f"no answer within {self._services.timeout:g} seconds") from None
+            raise HostedError(f"no answer within {self._services.timeout:g} seconds") from None
         except OSError as error:
-            raise SearchError(f"{self._services.engine.name} cannot be reached: {error}") from None
+            raise HostedError(f"{self._services.engine.name} cannot be reached: {error}") from None
 
     async def _dispatch(self, call: HostedCall) -> HostedResult:
         needed = {"web_search": ("query",), "open_page": ("url",), "find_in_page": ("url", "pattern")}[call.name]
         values = [call.arguments.get(name) for name in needed]
         given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
         if len(given) != len(needed):
-            raise SearchError(f"it needs {' and '.join(needed)}")
+            raise HostedError(f"it needs {' and '.join(needed)}")
         match call.name:
             case "web_search":
                 return await self._search(given[0])
@@ -166,7 +174,7 @@ class WebSearch(DeclaredSearch):
 
     async def _page(self, url: str) -> tuple[str, bool]:
         if not self._settings.open_pages:
-            raise SearchError("the client does not allow pages to be opened")
+            raise HostedError("the client does not allow pages to be opened")
         if url not in self._pages:
             settings = self._settings
             self._pages[url] = await self._services.pages.fetch(url, settings.allowed_domains, settings.blocked_domains)

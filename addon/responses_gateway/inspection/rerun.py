@@ -11,6 +11,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from responses_gateway.endpoints.dispatch import serve
+from responses_gateway.hosted.interface import HostedError
 from responses_gateway.hosted.registry import HostedTools, declarations, recorded_tools
 from responses_gateway.inspection.recording import stream_capture
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn, parsed
@@ -26,7 +27,7 @@ from responses_gateway.state.state import State
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec
 from responses_gateway.translate.repair.request_repairs import Repair, describe
-from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, HostedTool
+from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult, HostedTool
 from responses_gateway.turn.background import JOB_HEADER, Jobs
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
@@ -92,7 +93,9 @@ class Rerunner:
             raise NotComparable("nothing was recorded, or nothing went to the upstream")
         facts = record.facts
         headers = dict(facts["headers"])
-        runtime = replace(self._for_upstream_of(record), hosted=cast("HostedTools", _RecordedTools(record)))
+        runtime = replace(
+            self._for_upstream_of(record), hosted=cast("HostedTools", _RecordedTools(record, self.new_id))
+        )
         self._response_id = str(answer_of(record).response.get("id") or "")
         self._learned.wanted = {field for action, field, *_ in facts["ledger"] if action == "learnt"}
         try:
@@ -187,17 +190,24 @@ def _answer(turn: ServedTurn, one: JsonObject, *, is_cut: bool) -> bool:
 class _RecordedTools:
     """Offers the hosted tools that the gateway carried out for a turn."""
 
-    def __init__(self, record: RecordedTurn) -> None:
+    def __init__(self, record: RecordedTurn, new_id: Callable[[str], str]) -> None:
         self._record = record
+        self._new_id = new_id
 
-    async def open(self, request: ResponsesRequest, owner: str, ledger: Ledger) -> "_RecordedCalls":
+    async def open(
+        self, request: ResponsesRequest, owner: str, session: str | None, ledger: Ledger
+    ) -> "_RecordedCalls":
         chat = parsed(self._record.rounds[0]["body"])
         offered = {(tool.get("function") or {}).get("name") for tool in _tools(chat)}
+        try:
+            recorded = recorded_tools(request, owner, ledger, self._new_id)
+        except HostedError as error:
+            raise NotComparable(str(error)) from None
         tools = [
             tool
-            for tool in recorded_tools(request, owner, ledger)
+            for tool in recorded
             for first in declarations(request, tool.types)[:1]
-            if offered.issuperset(function.name for function in tool.functions(first))
+            if offered.issuperset(function.name for function in tool.functions(first.value))
         ]
         return _RecordedCalls(tools, self._texts())
 
@@ -217,6 +227,7 @@ class _RecordedCalls:
     """Gives the recorded results."""
 
     excess = None
+    begun: Sequence[BegunItem] = ()
 
     def __init__(self, tools: Sequence[HostedTool], texts: Sequence[str]) -> None:
         self.tools = tools

@@ -47,6 +47,12 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
+def silence(*names: str) -> None:
+    """Keep packages out of the log: what they write, such as addresses with keys in them, was not made harmless."""
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 class _Printable(logging.Filter):
     """Makes records printable: the message is ours and may have lines, its arguments may not."""
 

@@ -163,6 +163,22 @@ class Options(SettingsModel):
         default_factory=list,
         description="Hosts (or host:port) that pages may be opened from although they are not on the public internet.",
     )
+    mcp: Literal["any", "configured", "off"] = Field(
+        "any",
+        description="Which MCP servers clients may use: any that they name and that is on the public internet, only "
+        "those of mcp_servers, or none (needs the extra `mcp`).",
+    )
+    mcp_private_hosts: Words[str] = Field(
+        default_factory=list,
+        description="Hosts (or host:port) of MCP servers that clients may name although they are not on the public "
+        "internet.",
+    )
+    mcp_rounds: PositiveInt = Field(
+        30, description="How often the model may call tools of MCP servers before it answers."
+    )
+    mcp_timeout: PositiveFloat = Field(
+        60, description="Seconds for one call of an MCP server, and for the list of its tools."
+    )
     archive: ArchivePlace = Field(
         "auto",
         description="Whether every turn is kept for looking at: on, off, auto (on under mitmweb), or the path of the "

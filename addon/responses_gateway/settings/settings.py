@@ -1,11 +1,11 @@
 """The models of all settings."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.catalogue.providers.profile import BaseUrl, Names, Profile
 from responses_gateway.catalogue.providers.shipped import same_host
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Limits
@@ -40,10 +40,41 @@ class Provider(SettingsModel):
         return self
 
 
+class McpServer(SettingsModel):
+    """An MCP server that clients may use by its label. It may be anywhere."""
+
+    url: BaseUrl | None = None
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    command: str | None = None
+    """A program that speaks MCP on its standard input and output."""
+
+    args: list[str] = Field(default_factory=list)
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    """Its environment, besides what every program needs; no other variable of the gateway's."""
+
+    description: str = ""
+    """What the model is told of all its tools, if the client says nothing."""
+
+    require_approval: Literal["always", "never"] = "always"
+    """Whether the client has to approve each call, if it does not say."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("exactly one of url and command is needed")
+        for name, value in self.headers.items():
+            if not is_safe(name, value.get_secret_value()):
+                raise ValueError(f"the header {name} holds a character that no header can have")
+        return self
+
+
 class Configuration(Options):
     """All keys of the file, validated."""
 
     providers: dict[str, Provider] = Field(default_factory=dict)
+
+    mcp_servers: dict[str, McpServer] = Field(default_factory=dict)
+    """By label."""
 
 
 class Settings(Configuration):

@@ -17,9 +17,14 @@ _PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
     "compaction": "cmp",
+    "mcp_approval_response": "mcpa",
 }
 _WITHOUT_STATUS = frozenset(
-    {"reasoning", "compaction", "compaction_summary", "additional_tools", "custom_tool_call", "custom_tool_call_output"}
+    (
+        *("reasoning", "compaction", "compaction_summary", "additional_tools"),
+        *("custom_tool_call", "custom_tool_call_output"),
+        *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
+    )
 )
 
 

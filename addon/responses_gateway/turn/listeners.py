@@ -60,7 +60,7 @@ class Listeners:
 
     def use(self, settings: Settings) -> None:
         """Serve by new settings from now on. Raises SettingsError or SecretError, and keeps the old ones then."""
-        hosted = HostedTools(settings, self._http)
+        hosted = HostedTools(settings, self._http, new_id)
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
             # Turns that still run keep the state from before, and close it as they end.
             self._state = State(settings)
@@ -139,6 +139,8 @@ class Listeners:
     async def close(self) -> None:
         """Stop background jobs, and close connections and the state."""
         await self._jobs.close()
+        if self._hosted is not None:
+            await self._hosted.close()
         await self._http.close()
         if self._state is not None:
             await self._state.close()

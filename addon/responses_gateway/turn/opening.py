@@ -9,9 +9,11 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import (
     ApplyPatchCallOutput,
     CallOutput,
+    McpApprovalResponse,
     ResponsesRequest,
     ShellCallOutput,
     ToolSearchOutput,
+    items_of,
 )
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
@@ -60,6 +62,7 @@ def open_exchange(
         recorder,
         session,
         hosted=hosted.tools,
+        begun=items_of([one.item for one in hosted.begun]),
     )
     if request.model is None:
         request = request.model_copy(update={"model": route.model})
@@ -84,6 +87,7 @@ def open_exchange(
         output=CompactionOutput(runtime.new_id, recorder.envelopes(COMPACTION))
         if asks_for_compaction(request)
         else None,
+        begun=hosted.begun,
     )
     return kind(request, upstream_request, machine, session, recorder, runtime.watch, hosted, for_codex=for_codex)
 
@@ -114,7 +118,9 @@ def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[s
 def _ends_with_result(request: ResponsesRequest) -> bool:
     """Whether what the model is to answer is the result of a call, and no word of a user."""
     last = request.input[-1] if request.input else None
-    return isinstance(last, CallOutput | ShellCallOutput | ApplyPatchCallOutput | ToolSearchOutput)
+    return isinstance(
+        last, CallOutput | ShellCallOutput | ApplyPatchCallOutput | ToolSearchOutput | McpApprovalResponse
+    )
 
 
 def _is_codex(headers: Mapping[str, str]) -> bool:

@@ -35,8 +35,10 @@ class UpstreamRequest:
         session: Session | None,
         *,
         hosted: Sequence[HostedTool] = (),
+        begun: Sequence[Item] = (),
     ) -> None:
-        """Translate `request`, whose input has its whole history. `hosted`: what the gateway carries out itself.
+        """Translate `request`, whose input has its whole history. `hosted`: what the gateway carries out itself;
+        `begun`: the items of the answer that are complete already.
 
         Raises GatewayError for what cannot be translated.
         """
@@ -44,6 +46,7 @@ class UpstreamRequest:
         self._recorder = recorder
         self._session = session
         self._hosted = hosted
+        self._begun = begun
         self._answered: Sequence[Item] = ()
         """What the earlier rounds of hosted calls have answered."""
 
@@ -107,6 +110,8 @@ class UpstreamRequest:
             input_items = [*request.input, *self._answered]
             choice = _later_choice(request.tool_choice)
             request = request.model_copy(update={"input": input_items, "tool_choice": choice})
+        elif self._begun:
+            request = request.model_copy(update={"input": [*request.input, *self._begun]})
         translation = translate_request(
             fit(request, route.card, ledger),
             model=route.model,

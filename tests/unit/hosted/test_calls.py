@@ -50,6 +50,7 @@ class Dice:
     """A tool of its own: all that one has to say."""
 
     types = ("mcp",)
+    begun = ()
     function = HostedFunction("roll", "Roll dice.", {"type": "object", "properties": {}}, DiceForm(), "dice")
 
     def __init__(self, work: Work, rounds: int = 5, seconds: float = 9) -> None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responses_gateway.hosted import pages
+from responses_gateway.hosted import addresses
+from responses_gateway.hosted.addresses import is_public
+from responses_gateway.hosted.interface import HostedError
 from responses_gateway.hosted.page_text import page_text
-from responses_gateway.hosted.pages import PageFetcher, _extractors_environment, is_public
-from responses_gateway.hosted.search_engines import SearchError
+from responses_gateway.hosted.pages import PageFetcher, _extractors_environment
 
 
 @pytest.mark.parametrize(
@@ -65,9 +66,9 @@ def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.Monke
         connected.append(address[0])
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(pages, "all_addresses", rebinding)
+    monkeypatch.setattr(addresses, "all_addresses", rebinding)
     monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", refuse)
-    with pytest.raises(SearchError):
+    with pytest.raises(HostedError):
         asyncio.run(PageFetcher().fetch("http://rebinding.example/"))
     assert (asked, connected) == (["rebinding.example"], ["93.184.216.34"])
 
@@ -81,7 +82,7 @@ def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.Monke
     ],
 )
 def test_refused_urls(url: str) -> None:
-    with pytest.raises(SearchError):
+    with pytest.raises(HostedError):
         asyncio.run(PageFetcher().fetch(url))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.shipped import shipped
-from responses_gateway.hosted.interface import DeclaredTool
+from responses_gateway.hosted.interface import Declaration, DeclaredTool
 from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.responses import items_of
@@ -150,7 +150,7 @@ def test_results_come_back_without_ids() -> None:
         profile=shipped()["openai"],
         card=ModelCard(id="m"),
         ledger=Ledger(),
-        hosted=[DeclaredSearch(DeclaredTool(asked, [SEARCH], "", Ledger()))],
+        hosted=[DeclaredSearch(DeclaredTool(asked, [Declaration("tools[0]", SEARCH)], "", None, Ledger(), str))],
     ).body["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
     assert [one["function"]["arguments"] for one in messages[1]["tool_calls"]] == ['{"query": "x"}', '{"query": "y"}']

@@ -10,7 +10,7 @@ import pytest
 from mitmproxy import http
 
 from responses_gateway.hosted.calls import NO_CALLS, HostedCalls
-from responses_gateway.hosted.interface import DeclaredTool, ToolLimits
+from responses_gateway.hosted.interface import Declaration, DeclaredTool, ToolLimits
 from responses_gateway.hosted.web_search import DeclaredSearch
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -442,7 +442,7 @@ class Searches(DeclaredSearch):
 
     def __init__(self, rounds: int = 1) -> None:
         asked = parse_request(dumps({"model": "m", "input": "hi", "tools": [TOOL]}))
-        super().__init__(DeclaredTool(asked, [TOOL], "", Ledger()))
+        super().__init__(DeclaredTool(asked, [Declaration("tools[0]", TOOL)], "", None, Ledger(), str))
         self.limits = ToolLimits(rounds, 9, "searches", "searching")
         self.calls: list[HostedCall] = []
 

@@ -89,6 +89,8 @@ def entry_of(item: Any, index: int = -1) -> Entry:
         entry.blocks = list(_reasoning(item))
     elif entry.kind == "call":
         entry.blocks = list(_call(item))
+        if isinstance(item.get("output"), str):
+            entry.results = _result(item)
     elif entry.kind == "result":
         entry.results, entry.failed = _result(item), _failure(item)
     elif entry.kind == "other":

@@ -1,8 +1,11 @@
-"""Limits the messages that mitmproxy keeps of a WebSocket: a socket may live for an hour, and carry a whole session."""
+"""The messages that mitmproxy keeps of a WebSocket: limited, because a socket may live for an hour and carry a whole
+session, and without secrets."""
 
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
+
+from responses_gateway.security.tool_secrets import without_tool_secrets
 
 MESSAGES_KEPT = 5000
 BYTES_KEPT = 16 << 20
@@ -10,7 +13,7 @@ BYTES_KEPT = 16 << 20
 
 
 class SocketMessages:
-    """An addon that forgets the oldest messages."""
+    """An addon that forgets the oldest messages, and the secrets in all of them."""
 
     def __init__(self) -> None:
         self._sizes: WeakKeyDictionary[http.HTTPFlow, int] = WeakKeyDictionary()
@@ -19,6 +22,11 @@ class SocketMessages:
         if flow.websocket is None:
             return
         messages = flow.websocket.messages
+        shown, secrets = without_tool_secrets(messages[-1].content)
+        if secrets:
+            # The message itself is still to be sent as it is.
+            messages[-1] = messages[-1].copy()
+            messages[-1].content = shown
         size = self._sizes.get(flow, 0) + len(messages[-1].content)
         surplus = 0
         while len(messages) - surplus > 1 and (len(messages) - surplus > MESSAGES_KEPT or size > BYTES_KEPT):

@@ -26,6 +26,7 @@ from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.inspection.recording.summary import cost
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.redaction import Redactor
+from responses_gateway.security.tool_secrets import without_tool_secrets
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.upstream.routing import Route
 
@@ -124,6 +125,8 @@ class TurnRecorder:
         self.facts.update(
             method=method, path=path, headers=self.redactor.headers(headers.items()), request_size=len(body)
         )
+        body, secrets = without_tool_secrets(body)
+        self.redactor.conceal(secrets)
         cleaned = self.redactor.clean(body)
         if self.keep:
             self._metadata[REQUEST] = cleaned

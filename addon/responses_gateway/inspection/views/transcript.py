@@ -39,7 +39,8 @@ def item_block(item: Any) -> list[str]:
     if kind.endswith("_call_output") or kind == "tool_search_output":
         return _block(f"{kind} {item.get('call_id', '')}".rstrip(), _output(item))
     if kind.endswith("_call"):
-        return _block(_call_title(kind, item), _arguments(item))
+        carried_out = isinstance(item.get("output"), str)
+        return _block(_call_title(kind, item), [*_arguments(item), *(_output(item) if carried_out else ())])
     rest = {name: value for name, value in item.items() if name != "type"}
     return _block(kind, [pretty(rest, TEXT_LIMIT)])
 

@@ -82,6 +82,50 @@ class WebSearchCall(Wire):
     action: JsonObject | None = None
 
 
+class McpListTools(Wire):
+    """The tools of an MCP server, as it listed them in an earlier turn."""
+
+    type: Literal["mcp_list_tools"]
+    server_label: str
+    tools: list[JsonObject] = Field(default_factory=list)
+    id: str | None = None
+    error: str | JsonObject | None = None
+
+
+class McpCall(Wire):
+    """A call of an MCP server's tool that the server carried out."""
+
+    type: Literal["mcp_call"]
+    server_label: str
+    name: str
+    arguments: JsonText = ""
+    output: str | None = None
+    error: str | JsonObject | None = None
+    approval_request_id: str | None = None
+    id: str | None = None
+    status: str | None = None
+
+
+class McpApprovalRequest(Wire):
+    """A call of an MCP server's tool that waits for the client's decision."""
+
+    type: Literal["mcp_approval_request"]
+    server_label: str
+    name: str
+    arguments: JsonText = ""
+    id: str | None = None
+
+
+class McpApprovalResponse(Wire):
+    """The client's decision."""
+
+    type: Literal["mcp_approval_response"]
+    approval_request_id: str
+    approve: bool
+    reason: str | None = None
+    id: str | None = None
+
+
 class CallOutput(Wire):
     """The result of a function, custom or local shell call."""
 
@@ -154,6 +198,10 @@ _ITEMS: Mapping[str, type[Wire]] = {
     "shell_call": ShellCall,
     "apply_patch_call": ApplyPatchCall,
     "web_search_call": WebSearchCall,
+    "mcp_list_tools": McpListTools,
+    "mcp_call": McpCall,
+    "mcp_approval_request": McpApprovalRequest,
+    "mcp_approval_response": McpApprovalResponse,
     "function_call_output": CallOutput,
     "custom_tool_call_output": CallOutput,
     "local_shell_call_output": CallOutput,
@@ -192,6 +240,10 @@ Item = Annotated[
     | Annotated[ShellCall, Tag("ShellCall")]
     | Annotated[ApplyPatchCall, Tag("ApplyPatchCall")]
     | Annotated[WebSearchCall, Tag("WebSearchCall")]
+    | Annotated[McpListTools, Tag("McpListTools")]
+    | Annotated[McpCall, Tag("McpCall")]
+    | Annotated[McpApprovalRequest, Tag("McpApprovalRequest")]
+    | Annotated[McpApprovalResponse, Tag("McpApprovalResponse")]
     | Annotated[CallOutput, Tag("CallOutput")]
     | Annotated[ShellCallOutput, Tag("ShellCallOutput")]
     | Annotated[ApplyPatchCallOutput, Tag("ApplyPatchCallOutput")]

@@ -1,15 +1,17 @@
 """Output items that are tool calls, one class for each kind that clients know."""
 
+from collections.abc import Callable, Mapping
+
 from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.translate.answer.call_item import CallItem
-from responses_gateway.translate.answer.hosted_items import HostedCallItem
+from responses_gateway.translate.answer.hosted_items import open_hosted_call
 from responses_gateway.translate.answer.items import ItemStatus, Output
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import CallArguments, InputStream, parsed_arguments
 from responses_gateway.translate.tools.command_tools import CommandArguments, command_field
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
-from responses_gateway.translate.tools.table import Tool
+from responses_gateway.translate.tools.table import Kind, Tool
 
 
 class FunctionCallItem(CallItem):
@@ -168,14 +170,14 @@ class ApplyPatchCallItem(ObjectCallItem):
         }
 
 
-_KINDS: dict[str, type[CallItem]] = {
+_KINDS: Mapping[Kind, Callable[[Output, Tool, str, Ledger], CallItem]] = {
     "function": FunctionCallItem,
     "custom": CustomCallItem,
     "tool_search": ToolSearchCallItem,
     "local_shell": LocalShellCallItem,
     "shell": ShellCallItem,
     "apply_patch": ApplyPatchCallItem,
-    "hosted": HostedCallItem,
+    "hosted": open_hosted_call,
 }
 
 

@@ -22,6 +22,11 @@ class HostedCallItem(CallItem):
         self._tell("opened")
 
     @property
+    def type(self) -> str:
+        """That of the item."""
+        return self._form.type
+
+    @property
     def complete(self) -> bool:
         """Never: the result is still missing when the arguments are complete."""
         return False
@@ -70,3 +75,27 @@ class HostedCallItem(CallItem):
             "status": "failed" if self._failed and status == "completed" else status,
             **self._form.fields(self.tool.name, text, self._result),
         }
+
+
+class HostedQuestionItem(CallItem):
+    """A call of a hosted tool that the client has to allow first."""
+
+    def __init__(self, output: Output, tool: Tool, call_id: str, ledger: Ledger) -> None:
+        assert tool.hosted is not None  # noqa: S101 (what the kind says)
+        self._form = tool.hosted.function.form
+        self.prefix = self._form.prefix
+        super().__init__(output, tool, call_id, ledger)
+        # The client sends the item back without any other id.
+        self.call_id = self.id
+
+    def _hides_cut(self, status: ItemStatus) -> bool:
+        return status != "completed" or self._stream.cut
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        return {"id": self.id, "type": self._form.type, **self._form.fields(self.tool.name, text, None)}
+
+
+def open_hosted_call(output: Output, tool: Tool, call_id: str, ledger: Ledger) -> CallItem:
+    """Open the item of a call of a hosted tool."""
+    asks = tool.hosted is not None and tool.hosted.function.asks
+    return (HostedQuestionItem if asks else HostedCallItem)(output, tool, call_id, ledger)

@@ -20,7 +20,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.request.hosted_results import hosted_result_entry
-from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
+from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult
 from responses_gateway.translate.tools.table import ToolTable
 
 
@@ -52,6 +52,16 @@ class OutputAssembler:
         """Begin the next choice of the upstream's answer; it does not continue the items of the last one."""
         self._calls = CallAssembler()
         self._messages.begin_choice()
+
+    def show_begun(self, begun: Sequence[BegunItem]) -> None:
+        """Show the items that were complete before the model was asked."""
+        for one in begun:
+            index = self._output.add(one.opened)
+            for kind, fields in one.events:
+                self._output.emit(kind, {"item_id": one.item["id"], "output_index": index, **fields})
+            self._output.done(index, one.item)
+            self._hosted_ids.add(one.item["id"])
+        self._items_before = len(self._output.items)
 
     # State ------------------------------------------------------------------------------------------------------------
 
@@ -238,7 +248,7 @@ class OutputAssembler:
             return
         self._messages.add_sources(result.sources)
         self._hosted_results.append(
-            hosted_result_entry(item.id, item.call_id, item.tool.wire, item.arguments, result.text)
+            hosted_result_entry(item.type, item.id, item.call_id, item.tool.wire, item.arguments, result.text)
         )
         item.set_result(result)
         self._hosted_ids.add(item.id)

@@ -92,7 +92,13 @@ def _format(value: JsonObject) -> JsonObject:
     return value
 
 
+_SECRETS = frozenset({"authorization", "headers"})
+"""Fields of a hosted tool that are the client's secrets; they are not stored with the response."""
+
+
 def _tool(tool: JsonObject) -> JsonObject:
+    if tool.get("type") == "mcp":
+        return {name: value for name, value in tool.items() if name not in _SECRETS}
     if tool.get("type", "function") != "function":
         return tool
     flat = tool["function"] if isinstance(tool.get("function"), dict) else tool

@@ -3,7 +3,7 @@
 Whole answers, without streaming, go through the same machine (see `whole_answer.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
@@ -21,7 +21,7 @@ from responses_gateway.translate.repair.structured_output import NonCompliantAns
 from responses_gateway.translate.repair.text_call_values import TextCall
 from responses_gateway.translate.repair.upstream_errors import failed_response_error
 from responses_gateway.translate.token_estimate import estimated_usage
-from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
+from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.translate.tools.rules import DeniedCall
 from responses_gateway.translate.tools.table import ToolTable
@@ -69,13 +69,16 @@ class AnswerStateMachine:
         new_id: NewId,
         clock: Clock,
         output: Output | None = None,
+        begun: Sequence[BegunItem] = (),
     ) -> None:
+        """`begun` are the items that were complete before the model was asked."""
         self._snapshot = snapshot
         self._tools = tools
         self._ledger = ledger
         self._options = options
         self._new_id = new_id
         self._clock = clock
+        self._begun = begun
         self._output = output or Output(new_id)
         self.terminal: str | None = None
         """The final status of the response, once its terminal event was made."""
@@ -110,7 +113,7 @@ class AnswerStateMachine:
     # Called from outside ----------------------------------------------------------------------------------------------
 
     def start(self) -> list[Event]:
-        """Make `response.created` and `response.in_progress`."""
+        """Make `response.created` and `response.in_progress`, and the items that are there already."""
         response = self._snapshot.render("in_progress")
         if self._options.queued:
             waiting = self._snapshot.render("queued")
@@ -119,6 +122,7 @@ class AnswerStateMachine:
         else:
             self._output.emit("response.created", {"response": response})
         self._output.emit("response.in_progress", {"response": response})
+        self._assembler.show_begun(self._begun)
         return self._output.take()
 
     def heartbeat(self) -> list[Event]:

@@ -6,20 +6,31 @@ reasoning item.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec, reasoning_of
+from responses_gateway.translate.request.mcp_items import MCP_ITEMS, restored_mcp_item
+
+_SEARCH = "web_search_call"
+"""The type of the items in entries that have none: they were made when there was no other hosted tool."""
 
 
-def hosted_result_entry(item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
+def hosted_result_entry(item_type: str, item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
     """Make the entry of one call and its result for `CarriedReasoning.hosted_results`.
 
     `name` and `arguments` are those of the model.
     """
-    return {"id": item_id, "call_id": call_id, "name": name, "arguments": arguments, "text": text}
+    return {
+        "type": item_type,
+        "id": item_id,
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+        "text": text,
+    }
 
 
 def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec, ledger: Ledger) -> list[wire.Item]:
@@ -30,22 +41,33 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
     carried = [_entries(item, envelopes) if isinstance(item, wire.Reasoning) else [] for item in items]
     by_id = {entry["id"]: entry for entries in carried for entry in entries}
     # Older clients send items back without their ids; then the order tells.
-    in_order = deque(by_id.values())
+    in_order: dict[str, deque[JsonObject]] = {}
+    for entry in by_id.values():
+        in_order.setdefault(entry.get("type", _SEARCH), deque()).append(entry)
+    asked = {item.id for item in items if isinstance(item, wire.McpApprovalRequest) and item.id}
     restored: list[wire.Item] = []
-    for item, entries in zip(items, carried, strict=True):
-        item_id = getattr(item, "id", None)
-        if item_id in by_id and not isinstance(item, wire.Reasoning):
-            restored.append(_call(by_id[item_id]))
+    for position, (item, entries) in enumerate(zip(items, carried, strict=True)):
+        if found := _entry_of(item, by_id, in_order):
+            restored.append(_call(found))
         elif isinstance(item, wire.WebSearchCall):
-            entry = in_order.popleft() if in_order and not item_id else None
-            if entry is None:
-                ledger.add("dropped", "input.web_search_call", "what it found did not come back with it")
-            else:
-                restored.append(_call(entry))
+            ledger.add("dropped", "input.web_search_call", "what it found did not come back with it")
         else:
-            restored.append(item)
+            restored += restored_mcp_item(item, position, asked) if isinstance(item, MCP_ITEMS) else [item]
             restored += [_result(entry) for entry in entries]
     return restored
+
+
+def _entry_of(
+    item: wire.Item, by_id: Mapping[str, JsonObject], in_order: Mapping[str, deque[JsonObject]]
+) -> JsonObject | None:
+    """The entry of a hosted call; None for other items, and for calls whose result did not come back."""
+    if isinstance(item, wire.Reasoning):
+        return None
+    item_id = getattr(item, "id", None)
+    if isinstance(item_id, str):
+        return by_id.get(item_id)
+    waiting = in_order.get(str(item.type)) if item_id is None else None
+    return waiting.popleft() if waiting else None
 
 
 def _entries(item: wire.Reasoning, envelopes: EnvelopeCodec) -> list[JsonObject]:

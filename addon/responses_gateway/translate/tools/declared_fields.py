@@ -5,12 +5,18 @@ from responses_gateway.translate.ledger import Ledger
 
 _CARRIED_OUT = {
     "function": frozenset({"type", "name", "description", "parameters", "strict", "function", "defer_loading"}),
+    "mcp": frozenset(
+        (
+            *("type", "server_label", "server_url", "server_description", "connector_id", "tunnel_id"),
+            *("allowed_tools", "require_approval", "authorization", "headers", "defer_loading"),
+        )
+    ),
     "custom": frozenset({"type", "name", "description", "format", "defer_loading"}),
 }
 
 
 def account(declaration: JsonObject, ledger: Ledger) -> None:
-    """Note the fields of a function or a custom tool that are lost."""
+    """Note the fields of a function, a custom tool or an MCP server that are lost."""
     if declaration.get("defer_loading"):
         ledger.add("changed", "tools.defer_loading", "offered at once: a chat upstream loads no tools later")
     known = _CARRIED_OUT.get(str(declaration.get("type", "function")))

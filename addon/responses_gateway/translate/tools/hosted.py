@@ -25,6 +25,21 @@ class HostedResult:
     text: str
     sources: Sequence[Source] = ()
     failed: bool = False
+    details: JsonObject | None = None
+    """What the tool's own form shows of it besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class BegunItem:
+    """An output item that was complete before the model was asked."""
+
+    opened: JsonObject
+    """The item as it is announced."""
+
+    events: Sequence[tuple[str, JsonObject]]
+    """The types of the events between its beginning and its end, and their fields."""
+
+    item: JsonObject
 
 
 class CallForm(Protocol):
@@ -64,6 +79,12 @@ class HostedFunction:
     form: CallForm
     namespace: str | None = None
     """What tells functions of the same name apart, such as the label of a server."""
+
+    about: str = ""
+    """What there is to say of all functions of the namespace."""
+
+    asks: bool = False
+    """Whether the client decides: a call is not carried out but shown to it, and ends the response."""
 
 
 class HostedTool(Protocol):

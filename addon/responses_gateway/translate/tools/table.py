@@ -169,6 +169,7 @@ class ToolTable:
                 for function in tool.functions(raw):
                     if self._is_denied({"name": function.name}, "function", function.namespace):
                         continue
+                    self._describe(function.namespace or "", function.about)
                     self._add(
                         "hosted",
                         function.namespace,
@@ -205,7 +206,7 @@ class ToolTable:
             raise DeniedCall(wire)
 
     def _hosted(self, kind: object) -> HostedTool | None:
-        return next((tool for tool in self.hosted if kind in tool.types), None)
+        return next((tool for tool in self.hosted if isinstance(kind, str) and kind in tool.types), None)
 
     def _describe(self, namespace: str, about: str) -> None:
         """Let the next new function of a namespace carry the namespace's description, once."""
@@ -259,7 +260,7 @@ class ToolTable:
 
     def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
         """Return the wire name for a call in the history. An undeclared tool gets the name it would have."""
-        tool = self._by_identity.get((kind, namespace, name))
+        tool = self._by_identity.get((kind, namespace, name)) or self._by_identity.get(("hosted", namespace, name))
         if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
             other = _DEFAULT_NAMESPACE if namespace is None else None
             tool = self._by_identity.get((kind, other, name))

@@ -28,3 +28,14 @@ def test_the_oldest_messages_go_when_they_are_large() -> None:
     assert sizes_kept(half, half, 2) == [half, 2]
     assert sizes_kept(1, BYTES_KEPT + 1) == [BYTES_KEPT + 1]
     assert sizes_kept(BYTES_KEPT + 1, 1) == [1]
+
+
+def test_what_is_kept_holds_no_secret_of_an_mcp_server() -> None:
+    flow = tflow.twebsocketflow()
+    sent = b'{"type":"response.create","tools":[{"type":"mcp","authorization":"token-1"}]}'
+    message = WebSocketMessage(Opcode.TEXT, True, sent)
+    assert flow.websocket is not None
+    flow.websocket.messages[:] = [message]
+    SocketMessages().websocket_message(flow)
+    assert message.content == sent
+    assert b"token-1" not in flow.websocket.messages[0].content

@@ -1,0 +1,122 @@
+"""Connections to MCP servers, kept open between calls: many servers keep a state for each connection."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from responses_gateway.hosted.interface import HostedError
+from responses_gateway.hosted.mcp.session import Connect, Refused, ServerAddress, Session
+
+_IDLE_SECONDS = 300
+"""How long a connection stays open that nobody uses."""
+
+_MOST = 100
+"""Open connections; the one not used for longest is closed first."""
+
+
+class Connections:
+    """At most one connection for each owner and server."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connect]]) -> None:
+        """`connect` gives what opens connections, when the first one is needed."""
+        self._connect = connect
+        self._open: OrderedDict[tuple[str, ServerAddress], _Connection] = OrderedDict()
+
+    async def use[T](
+        self, owner: str, address: ServerAddress, work: Callable[[Session], Awaitable[T]], *, repeatable: bool
+    ) -> T:
+        """Do `work` with a connection. Raises HostedError.
+
+        A connection on which something failed is not used again. `repeatable`: work that fails on an old connection
+        is done once more on a new one.
+        """
+        key = owner, address
+        known = self._open.get(key)
+        if known is not None and known.is_open:
+            try:
+                return await self._done(key, known, work)
+            except HostedError as error:
+                if not repeatable or isinstance(error, Refused):
+                    raise
+        connection = _Connection(self._connect, address)
+        self._open[key] = connection
+        self._forget_old()
+        return await self._done(key, connection, work)
+
+    async def _done[T](
+        self, key: tuple[str, ServerAddress], connection: "_Connection", work: Callable[[Session], Awaitable[T]]
+    ) -> T:
+        self._open.move_to_end(key)
+        try:
+            return await work(await connection.session())
+        except Refused:
+            raise
+        except BaseException:
+            # What was cancelled may still be under way there.
+            connection.end()
+            if self._open.get(key) is connection:
+                del self._open[key]
+            raise
+
+    def _forget_old(self) -> None:
+        for key in [key for key, connection in self._open.items() if not connection.is_open]:
+            del self._open[key]
+        while len(self._open) > _MOST:
+            self._open.popitem(last=False)[1].end()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        connections = list(self._open.values())
+        self._open.clear()
+        for connection in connections:
+            connection.end()
+        await asyncio.gather(*(connection.ended() for connection in connections))
+
+
+class _Connection:
+    """A connection, held open by a task of its own: it has to be closed where it was opened."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connect]], address: ServerAddress) -> None:
+        self._used = asyncio.Event()
+        self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._hold(connect, address))
+
+    @property
+    def is_open(self) -> bool:
+        return not self._task.done()
+
+    async def session(self) -> Session:
+        """The open session. Raises HostedError."""
+        self._used.set()
+        return await asyncio.shield(self._session)
+
+    def end(self) -> None:
+        self._task.cancel()
+
+    async def ended(self) -> None:
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _hold(self, connect: Callable[[], Awaitable[Connect]], address: ServerAddress) -> None:
+        fault = HostedError("the connection was closed")
+        try:
+            open_one = await connect()
+            async with open_one(address) as session:
+                self._session.set_result(session)
+                await self._idle()
+        except HostedError as error:
+            fault = error
+        finally:
+            if not self._session.done():
+                self._session.set_exception(fault)
+                # Whoever asked may be gone.
+                self._session.exception()
+
+    async def _idle(self) -> None:
+        """Return when nobody has used the connection for a while."""
+        try:
+            while True:
+                self._used.clear()
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._used.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,255 @@
+"""Connections to MCP servers by the package `mcp`: Streamable HTTP, the older SSE, and programs.
+
+An address that a client names is not trusted: names are resolved first, only public addresses are connected to, and
+redirects lead nowhere but to the same origin, which the package makes sure of. For the same reason no proxy is used.
+"""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any, TextIO, cast
+from urllib.parse import urlsplit
+
+import httpx2
+from mcp import Client, MCPError, StdioServerParameters, types
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import ValidationError
+
+from responses_gateway.hosted.addresses import CheckedAddresses
+from responses_gateway.hosted.interface import HostedError
+from responses_gateway.hosted.mcp.session import CallOutcome, Connect, Refused, ServerAddress, Session
+from responses_gateway.protocol.json import JsonObject, dumps_text
+from responses_gateway.security.terminal import silence
+from responses_gateway.version import __version__
+
+_ANSWER_LIMIT = 8 << 20
+"""Bytes of one HTTP answer, or of one stream of events, at most."""
+
+_ASKS_FOR_SSE = frozenset({400, 404, 405, 406, 410, 415})
+"""Answers of older servers to Streamable HTTP (MCP specification 2025-06-18, Transports, Backwards Compatibility)."""
+
+_INFO = types.Implementation(name="responses-gateway", version=__version__)
+
+
+def connector(addresses: CheckedAddresses, seconds: float) -> Connect:
+    """What opens connections; each step of a connection may take `seconds`."""
+    silence("mcp", "httpx2", "httpcore2")
+
+    def connect(address: ServerAddress) -> AbstractAsyncContextManager[Session]:
+        return _program(address) if address.command else _web(address, addresses, seconds)
+
+    return connect
+
+
+@asynccontextmanager
+async def _program(address: ServerAddress) -> AsyncIterator[Session]:
+    command, *args = address.command
+    parameters = StdioServerParameters(command=command, args=args, env=dict(address.env))
+    # What it writes there is for nobody, and a terminal must not see it as it is.
+    nowhere = cast("TextIO", subprocess.DEVNULL)
+    with _explained(None):
+        async with Client(stdio_client(parameters, nowhere), cache=None, client_info=_INFO) as client:
+            yield _SdkSession(client, None)
+
+
+@asynccontextmanager
+async def _web(address: ServerAddress, addresses: CheckedAddresses, seconds: float) -> AsyncIterator[Session]:
+    gate = _Gate(None if address.configured else addresses)
+
+    def client(
+        headers: Mapping[str, str] | None = None, timeout: httpx2.Timeout | None = None, auth: httpx2.Auth | None = None
+    ) -> httpx2.AsyncClient:
+        # Encoded answers would be as long as they like when they are decoded.
+        own = {**dict(address.headers), "accept-encoding": "identity"}
+        limits = httpx2.Timeout(seconds, read=None)
+        return httpx2.AsyncClient(transport=gate, headers=own, timeout=limits, trust_env=False)
+
+    is_old = urlsplit(address.url).path.rstrip("/").endswith("/sse")
+    if not is_old:
+        opened = False
+        try:
+            with _explained(gate):
+                async with client() as http:
+                    transport = streamable_http_client(address.url, http_client=http, max_sse_event_size=_ANSWER_LIMIT)
+                    async with Client(transport, cache=None, client_info=_INFO) as session:
+                        opened, gate.status = True, 0
+                        yield _SdkSession(session, gate)
+                        return
+        except HostedError:
+            if opened or gate.fault is not None or gate.status not in _ASKS_FOR_SSE:
+                raise
+            gate = _Gate(gate.addresses)
+    gate.noted = ("GET", "POST")
+    with _explained(gate):
+        events = sse_client(address.url, timeout=seconds, sse_read_timeout=3600, httpx_client_factory=client)
+        async with Client(events, mode="legacy", cache=None, client_info=_INFO) as session:
+            gate.status = 0
+            yield _SdkSession(session, gate)
+
+
+class _Gate(httpx2.AsyncBaseTransport):
+    """Sends requests to addresses that were checked, and limits what comes back."""
+
+    def __init__(self, addresses: CheckedAddresses | None) -> None:
+        """`addresses` None: any address is right."""
+        self.addresses = addresses
+        self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
+        self.noted: Sequence[str] = ("POST",)
+        """The methods of the requests whose failure matters; many servers have no stream of their own to GET."""
+
+        self.status = 0
+        """That of the last answer to one which was none of 2xx."""
+
+        self.fault: HostedError | None = None
+        """Why something was not sent or not read: the package itself would not tell."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = await self._sent(request)
+        except HostedError as error:
+            self.fault = error
+            raise httpx2.ConnectError(str(error), request=request) from None
+        except OSError as error:
+            raise httpx2.ConnectError(f"{request.url.host} cannot be reached: {error}", request=request) from None
+        if not response.is_success and request.method in self.noted:
+            self.status = response.status_code
+        if response.headers.get("content-encoding", "identity") != "identity":
+            self.fault = HostedError(f"{request.url.host} sends an encoding that nobody asked for")
+            await response.aclose()
+            raise httpx2.ReadError(str(self.fault), request=request)
+        stream = cast("httpx2.AsyncByteStream", response.stream)
+        return httpx2.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_LimitedStream(stream, self),
+            extensions=response.extensions,
+        )
+
+    async def _sent(self, request: httpx2.Request) -> httpx2.Response:
+        if self.addresses is None:
+            return await self._inner.handle_async_request(request)
+        url = request.url
+        port = url.port or (443 if url.scheme == "https" else 80)
+        fault: httpx2.ConnectError | None = None
+        for address in await self.addresses.of(url.host, port):
+            there = httpx2.Request(
+                request.method,
+                url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": url.host},
+            )
+            try:
+                return await self._inner.handle_async_request(there)
+            except httpx2.ConnectError as error:
+                fault = error
+        raise fault or HostedError(f"{url.host} has no address")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _LimitedStream(httpx2.AsyncByteStream):
+    """The body of an answer, up to the limit."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, gate: _Gate) -> None:
+        self._stream = stream
+        self._gate = gate
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._stream:
+            size += len(piece)
+            if size > _ANSWER_LIMIT:
+                self._gate.fault = HostedError(f"the server's answer is longer than {_ANSWER_LIMIT >> 20} MiB")
+                raise httpx2.ReadError(str(self._gate.fault))
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _SdkSession:
+    """`Session`. The answers are not checked by the schemas that the server itself has written: a hostile one can make
+    that take forever."""
+
+    def __init__(self, client: Client, gate: _Gate | None) -> None:
+        self._session = client.session
+        self._gate = gate
+
+    async def list_tools(self, cursor: str | None) -> tuple[list[JsonObject], str | None]:
+        request = types.ListToolsRequest(params=types.PaginatedRequestParams(cursor=cursor))
+        with _explained(self._gate):
+            page = await self._session.send_request(request, types.ListToolsResult)
+        return [_listed(tool) for tool in page.tools], page.next_cursor
+
+    async def call_tool(self, name: str, arguments: JsonObject) -> CallOutcome:
+        request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=arguments))
+        with _explained(self._gate):
+            return _outcome(await self._session.send_request(request, types.CallToolResult))
+
+
+def _listed(tool: types.Tool) -> JsonObject:
+    """A tool as an mcp_list_tools item has it."""
+    annotations = (
+        tool.annotations.model_dump(mode="json", by_alias=True, exclude_none=True) if tool.annotations else None
+    )
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+        "annotations": annotations,
+    }
+
+
+def _outcome(result: types.CallToolResult) -> CallOutcome:
+    texts: list[str] = []
+    left_out = 0
+    for block in result.content:
+        match block:
+            case types.TextContent():
+                texts.append(block.text)
+            case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
+                texts.append(resource.text)
+            case types.ResourceLink():
+                texts.append(f"[{block.name}]({block.uri})")
+            case _:
+                left_out += 1
+                texts.append(f"[{block.type} content, which cannot be shown here]")
+    if not result.content and result.structured_content is not None:
+        texts.append(dumps_text(result.structured_content))
+    return CallOutcome("\n".join(texts), bool(result.is_error), left_out)
+
+
+@contextmanager
+def _explained(gate: _Gate | None) -> Iterator[None]:
+    """Make a HostedError of whatever the package raises."""
+    try:
+        yield
+    except HostedError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the package raises what its packages raise)
+        if gate is not None and gate.fault is not None:
+            raise gate.fault from None
+        said = isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED and not (gate and gate.status)
+        raise (Refused if said else HostedError)(_reason(error, gate)) from None
+
+
+def _reason(error: BaseException, gate: _Gate | None) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case HostedError():
+            return str(error)
+        case ValidationError():
+            return "the server's answer is not what the protocol says"
+        case MCPError() if gate is None or not gate.status:
+            return str(error)
+    status = f"the server answered {gate.status}: " if gate is not None and gate.status else ""
+    return f"{status}{_first_line(error)}"
+
+
+def _first_line(error: Any) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
