@@ -44,6 +44,8 @@ from responses_gateway.state.secret import SecretError
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.listeners import Listener, Listeners
+from responses_gateway.turn.native_request import NativeRequest
+from responses_gateway.turn.native_turn import NativeTurn
 from responses_gateway.turn.relay_turn import RelayTurn
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.served_turn import ServedTurn
@@ -65,7 +67,7 @@ class Gateway:
 
     def __init__(self, *, target_is_fallback: bool = False, watch: Watch | None = None) -> None:
         self._listeners = Listeners(target_is_fallback=target_is_fallback, watch=watch)
-        self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn | NativeTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
         self._forwarded: WeakSet[http.HTTPFlow] = WeakSet()
         self._settings: Settings | None = None
@@ -198,6 +200,8 @@ class Gateway:
         turn = self._turns.get(data.flow)
         if turn is not None and await turn.next_round():
             data.again = True
+            if isinstance(turn, NativeTurn) and turn.successor is not None:
+                self._turns[data.flow] = data.successor = turn.successor
 
     async def done(self) -> None:
         """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
@@ -243,7 +247,7 @@ class Gateway:
             return
         observer = self._inspector.begin(flow, call.headers, call.body) if (call.method, call.path) in TURNS else None
         outcome = await serve(call, listener.runtime)
-        if observer is not None and isinstance(outcome, Exchange):
+        if observer is not None and isinstance(outcome, Exchange | NativeRequest):
             outcome.observe(observer)
         self._take(flow, call, outcome, listener)
 
@@ -254,10 +258,12 @@ class Gateway:
             case Forward(url):
                 flow.request = messages.request("GET", url, {})
                 self._forwarded.add(flow)
-            case Relay(url, headers, body, secrets):
-                request = messages.request("POST", url, headers, body)
+            case Relay(url, headers, body, secrets, method):
+                request = messages.request(method, url, headers, body)
                 watcher = self._inspector.begin_relay(flow, call.headers, headers, secrets)
                 self._relays[flow] = RelayTurn(request, secrets, listener.runtime.settings, watcher)
+            case NativeRequest():
+                self._turns[flow] = NativeTurn(outcome, call.headers, listener.services)
             case exchange:
                 self._turns[flow] = ServedTurn(exchange, call.headers, listener.services)
 
@@ -275,5 +281,5 @@ class Gateway:
         """Report a turn, and let go of what served it: mitmweb keeps the flow."""
         self._relays.pop(flow, None)
         if (turn := self._turns.pop(flow, None)) is not None:
-            for entry in turn.exchange.ledger.entries:
-                logger.info("%s: %s", turn.exchange.request.model, entry)
+            for entry in turn.ledger.entries:
+                logger.info("%s: %s", turn.model, entry)

@@ -16,7 +16,9 @@ from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
+from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.spoken_apis import SpokenApis
 
 
 def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
@@ -31,7 +33,8 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     router = Router(settings, reverse_url)
     http = HttpClient()
     lists = UpstreamLists(router, ListCache(), http)
-    return Runtime(settings, router, Sessions(), State(settings), Jobs(new_id, clock), lists, http, new_id, clock)
+    jobs, apis = Jobs(new_id, clock), SpokenApis(clock)
+    return Runtime(settings, router, Sessions(), State(settings), jobs, lists, http, NativeIds(), apis, new_id, clock)
 
 
 def open_exchange(request: JsonObject | bytes, headers: Mapping[str, str], world: Runtime) -> Exchange:

@@ -1,8 +1,10 @@
 """`/v1/responses`: create, retrieve, delete, cancel, list the input."""
 
 import asyncio
+from functools import partial
 
 from responses_gateway.endpoints import replay
+from responses_gateway.endpoints.native import native_request
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
@@ -16,12 +18,28 @@ from responses_gateway.state.store import Record, StoreError
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn import background
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.upstream.routing import Route
 
 
-async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
+async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange | NativeRequest:
     """A turn: upstream, in the background, or from the store."""
+    native = await native_request(call, runtime, partial(_translated, call, runtime))
+    return native or await _create(call, runtime)
+
+
+async def _translated(call: Call, runtime: Runtime, route: Route, ledger: Ledger) -> Exchange:
+    """The same for a target of another kind, when that of the model does not serve it."""
+    size = len(call.body)
+    request = await off_loop(size, parse_request, call.body)
+    turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
+    recorder = await _recorder(turn, call.owner, runtime, ledger)
+    return await off_loop(size, partial(open_exchange, route=route), turn.request, call.headers, runtime, recorder)
+
+
+async def _create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     size = len(call.body)
     request = await off_loop(size, parse_request, call.body)
     await runtime.lists.ensure(request.model, call.owner, call.headers)
@@ -30,18 +48,7 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
-    ledger = Ledger()
-    recorder = Recorder(
-        runtime.state,
-        owner,
-        ledger,
-        runtime.state.storage if request.store is not False else None,
-        known_owner=bool(runtime.settings.access_keys),
-    )
-    if recorder.storage is not None:
-        recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
-        recorder.input = await asyncio.to_thread(pack, turn.own)
-        recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
+    recorder = await _recorder(turn, owner, runtime, Ledger())
     if job is not None:
         recorder.follow = job.take
         return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder, job.id)
@@ -50,6 +57,21 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
     return await off_loop(size, open_exchange, turn.request, call.headers, runtime, recorder)
+
+
+async def _recorder(turn: history.Turn, owner: str, runtime: Runtime, ledger: Ledger) -> Recorder:
+    recorder = Recorder(
+        runtime.state,
+        owner,
+        ledger,
+        runtime.state.storage if turn.request.store is not False else None,
+        known_owner=bool(runtime.settings.access_keys),
+    )
+    if recorder.storage is not None:
+        recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
+        recorder.input = await asyncio.to_thread(pack, turn.own)
+        recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
+    return recorder
 
 
 async def _replayed(recorder: Recorder) -> Record | None:

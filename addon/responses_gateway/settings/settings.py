@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from responses_gateway.catalogue.models.card import ModelCard
-from responses_gateway.catalogue.providers.profile import Names, Profile
+from responses_gateway.catalogue.providers.profile import Api, Names, Profile
 from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
@@ -44,6 +44,9 @@ class ModelRule(SettingsModel):
 
     provider: str | None = None
     model: str | None = None
+    api: Api | None = None
+    """Replaces that of the provider's profile."""
+
     card: ModelCard | None = None
     """Only the fields that are set matter: they replace those of the model's card."""
 

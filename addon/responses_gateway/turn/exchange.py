@@ -66,6 +66,10 @@ class Exchange:
         upstream = self.upstream_request
         observer.translated(self.request.model, upstream.route, self.owner, session, upstream.body, self.ledger)
 
+    def go_on_for(self, observer: TurnObserver) -> None:
+        """Tell `observer`, who knows the request already, what passes from here on."""
+        self._client.observer = observer
+
     @property
     def observer(self) -> TurnObserver:
         return self._client.observer

@@ -14,6 +14,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
@@ -27,9 +28,9 @@ _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded
 _SHOWN_BY_CODEX = "invalid_prompt"
 """The code of a permanent refusal of which Codex shows the message; of others, it shows all of the JSON."""
 
-_EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
-_FINAL = frozenset({"turn_timeout", "shutdown", "crashed"})
+FINAL = frozenset({"turn_timeout", "shutdown", "crashed"})
 """Causes of failures that no further round can follow."""
 
 _ANSWERED = frozenset({200, 201, 202, 203})
@@ -66,6 +67,15 @@ class ServedTurn:
         return messages.request("POST", chat.url, headers, body)
 
     # How far the turn is ----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> str | None:
+        """The model that the client asked for."""
+        return self.exchange.request.model
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.exchange.ledger
 
     @property
     def streams(self) -> bool:
@@ -154,7 +164,7 @@ class ServedTurn:
         self.exchange.observer.round_ended(error.message, failure)
         self._fault = RoundFault.of_connection(error, failure)
         # An answer whose end has come is complete, whatever broke after it.
-        self._over = self._over or failure.cause in _FINAL or self.exchange.settled
+        self._over = self._over or failure.cause in FINAL or self.exchange.settled
 
     # The client's answer ----------------------------------------------------------------------------------------------
 
@@ -166,7 +176,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only the gateway's own headers: those of upstreams (`openai-model` …) mislead clients."""
-        response = messages.response(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
+        response = messages.response(200, b"", {**EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -183,7 +193,7 @@ class ServedTurn:
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
-                return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
+                return messages.response(200, self.end() + self.exchange.end_unstored(), EVENT_STREAM)
             if error.status == 400:
                 error.code = _SHOWN_BY_CODEX
         return error_response(error)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.tools.offered_tools import ForbiddenCall
 from responses_gateway.turn.exchange import Exchange
-from responses_gateway.turn.recovery.fallback import Fallback
+from responses_gateway.turn.recovery.fallback import Fallback, note_switch
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.model_names import name_models
 from responses_gateway.turn.recovery.request_repair import RequestRepair
@@ -22,7 +23,7 @@ class Recovery:
         self._services = services
         self.request_repair = RequestRepair(exchange, services.learned_repairs)
         self._retry = Retry(exchange.ledger, services)
-        self._fallback = Fallback(exchange, services)
+        self._fallback = Fallback(exchange.owner, services)
 
     async def recover(self, fault: RoundFault) -> bool:
         """Whether the request is to be sent again, which is prepared then. May wait before it returns."""
@@ -34,10 +35,26 @@ class Recovery:
             return False
         if self.request_repair.repair(fault) or await self._retry.wait(fault):
             return True
-        if self._fallback.switch(fault):
+        if self._switch(fault):
             self._retry.reset()
             self.request_repair.reset()
             return True
         if fault.error.code in ("model_not_found", "not_found"):
-            await name_models(fault.error, self._exchange, self._client_headers, self._services)
+            request = self._exchange.upstream_request
+            headers = request.headers(self._client_headers)
+            await name_models(fault.error, request.route, self._exchange.owner, headers, self._services)
         return False
+
+    def _switch(self, fault: RoundFault) -> bool:
+        """Translate the request for the fallback model, if there is one that takes it."""
+        request = self._exchange.upstream_request
+        before = request.route
+        route = self._fallback.route(fault, before)
+        if route is None:
+            return False
+        try:
+            request.reroute(route)
+        except GatewayError:
+            return False
+        note_switch(self._exchange.ledger, before, route, fault)
+        return True
