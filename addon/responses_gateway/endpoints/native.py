@@ -9,12 +9,15 @@ from responses_gateway.endpoints.stored import not_found
 from responses_gateway.protocol.client_headers import CONVERSATION, SESSION, THREAD, ClientFields
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
-from responses_gateway.protocol.json import JsonObject
+from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.json_fields import field_of
 from responses_gateway.security.redaction import is_secret
+from responses_gateway.state.native_history import inlined
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.background import JOB_HEADER
 from responses_gateway.turn.native_request import NativeRequest, Translate, named
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.upstream_request import COMPACTION
 from responses_gateway.upstream.routing import Route
 from responses_gateway.upstream.upstreams import native_headers
 
@@ -27,15 +30,20 @@ async def native_request(call: Call, runtime: Runtime, translate: Translate) -> 
     route = await _native_route(call, runtime)
     if route is None:
         return None
-    body = await off_loop(len(call.body), call.json)
+    size, ledger = len(call.body), Ledger()
+    given = await off_loop(size, call.json)
+    sealed_for = call.owner if runtime.settings.access_keys else ""
+    compactions = runtime.state.envelopes(COMPACTION, owner=sealed_for)
+    body = await inlined(given, call.owner, runtime.state, compactions, ledger)
     return NativeRequest(
         call.path + _query(call),
-        call.body,
+        call.body if body is given else await off_loop(size, dumps, body),
         body,
         route,
         runtime,
         call.owner,
         _session(call.headers, body),
+        ledger,
         None if body.get("background") else translate,
     )
 
@@ -57,7 +65,7 @@ def relay_to_maker(call: Call, runtime: Runtime, response_id: str) -> Relay:
     provider = runtime.native_ids.provider(call.owner, response_id)
     upstream = runtime.router.of(call.owner).upstream(provider) if provider is not None else None
     if upstream is None:
-        raise not_found(response_id)
+        raise not_found(response_id, "" if runtime.state.storage else " This gateway keeps no responses.")
     accept = "text/event-stream" if call.flag("stream") else "application/json"
     headers = native_headers(upstream, call.headers, None, accept)
     url = f"{upstream.base_url}{call.path}{_query(call)}"

@@ -4,7 +4,8 @@ import asyncio
 from functools import partial
 
 from responses_gateway.endpoints import replay
-from responses_gateway.endpoints.native import native_request
+from responses_gateway.endpoints.chat import Relay
+from responses_gateway.endpoints.native import native_request, relay_to_maker
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
@@ -99,9 +100,11 @@ async def _begin(call: Call, request: ResponsesRequest, runtime: Runtime, record
     return Answer.json(job.response)
 
 
-async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | Forward:
+async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | Forward | Relay:
     """The response, or (`stream=true`) its events behind `starting_after`."""
-    record = await _found(call, runtime, response_id)
+    record = await _kept(call, runtime, response_id)
+    if record is None:
+        return relay_to_maker(call, runtime, response_id)
     if not call.flag("stream"):
         return Answer.json(background.current(record, runtime.clock()))
     after = call.number("starting_after", default=-1, low=-1, high=1 << 53)
@@ -110,18 +113,19 @@ async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | F
     return replay.event_stream(events_in(record.events), after)
 
 
-async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    owner = call.owner
+async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
+    owner, storage = call.owner, runtime.state.storage
     runtime.jobs.cancel(owner, response_id)
-    storage = require_storage(runtime, response_id)
-    if not await write(storage, lambda store: store.delete(owner, response_id)):
-        raise not_found(response_id)
+    if storage is None or not await write(storage, lambda store: store.delete(owner, response_id)):
+        return relay_to_maker(call, runtime, response_id)
     return Answer.json({"id": response_id, "object": "response", "deleted": True})
 
 
-async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
+async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
     """Stop a background response; one that has ended stays what it is."""
-    record = await _found(call, runtime, response_id)
+    record = await _kept(call, runtime, response_id)
+    if record is None:
+        return relay_to_maker(call, runtime, response_id)
     if not record.response.get("background"):
         raise GatewayError("Cannot cancel a synchronous response: only those with background=true.", param="id")
     if record.final:
@@ -134,21 +138,24 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
     output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     cancelled = {**record.response, "status": "cancelled", "output": output}
     await write(storage, lambda store: store.put(Record(record.owner, cancelled, record.input)))
-    return Answer.json((await _found(call, runtime, response_id)).response)
-
-
-async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    """Everything that the response was made from, what it continues included."""
-    storage, owner = require_storage(runtime, response_id), call.owner
-    items = await read(storage, lambda store: store.history(owner, response_id, output=False))
-    if items is None:
+    stopped = await _kept(call, runtime, response_id)
+    if stopped is None:
         raise not_found(response_id)
+    return Answer.json(stopped.response)
+
+
+async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
+    """Everything that the response was made from, what it continues included."""
+    storage, owner = runtime.state.storage, call.owner
+    items = None
+    if storage is not None:
+        items = await read(storage, lambda store: store.history(owner, response_id, output=False))
+    if items is None:
+        return relay_to_maker(call, runtime, response_id)
     return Answer.json(page(items, call))
 
 
-async def _found(call: Call, runtime: Runtime, response_id: str) -> Record:
-    storage, owner = require_storage(runtime, response_id), call.owner
-    record = await read(storage, lambda store: store.get(owner, response_id))
-    if record is None:
-        raise not_found(response_id)
-    return record
+async def _kept(call: Call, runtime: Runtime, response_id: str) -> Record | None:
+    """The response, if it is kept here."""
+    storage, owner = runtime.state.storage, call.owner
+    return None if storage is None else await read(storage, lambda store: store.get(owner, response_id))

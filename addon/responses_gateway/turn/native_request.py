@@ -31,6 +31,7 @@ class NativeRequest:
         runtime: Runtime,
         owner: str,
         session: str | None,
+        ledger: Ledger,
         translate: Translate | None,
     ) -> None:
         """`path` is that behind the base URL, with its query. `translate` None: nothing but this API can serve it."""
@@ -42,7 +43,7 @@ class NativeRequest:
         """The id of the client's thread."""
 
         self.translate = translate
-        self.ledger = Ledger()
+        self.ledger = ledger
         self.redactor = Redactor()
         self.redactor.conceal(route.secrets)
         self.observer: TurnObserver = Unobserved()

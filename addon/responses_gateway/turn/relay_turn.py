@@ -128,7 +128,9 @@ class RelayTurn:
             self._chunks += 1
             return
         for chunk in self._reader.feed(data):
-            if not isinstance(chunk, dict) or any(piece.has_content for piece in read_chunk(chunk)[0]):
+            # Events of the Responses API name their type.
+            says = not isinstance(chunk, dict) or "type" in chunk
+            if says or any(piece.has_content for piece in read_chunk(chunk)[0]):
                 self._chunks += 1
 
     def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:
