@@ -21,7 +21,7 @@ NOT_IN_FILE = frozenset({"id", "base", "target", "card"})
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)\}|([A-Za-z_]\w*))")
 _PROVIDER_KEYS = ("api_key", "api_key_env", "forward_authorization")
-_RULE_KEYS = ("provider", "model")
+_RULE_KEYS = ("provider", "model", "api")
 
 
 class SettingsError(Exception):

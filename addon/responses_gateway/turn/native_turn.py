@@ -30,15 +30,13 @@ from responses_gateway.turn.relay_turn import NOT_PASSED_ON
 from responses_gateway.turn.served_turn import EVENT_STREAM, FINAL, ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.routing import Route
+from responses_gateway.upstream.spoken_apis import NO_SUCH_PATH
 
 _KEEP_ALIVE = sse.encode({"type": "keepalive"})
 """An event that OpenAI's API sends in long silences. Codex does not count comments as a sign of life."""
 
 _COMMENT = b": keep-alive\n\n"
 """For the others, who may not know that event."""
-
-
-_NO_SUCH_PATH = frozenset({404, 405})
 
 
 class NativeTurn:
@@ -309,7 +307,7 @@ class NativeTurn:
 
     def _has_no_api(self, fault: RoundFault) -> bool:
         """Whether the target, of which it was not known, has refused the path and not the request."""
-        is_path = self._status in _NO_SUCH_PATH and fault.error.code != "model_not_found"
+        is_path = self._status in NO_SUCH_PATH and fault.error.code != "model_not_found"
         return self.native.route.profile.api == "auto" and self._body is not None and is_path
 
     async def _go_to(self, route: Route) -> bool:

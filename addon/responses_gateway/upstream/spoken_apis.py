@@ -6,6 +6,9 @@ from collections.abc import Callable
 from responses_gateway.catalogue.providers.profile import Api
 from responses_gateway.upstream.routing import Route
 
+NO_SUCH_PATH = frozenset({404, 405})
+"""The statuses with which a server refuses a path that it does not have."""
+
 MAX_TARGETS = 256
 """The one that was noted longest ago goes first."""
 

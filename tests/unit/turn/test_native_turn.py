@@ -9,6 +9,11 @@ import pytest
 from mitmproxy import http
 
 from responses_gateway.endpoints import responses
+from responses_gateway.inspection.pages.wires import rows_of
+from responses_gateway.inspection.recording import summary
+from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
+from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
+from responses_gateway.inspection.views import views
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Failure
@@ -68,11 +73,12 @@ class World:
         self.headers = {"authorization": "Bearer sk-the-clients-own", **(headers or {})}
         self.call = Call.parse("POST", path, self.headers, body, "http://gateway", owner="one")
         self.waits: list[float] = []
-        self.outcome = asyncio.run(responses.create(self.call, self.runtime))
+        self.outcome: Any = asyncio.run(responses.create(self.call, self.runtime))
         if isinstance(self.outcome, NativeRequest):
-            self.turn: Any = NativeTurn(self.outcome, self.headers, self._services())
+            self.turn: Any = NativeTurn(self.outcome, self.headers, self.services)
 
-    def _services(self) -> TurnServices:
+    @property
+    def services(self) -> TurnServices:
         async def no_models(*_: object) -> None:
             return None
 
@@ -303,3 +309,41 @@ def test_a_whole_answer_to_a_stream_that_began_becomes_events() -> None:
     world.turn.take(json.dumps({**RESPONSE, "status": "completed"}).encode())
     assert not world.goes_on()
     assert [one["type"] for one in events(world.turn.end())] == ["response.created", "response.completed"]
+
+
+def test_a_native_turn_can_be_looked_at() -> None:
+    world = World()
+    metadata: Json = {}
+    recorder = TurnRecorder(metadata, clock=lambda: 3.0, keep=True)
+    recorder.requested("POST", "/v1/responses", {}, BODY)
+    world.outcome.observe(recorder)
+    turn = NativeTurn(world.outcome, {}, world.services)
+    turn.begin(200, http.Headers([(b"content-type", b"text/event-stream")]))
+    delta = event("response.output_text.delta", 5, output_index=0, item_id="m", delta="Hel")
+    usage = {"input_tokens": 10, "output_tokens": 3}
+    turn.feed(
+        CREATED
+        + delta
+        + delta
+        + event("response.completed", 9, response={**RESPONSE, "status": "completed", "usage": usage})
+    )
+    turn.finish()
+    recorder.ended()
+    facts = recorder.facts
+    assert (facts["status"], facts["usage"], facts["provider"]) == ("completed", usage, "native")
+    assert "10→3 tok" in summary.comment(facts)
+    record = RecordedTurn.of(metadata)
+    assert record is not None
+    assert "POST http://native.test/v1/responses" in views.chat_request(record)
+    assert "10 in" in views.answer(record)
+    assert "response.output_text.delta [0] ×2" in views.upstream_chunks(record)
+    assert "HelHel" in views.responses_events(record)
+    assert {row.state for row in rows_of(record)} == {"same"}
+
+
+def test_an_event_of_any_shape_can_be_recorded() -> None:
+    recorder = TurnRecorder(clock=lambda: 3.0, keep=True)
+    for shape in ({}, {"type": None}, {"type": "response.completed"}, {"type": "response.output_item.done", "item": 1}):
+        recorder.sent(b"data: {}\n\n", [shape])
+    recorder.ended()
+    assert recorder.facts["calls"] == 0

@@ -31,11 +31,11 @@ def _base_url(value: Any) -> Any:
         raise ValueError("must be a URL that begins with http:// or https://")
     if parts.query or parts.fragment:
         raise ValueError("must end with the path, without ? and #")
-    return value.rstrip("/").removesuffix("/chat/completions")
+    return value.rstrip("/").removesuffix("/chat/completions").removesuffix("/responses")
 
 
 type BaseUrl = Annotated[str, BeforeValidator(_base_url)]
-"""What `/chat/completions` is appended to, without a slash at the end; that path itself is taken off."""
+"""What `/chat/completions` or `/responses` is appended to, without a slash at the end; these paths are taken off."""
 
 
 def _sendable(value: dict[str, str]) -> dict[str, str]:
