@@ -18,6 +18,7 @@ from responses_gateway.access.rules import Access
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.incoming_call import call_of
+from responses_gateway.endpoints.native import passing_on
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.inspection.recording.socket_messages import SocketMessages
 from responses_gateway.protocol.errors import GatewayError
@@ -45,7 +46,7 @@ from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.listeners import Listener, Listeners
 from responses_gateway.turn.native_request import NativeRequest
-from responses_gateway.turn.native_turn import NativeTurn
+from responses_gateway.turn.native_turn import NativeTurn, successor_of
 from responses_gateway.turn.relay_turn import RelayTurn
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.served_turn import ServedTurn
@@ -200,8 +201,8 @@ class Gateway:
         turn = self._turns.get(data.flow)
         if turn is not None and await turn.next_round():
             data.again = True
-            if isinstance(turn, NativeTurn) and turn.successor is not None:
-                self._turns[data.flow] = data.successor = turn.successor
+            if (successor := successor_of(turn)) is not None:
+                self._turns[data.flow] = data.successor = successor
 
     async def done(self) -> None:
         """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
@@ -265,7 +266,9 @@ class Gateway:
             case NativeRequest():
                 self._turns[flow] = NativeTurn(outcome, call.headers, listener.services)
             case exchange:
-                self._turns[flow] = ServedTurn(exchange, call.headers, listener.services)
+                self._turns[flow] = ServedTurn(
+                    exchange, call.headers, listener.services, passing_on(call, listener.runtime)
+                )
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:

@@ -190,6 +190,19 @@ def test_a_fallback_is_translated(native: Native, script: Script, streaming: boo
     assert UPSTREAM_KEY not in repr(fallback.request.headers)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_native_fallback_is_not_translated(native: Native, script: Script, streaming: bool) -> None:
+    gateway = native(options={"gateway_fallback": f"native/{script.model}"})
+    first = native._upstream.script(f"{script.model}-chat")
+    first.answer(error(500, "broken"))
+    fine = native_reply("Fine.") if streaming else completion(response("completed", [message("Fine.")]))
+    script.answer(fine)
+    sent = body_of(f"other/{first.model}", stream=streaming)
+    assert call(gateway, "POST", "/v1/responses", sent)[2] == whole(fine)
+    assert script.request.raw == sent.replace(f"other/{first.model}".encode(), script.model.encode())
+    assert "sk-key-of-the-other" not in repr(script.request.headers)
+
+
 def test_an_upstream_without_the_api_is_asked_once(native: Native, script: Script) -> None:
     gateway = native(api="auto")
     script.answer(error(404, "Not Found"), reply(text="One."), reply(text="Two."))

@@ -181,6 +181,7 @@ NOT_SCANNERS = {
     "Turn": "abstract",
     "GuardedTurn": "hands on to the turn",
     "_Crashed": "takes nothing",
+    "NativeTurn": "NativeStream",
     "RelayTurn": "passes on what it gets",
 }
 """Classes with the method `feed` that need no attack of their own, and why."""

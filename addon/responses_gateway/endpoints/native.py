@@ -16,6 +16,7 @@ from responses_gateway.state.native_history import inlined
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.background import JOB_HEADER
 from responses_gateway.turn.native_request import NativeRequest, Translate, named
+from responses_gateway.turn.recovery.recovery import PassOn
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.upstream_request import COMPACTION
 from responses_gateway.upstream.routing import Route
@@ -30,7 +31,26 @@ async def native_request(call: Call, runtime: Runtime, translate: Translate) -> 
     route = await _native_route(call, runtime)
     if route is None:
         return None
-    size, ledger = len(call.body), Ledger()
+    return await _passed_on(call, runtime, route, Ledger(), translate)
+
+
+def passing_on(call: Call, runtime: Runtime) -> PassOn | None:
+    """Makes the same of a call that is translated, for a native fallback; None for one that must be translated."""
+    if JOB_HEADER in call.headers or (call.method, call.path) != ("POST", "/responses"):
+        return None
+
+    async def pass_on(route: Route, ledger: Ledger) -> NativeRequest | None:
+        if runtime.apis.api(call.owner, route) == "chat":
+            return None
+        return await _passed_on(call, runtime, route, ledger, None)
+
+    return pass_on
+
+
+async def _passed_on(
+    call: Call, runtime: Runtime, route: Route, ledger: Ledger, translate: Translate | None
+) -> NativeRequest:
+    size = len(call.body)
     given = await off_loop(size, call.json)
     sealed_for = call.owner if runtime.settings.access_keys else ""
     compactions = runtime.state.envelopes(COMPACTION, owner=sealed_for)

@@ -139,6 +139,11 @@ class Exchange:
         return self._rounds.has_shown
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the client has seen the beginning of the response, be it by a heartbeat."""
+        return self.streams and self._rounds.has_begun
+
+    @property
     def settled(self) -> bool:
         """Whether the upstream has said how its answer ends; token counts may still follow."""
         return self._rounds.settled

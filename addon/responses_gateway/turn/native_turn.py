@@ -330,6 +330,16 @@ class NativeTurn:
         return True
 
 
+def successor_of(turn: ServedTurn | NativeTurn) -> ServedTurn | NativeTurn | None:
+    """What serves the flow of `turn` from the next round on; None: `turn` itself."""
+    if isinstance(turn, NativeTurn):
+        return turn.successor
+    if turn.passed_on is None:
+        return None
+    turn.passed_on.observer = turn.exchange.observer
+    return NativeTurn(turn.passed_on, turn.client_headers, turn.services)
+
+
 def _parsed(body: bytes) -> object:
     try:
         return loads(body)

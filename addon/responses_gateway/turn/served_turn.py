@@ -17,9 +17,10 @@ from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
 from responses_gateway.turn.recovery.fault import RoundFault
-from responses_gateway.turn.recovery.recovery import Recovery
+from responses_gateway.turn.recovery.recovery import PassOn, Recovery
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
@@ -40,11 +41,18 @@ _ANSWERED = frozenset({200, 201, 202, 203})
 class ServedTurn:
     """Serves one exchange; `contract.Turn` for the proxy layer."""
 
-    def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
-        """`client_headers` have lower-case names."""
+    def __init__(
+        self,
+        exchange: Exchange,
+        client_headers: Mapping[str, str],
+        services: TurnServices,
+        pass_on: PassOn | None = None,
+    ) -> None:
+        """`client_headers` have lower-case names. `pass_on` is for fallbacks that are not asked by chat/completions."""
         self.exchange = exchange
         self.limits = services.settings.time_limits
-        self._client_headers = client_headers
+        self.client_headers = client_headers
+        self.services = services
         self._search_rounds = services.settings.search_rounds
         self._fault: RoundFault | None = None
         self._status = 0
@@ -53,7 +61,7 @@ class ServedTurn:
         self._over = False
         """Whether no further round can follow."""
 
-        self._recovery = Recovery(exchange, client_headers, services)
+        self._recovery = Recovery(exchange, client_headers, services, pass_on)
         self._recovery.request_repair.apply_learned()
         self._searches = _searches(exchange, services)
         self.request = self._begin_round()
@@ -61,7 +69,7 @@ class ServedTurn:
 
     def _begin_round(self) -> http.Request:
         chat = self.exchange.upstream_request
-        headers, body = chat.headers(self._client_headers), dumps(chat.body)
+        headers, body = chat.headers(self.client_headers), dumps(chat.body)
         hidden = [*map(str.lower, chat.route.own_headers)]
         self.exchange.observer.round_began(chat.url, headers, body, chat.route.secrets, hidden)
         return messages.request("POST", chat.url, headers, body)
@@ -72,6 +80,11 @@ class ServedTurn:
     def model(self) -> str | None:
         """The model that the client asked for."""
         return self.exchange.request.model
+
+    @property
+    def passed_on(self) -> NativeRequest | None:
+        """What takes over in the next round, untranslated."""
+        return self._recovery.passed_on
 
     @property
     def ledger(self) -> Ledger:
@@ -219,7 +232,8 @@ class ServedTurn:
         Otherwise, the response is stored when this returns.
         """
         if await self._prepare_round():
-            self.request = self._begin_round()
+            if self.passed_on is None:
+                self.request = self._begin_round()
             return True
         await self.exchange.stored()
         return False
