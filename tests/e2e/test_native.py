@@ -1,6 +1,7 @@
 """Upstreams that speak the Responses API themselves: nothing is translated, and everything else works as ever."""
 
 import json
+import re
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import Any
 import pytest
 
 from e2e.codex import LATEST, Codex
+from e2e.command import run
 from e2e.environment import API_KEY, UPSTREAM_KEY
 from e2e.gateway import GatewayProcess, StartGateway
+from e2e.llama import LlamaServer
 from e2e.openai_client import SyncClient
 from e2e.socket_client import open_socket
 from upstream import CUT, Answer, Gate, Script, ScriptedUpstream, error, reply
+from upstream import call as a_call
 from upstream.answers import completion
 from upstream.native import ID, beginning, message, native_event, native_reply, native_stream, response, said
 
 TIMEOUT = 60
+VOLATILE = re.compile(rb"(?<=_)[A-Za-z0-9]{20,}|(?<=\":)[0-9.e-]+")
 CONFIG = """
 provider: native
 retries: {retries}
@@ -115,6 +120,20 @@ def test_a_socket_in_front_of_http(native: Native, script: Script) -> None:
         second = socket.turn(model=script.model, input=[{"role": "user", "content": "on"}], previous_response_id=ID)
     assert second[-1]["response"]["id"] == "resp_second"
     assert script.requests[1].body["previous_response_id"] == ID
+
+
+def test_codex_over_a_socket(native: Native, script: Script, tmp_path: Path) -> None:
+    codex = Codex(LATEST, native().url, tmp_path / "codex")
+    codex.configure_provider("supports_websockets = true")
+    shell = codex.shell("echo from-the-shell", "call_a")
+    wanted = {"type": "function_call", "id": "fc_1", "call_id": "call_a", "name": shell.name, "status": "completed"}
+    script.answer(
+        native_reply(items=[{**wanted, "arguments": "".join(shell.pieces)}]), native_reply("Done.", id="resp_second")
+    )
+    run = codex.exec("run it", script.model)
+    assert (run.exit_code, run.messages) == (0, ["Done."]), f"{run}"
+    assert "from-the-shell" in json.dumps(script.requests[1].body["input"])
+    assert {request.path for request in script.requests} == {"/v1/responses"}
 
 
 def test_codex(native: Native, script: Script, tmp_path: Path) -> None:
@@ -265,3 +284,47 @@ def test_an_error_event_is_the_end(native: Native, script: Script) -> None:
     broken = native_event("error", 2, code="server_error", message="theirs", param=None)
     script.answer(answer := native_stream(beginning(), broken))
     assert call(gateway, "POST", "/v1/responses", body_of(script.model, stream=True))[2] == whole(answer)
+
+
+def test_an_error_event_ends_the_turn_of_a_socket(native: Native, script: Script) -> None:
+    gateway = native()
+    broken = native_event("error", 2, code="server_error", message="theirs", param=None)
+    script.answer(native_stream(beginning(), broken), native_reply("After all."))
+    with open_socket(gateway.url) as socket:
+        assert socket.turn(model=script.model, input="hi")[-1]["message"] == "theirs"
+        assert socket.turn(model=script.model, input="hi")[-1]["type"] == "response.completed"
+
+
+def test_check_says_which_api_was_used(native: Native, script: Script, tmp_path: Path) -> None:
+    called = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "ping", "arguments": "{}"}
+    script.answer(native_reply(items=[called]), error(405, "no"), reply(calls=[a_call("ping", {"word": "hello"})]))
+    for api, words in (("responses", "(api: responses)"), ("auto", "(api: auto, and /responses gives HTTP 405)")):
+        config = tmp_path / f"{api}.yaml"
+        config.write_text(CONFIG.format(url=native._upstream.url, api=api, retries=0))
+        checked = run(tmp_path, "check", "--config", str(config), "--model", f"native/{script.model}")
+        assert checked.returncode == 0, checked
+        assert words in checked.stdout
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_llama_cpp_as_it_is(start_gateway: StartGateway, tmp_path: Path, streaming: bool) -> None:
+    """A real server, asked directly and through the gateway: all is the same but ids, times and counts."""
+    asked = json.dumps({"model": "tiny", "input": "hi", "seed": 11, "stream": streaming}).encode()
+    (tmp_path / "llama").mkdir()
+    with LlamaServer(tmp_path / "llama") as server:
+        config = tmp_path / "config.yaml"
+        config.write_text(f'providers: {{real: {{profile: llamacpp, base_url: "{server.url}/v1", api: responses}}}}\n')
+        gateway = start_gateway({"gateway_config": str(config)}, url=server.url)
+        passed = call(gateway, "POST", "/v1/responses", asked)
+        with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=TIMEOUT)) as connection:
+            connection.request("POST", "/v1/responses", asked, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            told = answer.read()
+            direct = answer.status
+    assert (passed[0], direct) == (200, 200)
+    assert steady(passed[2]) == steady(told)
+    assert b"output_text" in told
+
+
+def steady(body: bytes) -> bytes:
+    return VOLATILE.sub(b"_", body)

@@ -24,7 +24,7 @@ class NativeStream:
         """Raises ValueError for an encoding that is not known."""
         self._body = encoding.decoder(content_encoding)
         self._errors = errors
-        self._decoder = SseDecoder(_LARGEST_EVENT)
+        self._decoder = SseDecoder(_LARGEST_EVENT, wraps_errors=False)
         self._held: list[bytes] = []
         """The beginning of an event that is not over."""
 
