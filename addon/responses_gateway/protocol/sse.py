@@ -25,8 +25,8 @@ class SseDecoder:
     """Cuts a byte stream, in pieces of any size, into the data payloads of its events."""
 
     def __init__(self, limit: int = MAX_FRAME, *, wraps_errors: bool = True) -> None:
-        """`limit`: bytes of one frame. `wraps_errors`: the data of an event that is called `error` comes as an object with
-        the field `error`; the Responses API needs none, because its data says what it is.
+        """`limit`: bytes of one frame. `wraps_errors`: put the data of events that are called `error` into an object
+        with the field `error`; the Responses API needs that not, because its data says what it is.
         """
         self._limit = limit
         self._wraps_errors = wraps_errors

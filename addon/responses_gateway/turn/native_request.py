@@ -1,11 +1,12 @@
 """A call of the Responses API for a target that speaks this API itself: the client's bytes, and where they go."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.json_fields import with_fields
-from responses_gateway.protocol.responses import parse_request
+from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.ledger import Ledger
@@ -89,12 +90,22 @@ class NativeRequest:
     def new_response(self) -> JsonObject:
         """The response for an answer that failed before the upstream told of one."""
         new_id, created = self.runtime.new_id("resp"), int(self.runtime.clock())
+        return Snapshot(self._request, new_id, created).render("in_progress")
+
+    @cached_property
+    def _request(self) -> ResponsesRequest:
+        """What is known here of the request."""
         try:
-            request = parse_request(self._content)
+            return parse_request(self._content)
         except GatewayError:
             # The upstream may know what is not known here.
-            request = parse_request(dumps({"model": self.model, "input": []}))
-        return Snapshot(request, new_id, created).render("in_progress")
+            return parse_request(dumps({"model": self.model, "input": []}))
+
+    def watch(self, events: Sequence[JsonObject]) -> None:
+        """Show events of the answer to whoever watches all answers."""
+        typed = [event for event in events if isinstance(event.get("type"), str)]
+        if self.runtime.watch is not None and typed:
+            self.runtime.watch(self._request, typed)
 
     def made(self, response: JsonObject) -> None:
         """The upstream has told of the response that it makes."""

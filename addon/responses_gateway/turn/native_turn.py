@@ -134,8 +134,8 @@ class NativeTurn:
             if name.lower() not in NOT_PASSED_ON and is_safe(name, value)
         ]
         self.native.observer.round_answered(status, self._headers)
-        is_stream = self._headers.get("content-type", "").startswith("text/event-stream")
-        if not (status == 200 and self.streams and is_stream):
+        is_document = self._headers.get("content-type", "").startswith("application/json")
+        if status != 200 or not self.streams or is_document:
             return False
         try:
             self._stream = self._new_stream(self._headers.get("content-encoding", ""))
@@ -165,6 +165,7 @@ class NativeTurn:
         if self._stream.response is not self._told:
             self._told = self._stream.response
             self.native.made(self._told or {})
+        self.native.watch(events)
         self.native.observer.sent(data, events)
         return data
 
@@ -182,6 +183,7 @@ class NativeTurn:
             self._fault = RoundFault.of_refusal(self._refusal(body), self._status, self._headers, body)
         elif isinstance(response := _parsed(body), dict):
             self.native.made(response)
+            self.native.watch(_events_of(body))
 
     def _refusal(self, body: bytes) -> GatewayError:
         route = self.native.route
@@ -247,6 +249,7 @@ class NativeTurn:
     def _made(self, events: Sequence[JsonObject]) -> bytes:
         """Events of our own."""
         data = sse.encode_all(events) + sse.DONE
+        self.native.watch(events)
         self.native.observer.sent(data, events)
         return data
 

@@ -1,13 +1,16 @@
 """Turns of targets that speak the Responses API themselves: passed on as they are, ended and repeated properly."""
 
 import asyncio
+import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mitmproxy import http
 
+from responses_gateway.command_line.raw_output import RawOutput
 from responses_gateway.endpoints import responses
 from responses_gateway.inspection.pages.wires import rows_of
 from responses_gateway.inspection.recording import summary
@@ -347,3 +350,11 @@ def test_an_event_of_any_shape_can_be_recorded() -> None:
         recorder.sent(b"data: {}\n\n", [shape])
     recorder.ended()
     assert recorder.facts["calls"] == 0
+
+
+def test_whoever_watches_all_answers_sees_these_too() -> None:
+    world, out = World(), io.StringIO()
+    world.outcome.runtime = replace(world.runtime, watch=RawOutput(out))
+    odd = b"data: {}\n\n" + event("response.output_item.added", 1)
+    world.stream(CREATED, odd, event("response.output_text.delta", 2, delta="Hello."), COMPLETED)
+    assert out.getvalue() == "Hello.\n[m: completed]\n"
