@@ -20,6 +20,7 @@ from responses_gateway.catalogue.intercepted_apis import InterceptedApis
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.dispatch import Outcome, serve
 from responses_gateway.endpoints.incoming_call import call_of
+from responses_gateway.endpoints.native import passing_on
 from responses_gateway.inspection.addon import Inspector
 from responses_gateway.inspection.recording.socket_messages import SocketMessages
 from responses_gateway.protocol.errors import GatewayError
@@ -50,6 +51,8 @@ from responses_gateway.state.secret import SecretError
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.listeners import Listener, Listeners
+from responses_gateway.turn.native_request import NativeRequest
+from responses_gateway.turn.native_turn import NativeTurn, successor_of
 from responses_gateway.turn.relay_turn import RelayTurn
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.served_turn import ServedTurn
@@ -79,7 +82,7 @@ class Gateway:
     ) -> None:
         self._environ = environ
         self._listeners = Listeners(target_is_fallback=target_is_fallback, watch=watch)
-        self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, ServedTurn | NativeTurn] = WeakKeyDictionary()
         self._relays: WeakKeyDictionary[http.HTTPFlow, RelayTurn] = WeakKeyDictionary()
         self._forwarded: WeakSet[http.HTTPFlow] = WeakSet()
         self._settings: Settings | None = None
@@ -248,6 +251,8 @@ class Gateway:
         turn = self._turns.get(data.flow)
         if turn is not None and await turn.next_round():
             data.again = True
+            if (successor := successor_of(turn)) is not None:
+                self._turns[data.flow] = data.successor = successor
 
     async def done(self) -> None:
         """End what still runs; mitmproxy awaits this before it exits, whatever signal it got."""
@@ -294,7 +299,7 @@ class Gateway:
             return
         observer = self._inspector.begin(flow, call.headers, call.body) if (call.method, call.path) in TURNS else None
         outcome = await serve(call, listener.runtime)
-        if observer is not None and isinstance(outcome, Exchange):
+        if observer is not None and isinstance(outcome, Exchange | NativeRequest):
             outcome.observe(observer)
         self._take(flow, call, outcome, listener)
 
@@ -306,12 +311,16 @@ class Gateway:
                 flow.request = messages.request("GET", url, {})
                 flow.server_conn = Server(address=(flow.request.host, flow.request.port))
                 self._forwarded.add(flow)
-            case Relay(url, headers, body, secrets):
-                request = messages.request("POST", url, headers, body)
+            case Relay(url, headers, body, secrets, method):
+                request = messages.request(method, url, headers, body)
                 watcher = self._inspector.begin_relay(flow, call.headers, headers, secrets)
                 self._relays[flow] = RelayTurn(request, secrets, listener.runtime.settings, watcher)
+            case NativeRequest():
+                self._turns[flow] = NativeTurn(outcome, call.headers, listener.services)
             case exchange:
-                self._turns[flow] = ServedTurn(exchange, call.headers, listener.services)
+                self._turns[flow] = ServedTurn(
+                    exchange, call.headers, listener.services, passing_on(call, listener.runtime)
+                )
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow in self._forwarded and flow.response is not None:
@@ -327,5 +336,5 @@ class Gateway:
         """Report a turn, and let go of what served it: mitmweb keeps the flow."""
         self._relays.pop(flow, None)
         if (turn := self._turns.pop(flow, None)) is not None:
-            for entry in turn.exchange.ledger.entries:
-                logger.info("%s: %s", turn.exchange.request.model, entry)
+            for entry in turn.ledger.entries:
+                logger.info("%s: %s", turn.model, entry)

@@ -22,6 +22,7 @@ import responses_gateway
 from responses_gateway.hosted.page_text import _tidy
 from responses_gateway.protocol.body import BodyReader
 from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.protocol.json_fields import field_of, with_fields
 from responses_gateway.protocol.json_scanner import ObjectScanner, StringDecoder
 from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.security.redaction import ErrorRedactor, Redactor
@@ -35,6 +36,7 @@ from responses_gateway.translate.tools.arguments import ArgumentStream, InputStr
 from responses_gateway.translate.tools.command_tools import CommandArguments
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments
+from responses_gateway.turn.native_stream import NativeStream
 from unit.machine import RUN, Json, call, delta, machine
 from unit.work import SIZES, grows_linearly
 from unit.worst_inputs import WorstInputs
@@ -180,6 +182,7 @@ NOT_SCANNERS = {
     "Turn": "abstract",
     "GuardedTurn": "hands on to the turn",
     "_Crashed": "takes nothing",
+    "NativeTurn": "NativeStream",
     "RelayTurn": "passes on what it gets",
 }
 """Classes with the method `feed` that need no attack of their own, and why."""
@@ -191,7 +194,7 @@ def fed(make: Callable[[], Any], begin: str, piece: str, end: str = "") -> Calla
     def prepared(size: int) -> Callable[[], object]:
         def work() -> None:
             scanner = make()
-            binary = type(scanner) in (BodyReader, SseDecoder, ErrorRedactor)
+            binary = type(scanner) in (BodyReader, SseDecoder, ErrorRedactor, NativeStream)
             for text in (begin, *[piece] * size, end):
                 drained = scanner.feed(text.encode() if binary else text)
                 if drained is not None and not isinstance(drained, str | list | bytes):
@@ -213,6 +216,7 @@ ATTACKS: list[tuple[str, Callable[[], Any], str, list[str]]] = [
     ("SseDecoder", SseDecoder, "", ["\n", "\r", "\r\n", "data: x\n", ":\n", "x"]),
     ("BodyReader", lambda: BodyReader(""), "", [" ", "\n", "\n\n", "x"]),
     ("BodyReader", lambda: BodyReader(""), "{", [" ", '{"a":1}']),
+    ("NativeStream", lambda: NativeStream("", error_redactor()), "", ["\n", "\r", "data: x\n\n", "x", "data: {}\n"]),
     ("ErrorRedactor", error_redactor, "", ["\n", "x", "secret-", '"error"']),
     ("ThinkSplitter", ThinkSplitter, "", [" ", "\n", "<"]),
     ("ThinkSplitter", ThinkSplitter, "<think>", ["\n", "<", "</", "</think", "x"]),
@@ -274,6 +278,10 @@ WHOLE: dict[str, tuple[Callable[[str], object], list[str]]] = {
     ),
     "an answer in JSON": (lambda text: check(text, {}), ["\n", " ", "`", "```\n", "```json\n", "[", "{"]),
     "an upstream's error": (lambda text: error_of(text), ["<", "<script", "<head>", "</script", "a", "1", "in 1", " "]),
+    "a field of a request": (
+        lambda text: (field_of(text.encode(), "model"), with_fields(b"{" + text.encode(), {"model": "m"})),
+        ["{", '"', "\\", '"a":1,', '"model":1,', " ", "["],
+    ),
     "citations": (lambda text: citations(text, []), ["[", "[a](https://x", "https://", "(", "【1", "[1]", " "]),
     "a page": (lambda text: _tidy(text), [" ", "\n", " \n", "\t\r", "x"]),
     "a healed refusal": (

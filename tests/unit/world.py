@@ -18,7 +18,9 @@ from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
+from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.spoken_apis import SpokenApis
 
 
 def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
@@ -34,8 +36,9 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     http = HttpClient()
     lists = UpstreamLists(router, ListCache(), http)
     hosted = HostedTools(settings, http, new_id)
-    state, jobs = State(settings), Jobs(new_id, clock)
-    return Runtime(settings, router, Sessions(), state, jobs, lists, http, new_id, clock, hosted)
+    state, jobs, apis = State(settings), Jobs(new_id, clock), SpokenApis(clock)
+    ids = NativeIds()
+    return Runtime(settings, router, Sessions(), state, jobs, lists, http, ids, apis, new_id, clock, hosted)
 
 
 def open_exchange(

@@ -69,12 +69,17 @@ class Script:
         return responder
 
 
-class ScriptedUpstream:
-    """A chat/completions server on a loopback port chosen by the OS; a context manager.
+_PATHS = ("/chat/completions", "/responses", "/responses/compact", "/responses/input_tokens")
+"""What scripts answer: which API an answer speaks is up to the script."""
 
-    The model name of a request finds its script; /models lists these names, or `models`, unless `has_list` is false.
-    `listings` are the requests for it. `pages` are what GET finds elsewhere, by path; `probes` are the requests for
-    those, and for what is not there. `strays` are requests that no script expects: unknown models, and other paths.
+
+class ScriptedUpstream:
+    """A server for chat/completions on a loopback port chosen by the OS; a context manager.
+
+    It speaks the Responses API where a script's answers do (`upstream.native`). The model name of a request finds its
+    script; /models lists these names, or `models`, unless `has_list` is false. `listings` are the requests for it.
+    `pages` are what GET finds elsewhere, by path; `probes` are the requests for those, and for what is not there.
+    `strays` are requests that no script expects: unknown models, and other paths.
     """
 
     def __init__(self) -> None:
@@ -85,6 +90,10 @@ class ScriptedUpstream:
         self.pages: dict[str, JsonObject] = {}
         self.probes: list[Request] = []
         self.strays: list[Request] = []
+        self.kept: dict[str, Answer] = {}
+        """What is answered to calls about responses, by method and path."""
+
+        self.kept_asked: list[Request] = []
         self._scripts: dict[str, Script] = {}
         self._loop = asyncio.new_event_loop()
         self._connections: set[asyncio.Task[None]] = set()
@@ -146,7 +155,10 @@ class ScriptedUpstream:
             return completion(page) if page is not None else error(404, f"there is no {request.path}")
         model = request.body.get("model")
         script = self._scripts.get(model) if isinstance(model, str) else None
-        if script is None or not request.path.endswith("/chat/completions"):
+        if (answer := self.kept.get(f"{request.method} {request.path}")) is not None:
+            self.kept_asked.append(request)
+            return answer
+        if script is None or not request.path.partition("?")[0].endswith(_PATHS):
             self.strays.append(request)
             return error(404, f"nothing is scripted for {request.method} {request.path} with the model {model!r}")
         try:

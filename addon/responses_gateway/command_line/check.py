@@ -38,6 +38,7 @@ def line(upstream: Upstream, finding: ProbeResult) -> str:
     facts = (
         (finding.reachable, "reachable"),
         (finding.key_accepted, f"key accepted ({upstream.key_source})" if upstream.api_key else "no key needed"),
+        (finding.api, f"asked by {finding.api}"),
         (finding.model_exists, f"model {finding.model} exists"),
         (finding.streams, "streams"),
         (finding.calls_tool, "calls a tool"),

@@ -21,9 +21,8 @@ class RawOutput:
     def __call__(self, request: ResponsesRequest, events: Sequence[Event]) -> None:
         for event in events:
             kind = event["type"]
-            if kind == "response.output_item.added":
-                item = event["item"]
-                self._head(f"{request.model}: {item.get('name') or item['type']}")
+            if kind == "response.output_item.added" and isinstance(item := event.get("item"), dict):
+                self._head(f"{request.model}: {item.get('name') or item.get('type')}")
             elif kind.endswith(".delta") and isinstance(event.get("delta"), str):
                 self._out.write(lines(event["delta"]) if self._is_terminal else event["delta"])
             elif kind in ("response.completed", "response.incomplete", "response.failed"):

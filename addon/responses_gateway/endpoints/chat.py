@@ -22,6 +22,8 @@ class Relay:
     secrets: Sequence[str]
     """Values that the client must not see if the upstream repeats them."""
 
+    method: str = "POST"
+
 
 async def complete(call: Call, runtime: Runtime) -> Relay:
     """The client's request for the model's upstream, with the model's name there and the gateway's key."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from responses_gateway.endpoints.native import native_request
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
@@ -13,9 +14,11 @@ from responses_gateway.state.items import parsed_items
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import session_id
+from responses_gateway.upstream.routing import Route
 
 
 class CompactionExchange(Exchange):
@@ -41,7 +44,12 @@ _NO_USAGE: JsonObject = {
 }
 
 
-async def compact(call: Call, runtime: Runtime) -> Exchange:
+async def compact(call: Call, runtime: Runtime) -> Exchange | NativeRequest:
+    native = await native_request(call, runtime, partial(_translated, call, runtime))
+    return native or await _translated(call, runtime, None, Ledger())
+
+
+async def _translated(call: Call, runtime: Runtime, route: Route | None, ledger: Ledger) -> Exchange:
     size = len(call.body)
     body = await off_loop(size, call.json)
     if not isinstance(body.get("model"), str):
@@ -52,7 +60,7 @@ async def compact(call: Call, runtime: Runtime) -> Exchange:
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     trigger = parsed_items([{"type": "compaction_trigger"}])
     whole = turn.request.model_copy(update={"input": [*turn.request.input, *trigger]})
-    recorder = Recorder(runtime.state, owner, Ledger(), known_owner=bool(runtime.settings.access_keys))
+    recorder = Recorder(runtime.state, owner, ledger, known_owner=bool(runtime.settings.access_keys))
     hosted = await runtime.hosted.open(whole, owner, session_id(whole, call.headers), recorder.ledger)
-    opening = partial(open_exchange, hosted=hosted, kind=CompactionExchange)
+    opening = partial(open_exchange, hosted=hosted, kind=CompactionExchange, route=route)
     return await off_loop(size, opening, whole, call.headers, runtime, recorder)

@@ -10,9 +10,10 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.json import dumps
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.runtime import Runtime
 
-type Outcome = Answer | Forward | Relay | Exchange
+type Outcome = Answer | Forward | Relay | Exchange | NativeRequest
 """How a call is answered: by the gateway itself, a stream from elsewhere, an upstream untranslated, or a turn."""
 
 type Handler = Callable[..., Awaitable[Outcome]]

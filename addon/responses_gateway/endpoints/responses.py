@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 
 from responses_gateway.endpoints import replay
+from responses_gateway.endpoints.chat import Relay
+from responses_gateway.endpoints.native import native_request, relay_to_maker
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
@@ -18,13 +20,30 @@ from responses_gateway.state.store import Record, StoreError
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn import background
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.opening import open_exchange
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import session_id
+from responses_gateway.upstream.routing import Route
 
 
-async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
+async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange | NativeRequest:
     """A turn: upstream, in the background, or from the store."""
+    native = await native_request(call, runtime, partial(_translated, call, runtime))
+    return native or await _create(call, runtime)
+
+
+async def _translated(call: Call, runtime: Runtime, route: Route, ledger: Ledger) -> Exchange:
+    """The same for a target of another kind, when that of the model does not serve it."""
+    size = len(call.body)
+    request = await off_loop(size, parse_request, call.body)
+    turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
+    recorder = await _recorder(turn, call.owner, runtime, ledger)
+    opening = partial(await _opening(call, turn.request, runtime, recorder), route=route)
+    return await off_loop(size, opening, turn.request, call.headers, runtime, recorder)
+
+
+async def _create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     size = len(call.body)
     request = await off_loop(size, parse_request, call.body)
     await runtime.lists.ensure(request.model, call.owner, call.headers)
@@ -33,18 +52,7 @@ async def create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
-    ledger = Ledger()
-    recorder = Recorder(
-        runtime.state,
-        owner,
-        ledger,
-        runtime.state.storage if request.store is not False else None,
-        known_owner=bool(runtime.settings.access_keys),
-    )
-    if recorder.storage is not None:
-        recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
-        recorder.input = await asyncio.to_thread(pack, turn.own)
-        recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
+    recorder = await _recorder(turn, owner, runtime, Ledger())
     if job is not None:
         recorder.follow = job.take
         opening = await _opening(call, turn.request, runtime, recorder)
@@ -64,6 +72,21 @@ async def _opening(
     session = session_id(request, call.headers)
     hosted = await runtime.hosted.open(request, recorder.owner, session, recorder.ledger)
     return partial(open_exchange, hosted=hosted)
+
+
+async def _recorder(turn: history.Turn, owner: str, runtime: Runtime, ledger: Ledger) -> Recorder:
+    recorder = Recorder(
+        runtime.state,
+        owner,
+        ledger,
+        runtime.state.storage if turn.request.store is not False else None,
+        known_owner=bool(runtime.settings.access_keys),
+    )
+    if recorder.storage is not None:
+        recorder.own, recorder.before, recorder.conversation = turn.own, turn.before, turn.conversation
+        recorder.input = await asyncio.to_thread(pack, turn.own)
+        recorder.replay_key = replay.key(turn.request, runtime.settings.replay)
+    return recorder
 
 
 async def _replayed(recorder: Recorder) -> Record | None:
@@ -91,9 +114,11 @@ async def _begin(call: Call, request: ResponsesRequest, runtime: Runtime, record
     return Answer.json(job.response)
 
 
-async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | Forward:
+async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | Forward | Relay:
     """The response, or (`stream=true`) its events behind `starting_after`."""
-    record = await _found(call, runtime, response_id)
+    record = await _kept(call, runtime, response_id)
+    if record is None:
+        return relay_to_maker(call, runtime, response_id)
     if not call.flag("stream"):
         return Answer.json(background.current(record, runtime.clock()))
     after = call.number("starting_after", default=-1, low=-1, high=1 << 53)
@@ -102,18 +127,19 @@ async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | F
     return replay.event_stream(events_in(record.events), after)
 
 
-async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    owner = call.owner
+async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
+    owner, storage = call.owner, runtime.state.storage
     runtime.jobs.cancel(owner, response_id)
-    storage = require_storage(runtime, response_id)
-    if not await write(storage, lambda store: store.delete(owner, response_id)):
-        raise not_found(response_id)
+    if storage is None or not await write(storage, lambda store: store.delete(owner, response_id)):
+        return relay_to_maker(call, runtime, response_id)
     return Answer.json({"id": response_id, "object": "response", "deleted": True})
 
 
-async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
+async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
     """Stop a background response; one that has ended stays what it is."""
-    record = await _found(call, runtime, response_id)
+    record = await _kept(call, runtime, response_id)
+    if record is None:
+        return relay_to_maker(call, runtime, response_id)
     if not record.response.get("background"):
         raise GatewayError("Cannot cancel a synchronous response: only those with background=true.", param="id")
     if record.final:
@@ -126,21 +152,24 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer:
     output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     cancelled = {**record.response, "status": "cancelled", "output": output}
     await write(storage, lambda store: store.put(Record(record.owner, cancelled, record.input)))
-    return Answer.json((await _found(call, runtime, response_id)).response)
-
-
-async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer:
-    """Everything that the response was made from, what it continues included."""
-    storage, owner = require_storage(runtime, response_id), call.owner
-    items = await read(storage, lambda store: store.history(owner, response_id, output=False))
-    if items is None:
+    stopped = await _kept(call, runtime, response_id)
+    if stopped is None:
         raise not_found(response_id)
+    return Answer.json(stopped.response)
+
+
+async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer | Relay:
+    """Everything that the response was made from, what it continues included."""
+    storage, owner = runtime.state.storage, call.owner
+    items = None
+    if storage is not None:
+        items = await read(storage, lambda store: store.history(owner, response_id, output=False))
+    if items is None:
+        return relay_to_maker(call, runtime, response_id)
     return Answer.json(page(items, call))
 
 
-async def _found(call: Call, runtime: Runtime, response_id: str) -> Record:
-    storage, owner = require_storage(runtime, response_id), call.owner
-    record = await read(storage, lambda store: store.get(owner, response_id))
-    if record is None:
-        raise not_found(response_id)
-    return record
+async def _kept(call: Call, runtime: Runtime, response_id: str) -> Record | None:
+    """The response, if it is kept here."""
+    storage, owner = runtime.state.storage, call.owner
+    return None if storage is None else await read(storage, lambda store: store.get(owner, response_id))

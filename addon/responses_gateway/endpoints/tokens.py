@@ -3,6 +3,8 @@
 import asyncio
 import importlib
 
+from responses_gateway.endpoints.chat import Relay
+from responses_gateway.endpoints.native import native_relay
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject, dumps
@@ -14,8 +16,11 @@ from responses_gateway.translate.token_estimate import PICTURE_TOKENS, estimated
 from responses_gateway.turn.runtime import Runtime
 
 
-async def count(call: Call, runtime: Runtime) -> Answer:
-    """Counted by the model's tokenizer if it is installed; otherwise estimated, which `estimated` says."""
+async def count(call: Call, runtime: Runtime) -> Answer | Relay:
+    """Counted by the target if it can; else by the model's tokenizer if it is installed; otherwise estimated, which
+    `estimated` says."""
+    if (relay := await native_relay(call, runtime)) is not None:
+        return relay
     size = len(call.body)
     request = await off_loop(size, lambda: parse_request(dumps({"input": [], **call.json(), "store": False})))
     turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)

@@ -30,6 +30,7 @@ from responses_gateway.translate.repair.request_repairs import Repair, describe
 from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult, HostedTool
 from responses_gateway.turn.background import JOB_HEADER, Jobs
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.sessions import Sessions
@@ -104,6 +105,8 @@ class Rerunner:
             if error.code in _UNKNOWN_HISTORY:
                 raise NotComparable(f"its history is not among these flows: {error.message}") from None
             raise
+        if isinstance(outcome, NativeRequest):
+            raise NotComparable("its target speaks the Responses API, so that nothing is translated")
         if not isinstance(outcome, Exchange):
             raise NotComparable("today's code answers it without an upstream")
         notes = TurnRecorder(clock=runtime.clock, keep=True)

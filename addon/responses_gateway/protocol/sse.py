@@ -24,9 +24,12 @@ class FrameTooLong(ValueError):
 class SseDecoder:
     """Cuts a byte stream, in pieces of any size, into the data payloads of its events."""
 
-    def __init__(self, limit: int = MAX_FRAME) -> None:
-        """`limit`: bytes of one frame."""
+    def __init__(self, limit: int = MAX_FRAME, *, wraps_errors: bool = True) -> None:
+        """`limit`: bytes of one frame. `wraps_errors`: put the data of events that are called `error` into an object
+        with the field `error`; the Responses API needs that not, because its data says what it is.
+        """
         self._limit = limit
+        self._wraps_errors = wraps_errors
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._data: list[bytes] = []
@@ -108,7 +111,7 @@ class SseDecoder:
             if self._data_size > self._limit:
                 raise FrameTooLong(f"an event of the stream is longer than {self._limit} bytes")
         elif line.startswith(b"event:"):
-            self._is_error = line[6:].strip() == b"error"
+            self._is_error = self._wraps_errors and line[6:].strip() == b"error"
         elif line.startswith(b":"):
             self.keep_alives += 1
 

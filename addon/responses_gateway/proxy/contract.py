@@ -212,6 +212,9 @@ class RoundEnd:
     again: bool = False
     """Set by the addon: send the turn's request, in another round."""
 
+    successor: Turn | None = None
+    """Set by the addon: what serves the flow from the next round on, in place of `turn`."""
+
 
 @dataclass
 class StopTurn(events.MessageInjected[None]):

@@ -75,6 +75,12 @@ class GuardedTurn:
         """The real turn; after a crash, its replacement."""
         self._error_response = error_response
 
+    def succeeded_by(self, successor: Turn | None) -> "GuardedTurn":
+        """This turn, of which `successor` is the real one from now on, if there is one."""
+        if successor is not None and not self.crashed:
+            self.turn = successor
+        return self
+
     # These two are called for every piece of a stream; written out like this, they cost next to nothing.
 
     def feed(self, data: bytes) -> bytes:

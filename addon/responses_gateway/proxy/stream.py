@@ -349,7 +349,7 @@ class GatewayStream(LimitedStream):
         if self._step != "awaiting decision":
             return
         if decision.again:
-            yield from self._connect(turn)
+            yield from self._connect(turn.succeeded_by(decision.successor))
         else:
             yield from self._conclude(turn)
 

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import Api
 from responses_gateway.protocol.json import loads
 
-_OWN_KEYS = ("provider", "model")
+_OWN_KEYS = ("provider", "model", "api")
 
 
 class ModelRule(BaseModel):
@@ -20,6 +21,9 @@ class ModelRule(BaseModel):
 
     provider: str | None = None
     model: str | None = None
+    api: Api | None = None
+    """Replaces that of the provider's profile."""
+
     card: ModelCard | None = None
     """Only the fields that are set matter: they replace those of the model's card."""
 

@@ -56,6 +56,11 @@ class AnswerRounds:
         return self._machine.has_shown
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the first events were made."""
+        return self._started
+
+    @property
     def settled(self) -> bool:
         """Whether the upstream has said how its answer ends; token counts may still follow."""
         return self._machine.finished or (self._reader is not None and self._reader.done)

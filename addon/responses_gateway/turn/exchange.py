@@ -68,6 +68,10 @@ class Exchange:
         upstream = self.upstream_request
         observer.translated(self.request.model, upstream.route, self.owner, session, upstream.body, self.ledger)
 
+    def go_on_for(self, observer: TurnObserver) -> None:
+        """Tell `observer`, who knows the request already, what passes from here on."""
+        self._client.observer = observer
+
     @property
     def observer(self) -> TurnObserver:
         return self._client.observer
@@ -139,6 +143,11 @@ class Exchange:
     def has_shown(self) -> bool:
         """Whether the client has seen anything of the answer."""
         return self._rounds.has_shown
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has seen the beginning of the response, be it by a heartbeat."""
+        return self.streams and self._rounds.has_begun
 
     @property
     def settled(self) -> bool:

@@ -44,16 +44,17 @@ def open_exchange(
     *,
     hosted: Calls = NO_CALLS,
     kind: type[Exchange] = Exchange,
+    route: Route | None = None,
 ) -> Exchange:
     """Translate a request, whose input has its whole history. `recorder` stores the response.
 
     `headers` are the client's, by lower-case name. `response_id` is that of a response which was announced before.
-    `hosted` carries out the hosted tools that the request declares. `kind` is the class of the exchange. Raises
-    GatewayError with what the client is to be told.
+    `hosted` carries out the hosted tools that the request declares. `kind` is the class of the exchange. `route` is
+    where the request goes, if not where its model says. Raises GatewayError with what the client is to be told.
     """
     _refuse_unserved(request)
     request = with_chat_fields(request, recorder.ledger)
-    route = runtime.router.of(recorder.owner).resolve(request.model)
+    route = route or runtime.router.of(recorder.owner).resolve(request.model)
     thread = session_id(request, headers)
     session = runtime.sessions.get(recorder.owner, thread) if thread else None
     upstream_request = UpstreamRequest(
@@ -69,7 +70,7 @@ def open_exchange(
     if request.service_tier and "service_tier" not in upstream_request.body:
         # What is echoed is what holds.
         request = request.model_copy(update={"service_tier": None})
-    for_codex = _is_codex(headers)
+    for_codex = is_codex(headers)
     machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
         upstream_request.tools,
@@ -123,7 +124,7 @@ def _ends_with_result(request: ResponsesRequest) -> bool:
     )
 
 
-def _is_codex(headers: Mapping[str, str]) -> bool:
+def is_codex(headers: Mapping[str, str]) -> bool:
     """Whether the client is Codex, by the headers that all of its programs send.
 
     Editors put their own name on the Codex that they run, but its `x-codex-` headers stay.

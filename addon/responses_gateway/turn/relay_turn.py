@@ -20,7 +20,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.observers import RelayObserver
 
-_NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
+NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "set-cookie", "trailer", "transfer-encoding"})
 """Headers that belong to the upstream's connection, and its cookies."""
 
 _MISSING = {
@@ -74,7 +74,7 @@ class RelayTurn:
         self._headers = messages.headers(
             (name, self._own.clean_text(value))
             for name, value in headers.items(multi=True)
-            if name.lower() not in _NOT_PASSED_ON and is_safe(name, value)
+            if name.lower() not in NOT_PASSED_ON and is_safe(name, value)
         )
         # Nobody asked for an encoding, and encoded bodies are not kept, because showing one would unpack all of it.
         try:
@@ -128,7 +128,9 @@ class RelayTurn:
             self._chunks += 1
             return
         for chunk in self._reader.feed(data):
-            if not isinstance(chunk, dict) or any(piece.has_content for piece in read_chunk(chunk)[0]):
+            # Events of the Responses API name their type.
+            says = not isinstance(chunk, dict) or "type" in chunk
+            if says or any(piece.has_content for piece in read_chunk(chunk)[0]):
                 self._chunks += 1
 
     def _decoded(self, decoder: encoding.Decoder, data: bytes, limit: int) -> bytes:

@@ -13,20 +13,22 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
+from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
 from responses_gateway.turn.recovery.fault import RoundFault
-from responses_gateway.turn.recovery.recovery import Recovery
+from responses_gateway.turn.recovery.recovery import PassOn, Recovery
 from responses_gateway.turn.recovery.resting_upstream import FINAL_FOR_CODEX
 from responses_gateway.turn.turn_services import TurnServices
 
 _FAILURES_FOR_CODEX = frozenset({"context_length_exceeded", "rate_limit_exceeded"})
 """Error codes that every Codex acts on in a failed response; most releases ignore them in a refusal."""
 
-_EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
-_FINAL = frozenset({"turn_timeout", "shutdown", "killed", "crashed"})
+FINAL = frozenset({"turn_timeout", "shutdown", "killed", "crashed"})
 """Causes of failures that no further round can follow."""
 
 _ANSWERED = frozenset({200, 201, 202, 203})
@@ -36,11 +38,21 @@ _ANSWERED = frozenset({200, 201, 202, 203})
 class ServedTurn:
     """Serves one exchange; `contract.Turn` for the proxy layer."""
 
-    def __init__(self, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices) -> None:
-        """`client_headers` have lower-case names. Raises GatewayError when no upstream is to be asked now."""
+    def __init__(
+        self,
+        exchange: Exchange,
+        client_headers: Mapping[str, str],
+        services: TurnServices,
+        pass_on: PassOn | None = None,
+    ) -> None:
+        """`client_headers` have lower-case names. `pass_on` is for fallbacks that are not asked by chat/completions.
+
+        Raises GatewayError when no upstream is to be asked now.
+        """
         self.exchange = exchange
         self.limits = services.settings.time_limits
-        self._client_headers = client_headers
+        self.client_headers = client_headers
+        self.services = services
         self._answered = services.answered
         self._fault: RoundFault | None = None
         self._status = 0
@@ -49,19 +61,33 @@ class ServedTurn:
         self._over = False
         """Whether no further round can follow."""
 
-        self._recovery = Recovery(exchange, client_headers, services)
+        self._recovery = Recovery(exchange, client_headers, services, pass_on)
         self._recovery.begin()
         self.request = self._begin_round()
         """What is sent to the upstream in the next round."""
 
     def _begin_round(self) -> http.Request:
         chat = self.exchange.upstream_request
-        headers, body = chat.headers(self._client_headers), dumps(chat.body)
+        headers, body = chat.headers(self.client_headers), dumps(chat.body)
         hidden = [*map(str.lower, chat.route.own_headers)]
         self.exchange.observer.round_began(chat.url, headers, body, chat.route.secrets, hidden)
         return messages.request("POST", chat.url, headers, body)
 
     # How far the turn is ----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> str | None:
+        """The model that the client asked for."""
+        return self.exchange.request.model
+
+    @property
+    def passed_on(self) -> NativeRequest | None:
+        """What takes over in the next round, untranslated."""
+        return self._recovery.passed_on
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.exchange.ledger
 
     @property
     def streams(self) -> bool:
@@ -101,7 +127,7 @@ class ServedTurn:
         self._status = 200 if status in _ANSWERED else status
         self._headers = messages.read(headers)
         if self._status < 500:
-            self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self._client_headers)
+            self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self.client_headers)
         if self._status != 200 or not self.streams:
             return False
         try:
@@ -152,7 +178,7 @@ class ServedTurn:
         self.exchange.observer.round_ended(error.message, failure)
         self._fault = RoundFault.of_connection(error, failure)
         # An answer whose end has come is complete, whatever broke after it.
-        self._over = self._over or failure.cause in _FINAL or self.exchange.settled
+        self._over = self._over or failure.cause in FINAL or self.exchange.settled
 
     # The client's answer ----------------------------------------------------------------------------------------------
 
@@ -164,7 +190,7 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only the gateway's own headers: those of upstreams (`openai-model` …) mislead clients."""
-        response = messages.response(200, b"", {**_EVENT_STREAM, "transfer-encoding": "chunked"})
+        response = messages.response(200, b"", {**EVENT_STREAM, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -181,7 +207,7 @@ class ServedTurn:
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:
-                return messages.response(200, self.end() + self.exchange.end_unstored(), _EVENT_STREAM)
+                return messages.response(200, self.end() + self.exchange.end_unstored(), EVENT_STREAM)
             if error.status == 400:
                 error.code = FINAL_FOR_CODEX
         return error_response(error)
@@ -207,7 +233,8 @@ class ServedTurn:
         Otherwise, the response is stored when this returns.
         """
         if await self._prepare_round():
-            self.request = self._begin_round()
+            if self.passed_on is None:
+                self.request = self._begin_round()
             return True
         await self.exchange.stored()
         return False

@@ -88,6 +88,10 @@ class Router:
             return others
         return [self._default, *(item for item in others if item.provider != self._default.provider)]
 
+    def upstream(self, provider: str) -> Upstream | None:
+        """The upstream of that name; None when there is none."""
+        return self._named(provider)
+
     def learn(self, provider: str, entries: Sequence[JsonObject]) -> None:
         """Take note of an upstream's own model list (`data` of its /models)."""
         self._lists[provider] = {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), str)}
@@ -138,6 +142,8 @@ class Router:
             route: Route | None = self._route(upstream, rule.model or model or name)
         else:
             route = self._find(rule.target or rule.model or name, seen | {name})
+        if route is not None and rule.api is not None:
+            route = replace(route, profile=route.profile.model_copy(update={"api": rule.api}))
         return route and _changed(route, rule.card)
 
     def _rule(self, name: str) -> ModelRule | None:

@@ -11,6 +11,7 @@ from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.catalogue.providers.shipped import COMMON_GROUND, belongs, for_url, same_host, shipped
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.security.header_fields import affinity_key, is_safe
+from responses_gateway.security.redaction import is_secret
 from responses_gateway.settings.settings import Provider, Settings
 from responses_gateway.version import __version__
 
@@ -104,6 +105,44 @@ def with_settings(profile: Profile, settings: Settings) -> Profile:
     parameters = of.model_copy(update={"extra": {**of.extra, **extra}, "drop": [*of.drop, *drop]})
     tools = tools.model_copy(update={"deny": [*tools.deny, *deny], "hosted": [*tools.hosted, *hosted]})
     return profile.model_copy(update={"parameters": parameters, "tools": tools})
+
+
+_OF_ONE_CONNECTION = frozenset(
+    (
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect"),
+        *("forwarded", "host", "keep-alive", "origin", "referer", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("via", "x-real-ip"),
+    )
+)
+"""Headers that speak of the client's connection, or of a web page, and not of its request."""
+
+_PREFIXES_NOT_SENT = ("proxy-", "sec-", "x-forwarded-", "x-responses-gateway-")
+_OF_AN_ACCOUNT = frozenset({"openai-organization", "openai-project"})
+"""Headers that mean something with the client's own key only."""
+
+
+def native_headers(
+    upstream: Upstream, client_headers: Mapping[str, str], session: str | None, accept: str
+) -> dict[str, str]:
+    """The headers of a request that is passed on untranslated: the client's own, and those of `request_headers`.
+
+    No key, cookie or account of the client goes to the upstream, unless the client's own Authorization does.
+    """
+    own = request_headers(upstream, client_headers, session, accept)
+    has_key = upstream.api_key is not None or not upstream.forward_authorization
+    named = {name.strip().lower() for name in client_headers.get("connection", "").split(",")}
+    kept = {
+        name: value
+        for name, value in client_headers.items()
+        if name not in _OF_ONE_CONNECTION
+        and name not in named
+        and not name.startswith(_PREFIXES_NOT_SENT)
+        and not (is_secret(name) or (has_key and name in _OF_AN_ACCOUNT))
+        and is_safe(name, value)
+    }
+    if "user-agent" in kept:
+        del own["user-agent"]
+    return {**kept, **own}
 
 
 def configured(settings: Settings) -> dict[str, Upstream]:

@@ -228,7 +228,7 @@ class ResponsesSocket(WebSocketHandler):
             if response.status != 200:
                 body, _ = await response.read(_REFUSAL_LIMIT)
                 raise _refusal(response, body)
-            decoder = SseDecoder(_LARGEST_EVENT)
+            decoder = SseDecoder(_LARGEST_EVENT, wraps_errors=False)
             async for piece in response.body:
                 for payload in decoder.feed(piece):
                     if payload != b"[DONE]":

@@ -17,7 +17,7 @@ REMEMBERED = 16
 """Responses that a connection remembers; clients go on from the last one."""
 
 _TYPE = re.compile(rb'\{"type":"([a-z_.]+)"')
-_TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
+_TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled"})
 _WITH_RESPONSE = _TERMINAL | {b"response.created", b"response.queued", b"response.in_progress"}
 _OF_HTTP_ONLY = ("type", "event_id", "generate", "stream_options")
 
@@ -94,10 +94,12 @@ class SocketTurn:
 
     def frame(self, payload: bytes) -> bytes:
         """The frame for one event of the answer."""
-        found = _TYPE.match(payload)
-        kind = found[1] if found else b""
+        kind = _kind(payload)
         if kind == b"response.output_item.done":
             self._done_items.append(payload)
+        if kind == b"error":
+            self.ended = True
+            self.failed()
         if kind not in _WITH_RESPONSE:
             return payload
         event = loads(payload)
@@ -143,6 +145,18 @@ class SocketTurn:
         if not self._stored:
             items = [*self._input, *response["output"]]
             self._memory.add(response["id"], Remembered(self._base, items))
+
+
+def _kind(payload: bytes) -> bytes:
+    """The type of an event: the first field in those of this gateway, anywhere in those that upstreams made."""
+    found = _TYPE.match(payload)
+    if found is not None:
+        return found[1]
+    try:
+        event = loads(payload)
+    except (ValueError, RecursionError):
+        return b""
+    return str(event.get("type")).encode() if isinstance(event, dict) else b""
 
 
 def _items(value: object) -> list[JsonObject]:

@@ -28,7 +28,9 @@ from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
+from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
+from responses_gateway.upstream.spoken_apis import SpokenApis
 from unit.world import runtime
 
 PACKAGE = Path(responses_gateway.__file__).parent
@@ -127,6 +129,8 @@ REMEMBERS = {
     SessionMemory: {"get"},
     LearnedRepairs: {"repairs", "add"},
     ThoughtCache: {"learn", "restore"},
+    NativeIds: {"remember", "provider"},
+    SpokenApis: {"api", "note_chat"},
     Store: {
         *("get", "history", "items", "delete", "renew", "find_replay", "put_conversation", "get_conversation"),
         *("delete_conversation", "conversation_items", "append_items", "delete_item"),
@@ -179,6 +183,8 @@ LASTING_LISTENERS = {
     "_sessions": "names the owner",
     "_lists": "what upstreams told the gateway itself",
     "_http": "keeps nothing",
+    "_native_ids": "names the owner",
+    "_apis": "names the owner",
     "_jobs": "each has its owner",
     "learned_repairs": "names the owner",
     "_settings": "the operator's",
@@ -196,6 +202,8 @@ LASTING_RUNTIME = {
     "jobs": "each has its owner",
     "lists": "taught to the owner's router",
     "http": "keeps nothing",
+    "native_ids": "names the owner",
+    "apis": "names the owner",
     "new_id": "a function",
     "clock": "a function",
     "watch": "the operator's",

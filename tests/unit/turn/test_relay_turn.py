@@ -88,3 +88,10 @@ def test_a_document_without_end_ends_with_an_error(monkeypatch: pytest.MonkeyPat
     assert turn.feed(b"x" * 500) == b""
     assert turn.round_over
     assert b'"code":"server_error"' in turn.end()
+
+
+def test_events_of_the_responses_api_count_as_an_answer() -> None:
+    _, turn = relay()
+    before = turn.content
+    turn.feed(b'data: {"type": "response.output_text.delta", "delta": "x"}\n\n')
+    assert turn.content > before

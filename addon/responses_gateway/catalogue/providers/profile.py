@@ -1,4 +1,4 @@
-"""The Profile of an upstream: how its chat/completions API differs from the common ground.
+"""The Profile of an upstream: which API it is asked by, and how its chat/completions differs from the common ground.
 
 The defaults are the common ground: what an unknown OpenAI-compatible server most probably takes.
 """
@@ -32,11 +32,11 @@ def _base_url(value: Any) -> Any:
         raise ValueError("must be a URL that begins with http:// or https://")
     if parts.query or parts.fragment:
         raise ValueError("must end with the path, without ? and #")
-    return value.rstrip("/").removesuffix("/chat/completions")
+    return value.rstrip("/").removesuffix("/chat/completions").removesuffix("/responses")
 
 
 type BaseUrl = Annotated[str, BeforeValidator(_base_url)]
-"""What `/chat/completions` is appended to, without a slash at the end; that path itself is taken off."""
+"""What `/chat/completions` or `/responses` is appended to, without a slash at the end; these paths are taken off."""
 
 
 def _sendable(value: dict[str, str]) -> dict[str, str]:
@@ -49,6 +49,10 @@ def _sendable(value: dict[str, str]) -> dict[str, str]:
 
 type Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """A list of names; one name may stand without the list."""
+
+type Api = Literal["chat", "responses", "auto"]
+"""How an upstream is asked. `chat`: requests are translated to chat/completions. `responses`: it speaks the Responses
+API itself, and what passes is not translated. `auto`: like `responses`, until it says that it has no such path."""
 
 type Media = Literal["image", "audio", "video", "pdf"]
 
@@ -234,6 +238,7 @@ class Profile(_Data):
     headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(default_factory=dict)
     """Extra request headers. `{session}` in a value is the client's session id; without one the header is not sent."""
 
+    api: Api = "chat"
     reasoning: ReasoningProfile = ReasoningProfile()
     messages: MessagesProfile = MessagesProfile()
     tools: ToolsProfile = ToolsProfile()

@@ -86,11 +86,15 @@ def rows_of(record: RecordedTurn) -> list[Row]:
     client = record.request_json if isinstance(record.request_json, dict) else {}
     chat = parsed(record.rounds[0]["body"]) if record.rounds else None
     chat = chat if isinstance(chat, dict) else {}
+    untranslated = "messages" not in chat
+    if untranslated:
+        chat = dict(fields_of(chat))
     changes = changes_of(record)
     told: set[str] = set()
     rows = []
     for name, value in fields_of(client):
-        targets = [one for one in _TRANSLATED.get(name, (name,)) if one in chat]
+        names = (name,) if untranslated else _TRANSLATED.get(name, (name,))
+        targets = [one for one in names if one in chat]
         about = [change for change in changes if _is_about(change.field, name)]
         told.update(change.field for change in about)
         sent = {one: chat[one] for one in targets}

@@ -222,7 +222,7 @@ class TurnRecorder:
     def sent(self, data: bytes, events: Sequence[JsonObject] = ()) -> None:
         """Bytes of the client's event stream, and the events that they are."""
         for event in events:
-            if event["type"] in self._notable:
+            if event.get("type") in self._notable:
                 self._note_event(event)
         if self.keep and data:
             self.events.add(self._clock(), data)
@@ -233,9 +233,9 @@ class TurnRecorder:
         if kind in _DELTAS:
             self._note_delta(kind == _TEXT)
         elif kind == _ITEM_DONE:
-            self._note_item(event["item"])
-        else:
-            self._note_response(event["response"])
+            self._note_item(event.get("item"))
+        elif isinstance(response := event.get("response"), dict):
+            self._note_response(response)
 
     def _note_delta(self, is_text: bool) -> None:
         if self.facts["first_token"] < 0:

@@ -115,7 +115,9 @@ def _essentials(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chunk_delta(chunk: Any) -> tuple[str, str] | None:
-    """Kind and text of a chunk that holds nothing but one string of one choice."""
+    """Kind and text of a chunk that holds nothing but one string of one choice, or of a delta event."""
+    if _is_event(chunk):
+        return _event_delta(chunk)
     if not isinstance(chunk, dict) or chunk.get("usage") or chunk.get("error"):
         return None
     choices = chunk.get("choices")
@@ -148,5 +150,12 @@ def _call_delta(prefix: str, calls: Any) -> tuple[str, str] | None:
     return f"{prefix}tool_calls[{call.get('index', 0)}].function.arguments", arguments
 
 
+def _is_event(chunk: Any) -> bool:
+    """Whether the upstream speaks the Responses API: chunks of chat/completions have no type."""
+    return isinstance(chunk, dict) and isinstance(chunk.get("type"), str)
+
+
 def _chunk(chunk: Any) -> str:
+    if _is_event(chunk):
+        return _event(chunk)
     return shortened(chunk if isinstance(chunk, str) else compact(chunk), LINE_LIMIT)

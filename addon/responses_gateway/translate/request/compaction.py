@@ -33,9 +33,15 @@ def summary_request(request: ResponsesRequest) -> ResponsesRequest:
 
 def expand(item: Compaction, envelopes: EnvelopeCodec, ledger: Ledger) -> str:
     """Return the text that the upstream reads in place of a compaction item."""
-    content = envelopes.open(item.encrypted_content or "")
-    summary = content.get("summary") if content else None
-    if isinstance(summary, str):
-        return _SUMMARY + summary
+    known = expanded(item.encrypted_content or "", envelopes)
+    if known is not None:
+        return known
     ledger.add("changed", f"input.{item.type}", "not written by this gateway; a note stands in for it")
     return _UNREADABLE
+
+
+def expanded(encrypted_content: str, envelopes: EnvelopeCodec) -> str | None:
+    """The text that stands for a compaction of this gateway; None when another service made it."""
+    content = envelopes.open(encrypted_content)
+    summary = content.get("summary") if content else None
+    return _SUMMARY + summary if isinstance(summary, str) else None

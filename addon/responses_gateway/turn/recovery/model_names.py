@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.routing import Route
 
 _MODELS_NAMED = 10
 
 
 async def name_models(
-    error: GatewayError, exchange: Exchange, client_headers: Mapping[str, str], services: TurnServices
+    error: GatewayError, route: Route, owner: str, headers: Mapping[str, str], services: TurnServices
 ) -> None:
-    """Add to the message of `error` which models the upstream has, as far as it tells. It is asked at most once."""
-    request, route = exchange.upstream_request, exchange.upstream_request.route
-    router, asked = services.router.of(exchange.owner), (exchange.owner, route.base_url)
+    """Add to the message of `error` which models the upstream has, as far as it tells. It is asked at most once, with
+    these request headers."""
+    router, asked = services.router.of(owner), (owner, route.base_url)
     ids = router.listed(route.provider)
     if ids is None and asked not in services.asked_for_models:
         services.asked_for_models.add(asked)
-        entries = await services.fetch_models(route, request.headers(client_headers))
+        entries = await services.fetch_models(route, headers)
         if entries is not None:
             router.learn(route.provider, entries)
             ids = router.listed(route.provider)
