@@ -5,7 +5,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,11 @@ class Proxy(GatewayProcess):
         self.authority = home / "mitmproxy-ca-cert.pem"
 
     def _wait_ready(self) -> None:
-        self.port = int(self.wait_log(r"(?:HTTP\(S\) proxy.*|SOCKS v5 proxy) listening at \S*?:(\d+)\.?\s*$", 60)[1])
+        self.port = int(
+            self.wait_log(r"(?:HTTP\(S\) proxy.*|SOCKS v5 proxy|Transparent Proxy) listening at \S*?:(\d+)\.?\s*$", 60)[
+                1
+            ]
+        )
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a client of the proxy needs to have in its environment."""
@@ -390,8 +396,87 @@ def over_socks(proxy: Proxy, host: str, port: int, authority: Path, path: str, b
         assert connection.recv(2) == b"\x05\x00"
         connection.sendall(b"\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + port.to_bytes(2, "big"))
         assert connection.recv(10)[:2] == b"\x05\x00"
-        trusted = ssl.create_default_context(cafile=str(authority))
-        with trusted.wrap_socket(connection, server_hostname=host) as secure:
-            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            secure.sendall((head + body).encode())
-            return read_all(secure).decode()
+        return over_connection(connection, host, authority, path, body)
+
+
+class Greeter:
+    """A server that speaks first, as those of mail and databases do; a context manager."""
+
+    def __enter__(self) -> int:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = self._socket.accept()
+                with accepted:
+                    accepted.sendall(b"220 hello\r\n")
+                    accepted.recv(100)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_that_speaks_first_behind_a_tunnel(proxy: Proxy, host: str) -> None:
+    with Greeter() as port, socket.create_connection(("127.0.0.1", proxy.port), 60) as connection:
+        connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode())
+        said = b""
+        while b"hello" not in said:
+            said += connection.recv(100)
+    assert said.startswith(b"HTTP/1.1 200")
+
+
+def test_a_server_that_speaks_first_behind_socks(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    with (
+        Proxy(upstream.url, tmp_path / "home", mode="socks5") as proxy,
+        Greeter() as port,
+        socket.create_connection(("127.0.0.1", proxy.port), 60) as connection,
+    ):
+        connection.sendall(b"\x05\x01\x00")
+        assert connection.recv(2) == b"\x05\x00"
+        connection.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+        said = b""
+        while b"hello" not in said:
+            said += connection.recv(100)
+
+
+REDIRECTED = """
+import socket
+from mitmproxy import platform
+
+# What the kernel would say of a connection that a rule of the firewall redirected.
+platform.init_transparent_mode = lambda: None
+platform.original_addr = lambda connection: ("127.0.0.1", {port})
+"""
+
+
+def test_a_transparent_proxy(upstream: ScriptedUpstream, other: TlsServer, script: Script, tmp_path: Path) -> None:
+    """What the kernel says of the connection's first destination is made up; all else is real."""
+    script.answer(reply(text="Hello."))
+    kernel = tmp_path / "kernel.py"
+    kernel.write_text(REDIRECTED.format(port=other.port))
+    body = json.dumps({"model": script.model, "input": "hi"})
+    with Proxy(upstream.url, tmp_path / "home", arguments=["-s", str(kernel)], mode="transparent") as proxy:
+        answered = over_tls(proxy.port, "api.openai.com", proxy.authority, "/v1/responses", body)
+        passed = over_tls(proxy.port, "localhost", other.authority, "/", "")
+    assert '"status":"completed"' in answered
+    assert "the other server" in passed
+
+
+def over_tls(port: int, host: str, authority: Path, path: str, body: str) -> str:
+    """One request over TLS for a host, to a port of this machine."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        return over_connection(connection, host, authority, path, body)
+
+
+def over_connection(connection: socket.socket, host: str, authority: Path, path: str, body: str) -> str:
+    """One request over TLS on a connection that leads to a host."""
+    trusted = ssl.create_default_context(cafile=str(authority))
+    with trusted.wrap_socket(connection, server_hostname=host) as secure:
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        secure.sendall((head + body).encode())
+        return read_all(secure).decode()
