@@ -5,10 +5,10 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPSConnection
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,38 +16,13 @@ import zstandard
 
 from e2e.codex import LATEST, Codex
 from e2e.environment import API_KEY, ROOT, UPSTREAM_KEY, clean_environment
-from e2e.gateway import GatewayProcess
 from e2e.mitmweb import MitmwebProcess
+from e2e.proxy import Proxy, ask, over_socks, over_tls, read_all
 from e2e.tls_server import TlsServer
 from upstream import Script, ScriptedUpstream, reply
 
 CLIENT = Path(__file__).with_name("clients") / "openai_through_proxy.py"
 OPENAI = "https://api.openai.com"
-
-
-class Proxy(GatewayProcess):
-    """A mitmdump with the addon as a proxy; its turns go to the scripted upstream."""
-
-    def __init__(
-        self,
-        upstream: str,
-        home: Path,
-        options: Mapping[str, str] | None = None,
-        arguments: Sequence[str] = (),
-        mode: str = "regular",
-    ) -> None:
-        home.mkdir()
-        own = {"gateway_api_key_env": "TEST_UPSTREAM_KEY", **(options or {})}
-        super().__init__(upstream, home, own, arguments, {"TEST_UPSTREAM_KEY": UPSTREAM_KEY}, mode)
-        self.authority = home / "mitmproxy-ca-cert.pem"
-
-    def _wait_ready(self) -> None:
-        self.port = int(self.wait_log(r"(?:HTTP\(S\) proxy.*|SOCKS v5 proxy) listening at \S*?:(\d+)\.?\s*$", 60)[1])
-
-    def environment(self, home: Path) -> dict[str, str]:
-        """What a client of the proxy needs to have in its environment."""
-        certificates = {"SSL_CERT_FILE": str(self.authority), "CODEX_CA_CERTIFICATE": str(self.authority)}
-        return clean_environment(home, {"HTTPS_PROXY": self.url, "OPENAI_API_KEY": "dummy", **certificates})
 
 
 @pytest.fixture(scope="module")
@@ -61,51 +36,6 @@ def proxy(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) 
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     with TlsServer(tmp_path_factory.mktemp("other") / "server", ["localhost", "127.0.0.1"]) as server:
         yield server
-
-
-class Answer:
-    """An answer that came through a proxy, and who gave it by its certificate."""
-
-    def __init__(self, connection: HTTPSConnection) -> None:
-        certificate: Any = connection.sock.getpeercert()
-        response = connection.getresponse()
-        self.issuer = dict(pair[0] for pair in certificate["issuer"])["commonName"]
-        self.status = response.status
-        self.body = response.read()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def tunnelled(proxy: GatewayProcess, url: str, authorities: Sequence[Path], headers: dict[str, str]) -> HTTPSConnection:
-    """A connection to the host of a URL, through the proxy; `headers` are for the proxy."""
-    address = urlsplit(url)
-    trusted = ssl.create_default_context()
-    for authority in authorities:
-        trusted.load_verify_locations(authority)
-    connection = HTTPSConnection("127.0.0.1", proxy.port, context=trusted, timeout=60)
-    connection.set_tunnel(address.hostname or "", address.port or 443, headers)
-    return connection
-
-
-def ask(
-    proxy: GatewayProcess,
-    url: str,
-    authority: Path,
-    body: Mapping[str, Any] | bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-    proxy_headers: dict[str, str] | None = None,
-) -> Answer:
-    """Send one request through the proxy to a host whose certificate comes from this authority."""
-    connection = tunnelled(proxy, url, [authority], proxy_headers or {})
-    sent = json.dumps(body).encode() if isinstance(body, Mapping) else body
-    named = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json", **(headers or {})}
-    connection.request("GET" if body is None else "POST", urlsplit(url).path, sent, named)
-    try:
-        return Answer(connection)
-    finally:
-        connection.close()
 
 
 # Real clients ---------------------------------------------------------------------------------------------------------
@@ -372,26 +302,69 @@ def test_an_open_proxy_is_refused_at_the_start(mode: str, option: str | None, st
     assert (ended.returncode == 0, "could use the proxy" in said) == (starts, not starts), said
 
 
-# Wires ----------------------------------------------------------------------------------------------------------------
+class Greeter:
+    """A server that speaks first, as those of mail and databases do; a context manager."""
+
+    def __enter__(self) -> int:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = self._socket.accept()
+                with accepted:
+                    accepted.sendall(b"220 hello\r\n")
+                    accepted.recv(100)
 
 
-def read_all(connection: socket.socket) -> bytes:
-    """Everything until the other side closes."""
-    data = b""
-    while piece := connection.recv(65536):
-        data += piece
-    return data
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_that_speaks_first_behind_a_tunnel(proxy: Proxy, host: str) -> None:
+    with Greeter() as port, socket.create_connection(("127.0.0.1", proxy.port), 60) as connection:
+        connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode())
+        said = b""
+        while b"hello" not in said:
+            said += connection.recv(100)
+    assert said.startswith(b"HTTP/1.1 200")
 
 
-def over_socks(proxy: Proxy, host: str, port: int, authority: Path, path: str, body: str) -> str:
-    """One request over TLS through a SOCKS5 proxy (RFC 1928), by the name of the host."""
-    with socket.create_connection(("127.0.0.1", proxy.port), 60) as connection:
+def test_a_server_that_speaks_first_behind_socks(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    with (
+        Proxy(upstream.url, tmp_path / "home", mode="socks5") as proxy,
+        Greeter() as port,
+        socket.create_connection(("127.0.0.1", proxy.port), 60) as connection,
+    ):
         connection.sendall(b"\x05\x01\x00")
         assert connection.recv(2) == b"\x05\x00"
-        connection.sendall(b"\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + port.to_bytes(2, "big"))
-        assert connection.recv(10)[:2] == b"\x05\x00"
-        trusted = ssl.create_default_context(cafile=str(authority))
-        with trusted.wrap_socket(connection, server_hostname=host) as secure:
-            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            secure.sendall((head + body).encode())
-            return read_all(secure).decode()
+        connection.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+        said = b""
+        while b"hello" not in said:
+            said += connection.recv(100)
+
+
+REDIRECTED = """
+import socket
+from mitmproxy import platform
+
+# What the kernel would say of a connection that a rule of the firewall redirected.
+platform.init_transparent_mode = lambda: None
+platform.original_addr = lambda connection: ("127.0.0.1", {port})
+"""
+
+
+def test_a_transparent_proxy(upstream: ScriptedUpstream, other: TlsServer, script: Script, tmp_path: Path) -> None:
+    """What the kernel says of the connection's first destination is made up; all else is real."""
+    script.answer(reply(text="Hello."))
+    kernel = tmp_path / "kernel.py"
+    kernel.write_text(REDIRECTED.format(port=other.port))
+    body = json.dumps({"model": script.model, "input": "hi"})
+    with Proxy(upstream.url, tmp_path / "home", arguments=["-s", str(kernel)], mode="transparent") as proxy:
+        answered = over_tls(proxy.port, "api.openai.com", proxy.authority, "/v1/responses", body)
+        passed = over_tls(proxy.port, "localhost", other.authority, "/", "")
+    assert '"status":"completed"' in answered
+    assert "the other server" in passed

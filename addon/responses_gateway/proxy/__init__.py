@@ -17,6 +17,7 @@ The modules, from the wire types up; each imports only those before it:
 - `private_parts`: which features this mitmproxy supports.
 - `guard`, `time_limits`: a turn that cannot raise, and its time limits.
 - `loopback`, `user_choice`: which hosts are this machine, and what the user says about what passes.
+- `silent_client`: clients that wait for the server to speak first.
 - `chunked_transfer`, `trailers`, `client_connection`, `upstream_connection`, `websocket_layer`: the connections.
 - `fast_path`, `socket_fast_path`: answers past the HTTP layers, and past all layers.
 - `stream_events`, `tunnel_stream`, `limited_stream`, `upstream_round`, `answer_writer`, `stream`: one request and its
@@ -36,7 +37,8 @@ The private parts of mitmproxy, and who uses them:
 - HTTP/2 on a connection (`_http2`), to ask whether it was used and whether a head was sent: `upstream_pool`, `layer`
 - tunnels (`TunnelLayer.child_layer`), to find the HTTP layer inside TLS: `upstream_pool`
 - the handler of a client's connection, its transports and its timeout (`Proxyserver.connections`, `ConnectionHandler`):
-  `socket_fast_path`, `client_watch`, `shutdown`
+  `socket_fast_path`, `client_watch`, `shutdown`, `interception`
+- the layer of a mode (`DestinationKnown.finish_start`, `ConnectionHandler.layer`): `silent_client`
 - the WebSocket layer's buffers (`WebsocketLayer.client_ws`): `websocket_layer`
 - the handler of replays (`clientplayback.ReplayHandler`): `replay`
 - where the log and the flows are printed (`termlog.logger`, `dumper.outfp`): `log_output`

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from mitmproxy import ctx, http
+from mitmproxy.connection import Client
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import TCPLayer, UDPLayer
 from mitmproxy.proxy.layers.http import HttpLayer
@@ -16,6 +17,8 @@ from mitmproxy.tls import ClientHelloData
 from responses_gateway.proxy.arrivals import PROXIES
 from responses_gateway.proxy.contract import Gateway
 from responses_gateway.proxy.layer import GatewayLayer
+from responses_gateway.proxy.private_parts import SILENT_CLIENTS, missing_parts
+from responses_gateway.proxy.silent_client import serve_silent_client
 from responses_gateway.proxy.user_choice import shows_all, user_decides
 
 
@@ -26,6 +29,12 @@ class Interception:
         """`serves` says whether a flow is the gateway's to answer."""
         self._gateway = gateway
         self._serves = serves
+
+    def client_connected(self, client: Client) -> None:
+        server = ctx.master.addons.get("proxyserver")
+        handler = server.connections.get(client.id) if server else None
+        if handler is not None and isinstance(client.proxy_mode, PROXIES) and not missing_parts(SILENT_CLIENTS):
+            serve_silent_client(handler)
 
     def tls_clienthello(self, data: ClientHelloData) -> None:
         """A client begins TLS, with the proxy itself or with the host that it wants to reach."""

@@ -12,6 +12,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.layers.http import HttpClient, HttpLayer
 from mitmproxy.proxy.layers.http._base import HttpConnection
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection
+from mitmproxy.proxy.layers.modes import DestinationKnown
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO, TimeoutWatchdog
 from mitmproxy.proxy.tunnel import TunnelLayer
 
@@ -76,10 +77,16 @@ CLIENT_WATCH = Feature(
 )
 """`client_watch`."""
 
+SILENT_CLIENTS = Feature(
+    "a client of a SOCKS or transparent proxy that waits for the server to speak first waits for ever",
+    (*_HANDLER, (ConnectionHandler, "layer"), (DestinationKnown, "finish_start"), (DestinationKnown, "child_layer")),
+)
+"""`silent_client`."""
+
 GRACEFUL_END = Feature("turns that still run when the process ends are cut off", _HANDLER)
 """`shutdown`."""
 
-FEATURES = (UPSTREAM_CONNECTION, FAST_PATH, CLIENT_WATCH, GRACEFUL_END)
+FEATURES = (UPSTREAM_CONNECTION, FAST_PATH, CLIENT_WATCH, SILENT_CLIENTS, GRACEFUL_END)
 
 
 @functools.cache

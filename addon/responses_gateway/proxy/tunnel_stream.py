@@ -10,6 +10,7 @@ from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import Gateway
+from responses_gateway.proxy.silent_client import SilentClientLayer
 from responses_gateway.proxy.user_choice import shows_all
 
 type Commands = layer.CommandGenerator[None]
@@ -28,7 +29,8 @@ class TunnelStream(HttpStream):
 
     def handle_connect_regular(self) -> Commands:
         if self.flow.response or self._is_read():
-            yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
+            self.child_layer = SilentClientLayer(self.context, layer.NextLayer(self.context))
+            yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
             return
         if error := (yield commands.OpenConnection(self.context.server)):
             text = f"Cannot connect to {self.flow.request.host}:{self.flow.request.port}: {error}"
