@@ -1,6 +1,7 @@
 """The proxy layer without sockets: events in, commands out."""
 
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 
 from mitmproxy import http
@@ -115,6 +116,8 @@ class Wire:
 
     upstream_socket_path: UpstreamSocket | None = None
 
+    _events: deque[events.Event] = field(default_factory=deque)
+
     def __post_init__(self) -> None:
         with taddons.context(Proxyserver()) as addons:
             self._client = Client(
@@ -194,6 +197,14 @@ class Wire:
         return http.Response.make(status, message)
 
     def handle(self, event: events.Event) -> None:
+        """As mitmproxy does, tell the layer what comes of its commands only when it has handled the event at hand."""
+        self._events.append(event)
+        if len(self._events) == 1:
+            while self._events:
+                self._handle(self._events[0])
+                self._events.popleft()
+
+    def _handle(self, event: events.Event) -> None:
         for command in self._layer.handle_event(event):
             match command:
                 case commands.OpenConnection():

@@ -129,7 +129,7 @@ class GatewayHttp1Server(Http1Server):
 
     def _linger(self, event: events.Event) -> Commands:
         self._throw_away()
-        if not isinstance(event, events.DataReceived) and self.conn.connected:
+        if not isinstance(event, events.DataReceived) and self.conn.state is not ConnectionState.CLOSED:
             yield commands.CloseConnection(self.conn)
 
     def _throw_away(self) -> None:
