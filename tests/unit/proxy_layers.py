@@ -105,6 +105,7 @@ class Wire:
     attempts: list[commands.OpenConnection] = field(default_factory=list)
     """Those that have not ended."""
     client_alpn: bytes | None = None
+    upstream_alpn: bytes | None = None
     alarms: int = 0
     decides: bool = True
     """Whether hooks of rounds end at once."""
@@ -152,7 +153,7 @@ class Wire:
     def attempted(self, error: str | None) -> None:
         """The oldest attempt to connect ends: it fails with this error, or succeeds."""
         command = self.attempts.pop(0)
-        command.connection.error = error
+        command.connection.error, command.connection.alpn = error, self.upstream_alpn
         command.connection.state = ConnectionState.CLOSED if error else ConnectionState.OPEN
         self.handle(events.OpenConnectionCompleted(command, error))
 
