@@ -133,9 +133,7 @@ def test_lines_in_pieces_stay_lines(pipe: Pipe) -> None:
     assert [pipe.reader.readline() for _ in range(3)] == ["one line\n", "ü\n", "two\n"]
 
 
-def test_the_end_of_the_process_waits_for_what_is_not_written(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_the_process_waits_for_what_is_not_written(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     at_exit: list[Callable[[], object]] = []
     monkeypatch.setattr(atexit, "register", at_exit.append)
     output = BackgroundOutput(pipe.writer)
