@@ -64,6 +64,13 @@ def test_a_body_that_is_too_large_is_refused(declared: bool) -> None:
     assert sent(wire).startswith(b"HTTP/1.1 413")
     assert b"larger than 1000 bytes" in sent(wire)
     assert wire.asked == []
+    [flow] = wire.flows
+    assert not flow.live
+    assert flow.error is not None
+    assert flow.error.msg == "The request body is larger than 1000 bytes (gateway_body_limit)."
+    assert wire.hooks[-1] == "error"
+    wire.client_sends(b"a" * 1001)
+    assert sent(wire).count(b"HTTP/1.1 ") == 1
 
 
 def test_a_body_of_the_limit_is_taken() -> None:
@@ -74,7 +81,8 @@ def test_a_body_of_the_limit_is_taken() -> None:
 def test_a_process_that_holds_enough_says_so_and_reads_no_further() -> None:
     class Full(Wire):
         def reserve_body_memory(self, flow: http.HTTPFlow, size: int) -> bool:
-            return False
+            assert flow is self.flows[0]
+            return size < 2
 
     wire = Full(Turn())
     wire.handle(events.Start())
@@ -95,6 +103,14 @@ def test_a_client_of_old_gets_no_chunks() -> None:
     assert b"connection: close" in head.lower()
     assert body == b"<a>."
     assert wire._client in wire.closed
+
+
+@pytest.mark.parametrize("head", [b"POST /v1/responses HTTP/1.0", b"HEAD /v1/responses HTTP/1.1"])
+def test_a_client_that_gets_no_chunks_gets_none_later(head: bytes) -> None:
+    wire = asked(REQUEST.replace(b"POST /v1/responses HTTP/1.1", head))
+    for data in (HEAD, chunked(b"a"), chunked(b"b"), b"0\r\n\r\n"):
+        wire.upstream(data)
+    assert sent(wire).partition(b"\r\n\r\n")[2] == (b"" if head.startswith(b"HEAD") else b"<a><b>.")
 
 
 def test_a_client_of_today_gets_chunks_and_keeps_its_connection() -> None:
@@ -283,6 +299,17 @@ def test_what_is_answered_to_a_head_is_sent_before_the_body_has_come() -> None:
     assert not flow.live
     assert flow.response is not None
     assert flow.response.timestamp_start
+
+
+def test_an_early_answer_closes_the_connection_even_if_it_is_no_refusal() -> None:
+    class Fine(Hooked):
+        answer = http.Response.make(200, b"fine")
+
+    wire = Fine(Turn())
+    wire.handle(events.Start())
+    wire.client_sends(PART)
+    assert b"connection: close\r\n" in sent(wire)
+    assert wire.half_closed == [wire._client]
 
 
 def test_what_a_refused_client_still_sends_is_thrown_away_for_a_moment() -> None:

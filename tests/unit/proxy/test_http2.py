@@ -174,6 +174,10 @@ class Upstream:
         self._wire.upstream(self._end.data_to_send())
         return found
 
+    def refuse(self, stream: int) -> None:
+        self._end.reset_stream(stream)
+        self._wire.upstream(self._end.data_to_send())
+
     def answer(self, stream: int, *pieces: bytes, ends: bool = True) -> None:
         self._end.send_headers(stream, [(":status", "200")])
         for piece in pieces:
@@ -220,3 +224,17 @@ def test_a_request_that_is_lost_with_a_kept_connection_is_sent_again(kept: bool,
     assert len(wire.opened) == (2 if lost else 1)
     assert [failure.cause for failure in wire.served.failures] == ([] if lost else ["broken"])
     assert wire.ended(stream) is not lost
+
+
+def test_a_request_that_the_upstream_resets_is_not_sent_again() -> None:
+    wire = Modern(Plain(), upstream_alpn=b"h2")
+    wire.request()
+    upstream = Upstream(wire)
+    upstream.take()
+    upstream.answer(1, b"a")
+    wire.served.ended = False
+    wire.request()
+    upstream.take()
+    upstream.refuse(3)
+    assert len(wire.opened) == 1
+    assert [failure.cause for failure in wire.served.failures] == ["broken"]

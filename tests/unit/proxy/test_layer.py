@@ -1,5 +1,8 @@
 """What the proxy layer does with what arrives."""
 
+import gc
+import weakref
+
 import pytest
 from h2.connection import H2Connection
 from mitmproxy import http
@@ -392,6 +395,20 @@ def test_a_closed_connection_is_forgotten_when_another_is_needed() -> None:
     wire.handle(events.ConnectionClosed(first))
     wire.handle(events.DataReceived(first, b"late"))
     assert wire.served.failures == []
+
+
+def test_nothing_keeps_what_knew_a_closed_connection(wire: Wire) -> None:
+    wire.upstream(HEAD + chunked(b"a") + END + b"?")
+    first = weakref.ref(wire.opened.pop())
+    wire.closed.clear()
+    wire.served = Turn()
+    wire.flows.clear()
+    wire.ask()
+    wire.upstream(HEAD + chunked(b"a") + END)
+    wire.served = Turn()
+    wire.ask()
+    gc.collect()
+    assert first() is None
 
 
 def test_a_request_that_was_lost_twice_is_given_up(wire: Wire) -> None:

@@ -66,6 +66,14 @@ def test_connections_beyond_the_limit_are_closed_and_that_is_told_once(caplog: p
         assert "2 client connections" in caplog.text
 
 
+def test_no_connection_at_all_may_be_the_limit(caplog: pytest.LogCaptureFixture) -> None:
+    limit, one, two = ConnectionLimit(lambda: 0), client(), client()
+    limit.client_connected(one)
+    limit.client_connected(two)
+    assert one.error == two.error == "too many connections"
+    assert len(caplog.records) == 1
+
+
 class Handler:
     """A connection of mitmproxy's: keeps the events that it gets, and ends flows when told."""
 
@@ -237,9 +245,8 @@ def test_a_client_that_refuses_what_it_is_sent_has_left() -> None:
 def test_a_connection_that_breaks_is_one_that_was_left(error: Exception | None, told: int) -> None:
     async def run() -> list[Any]:
         watch, inner, handler = watched(99)
-        watch.eof_received()
         watch.connection_lost(error)
-        assert inner.told == ["eof", ("lost", error)]
+        assert inner.told == [("lost", error)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return handler.events

@@ -184,6 +184,31 @@ def test_a_client_that_does_not_take_it_all_is_left_to_the_layers(attribute: str
     assert sockets.wire.sent == [chunked(b"ab"), chunked(b"c")]
 
 
+@pytest.mark.parametrize("on_sockets", [True, False])
+def test_what_only_looks_like_chunks_is_content(on_sockets: bool) -> None:
+    sockets = streaming()
+    send = sockets.read if on_sockets else sockets.wire.upstream
+    for data in (b"6\r\n", b"1\r\nx\r\n", b"\r\n", chunked(b"after"), b"0\r\n\r\n"):
+        send(data)
+        sockets.catch_up()
+    sockets.close()
+    assert body([HEAD, *sockets.wire.sent]) == b"1\r\nx\r\nafter"
+    assert sockets.wire.served.ended
+    assert sockets.took_fast_path == int(on_sockets)
+
+
+def test_pieces_that_come_with_the_head_are_not_read_twice() -> None:
+    sockets = Sockets()
+    sockets.read(HEAD + b"6\r\n1\r\nx")
+    sockets.catch_up()
+    sockets.read(b"\r\n\r\n")
+    sockets.catch_up()
+    sockets.read(chunked(b"after"))
+    sockets.close()
+    assert body(sockets.wire.sent) == b"1\r\nx\r\nafter"
+    assert sockets.took_fast_path == 1
+
+
 def test_a_piece_that_says_nothing_to_the_client_writes_nothing() -> None:
     sockets = streaming()
     sockets.wire.served.feed = lambda _: b""  # type: ignore[method-assign]

@@ -239,3 +239,16 @@ def test_who_waits_for_a_whole_answer_gets_no_heartbeats(clock: Clock) -> None:
     clock.now += 5
     wire.wake()
     assert wire.sent == []
+
+
+def test_each_round_has_the_whole_time_for_its_connection(clock: Clock) -> None:
+    wire = Rounds(Noted(), connects=False, further=1)
+    wire.connect()
+    clock.now += 9
+    wire.attempted("nobody there")
+    clock.now += 9
+    wire.wake()
+    assert causes(wire) == ["refused"]
+    clock.now += 1
+    wire.wake()
+    assert causes(wire) == ["refused", "connect_timeout"]
