@@ -1,6 +1,7 @@
 """The proxy layer without sockets: events in, commands out."""
 
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 
 from mitmproxy import http
@@ -84,7 +85,8 @@ class Turn:
 class Wire:
     """A layer between a client and its upstream connections.
 
-    `sent` is what went to the client, `asked` what went to upstreams; `opened` and `closed` are upstream connections.
+    `sent` is what went to the client, `asked` what went to upstreams; `opened` are upstream connections, `closed` are
+    connections of both sides.
     """
 
     served: Turn
@@ -92,6 +94,18 @@ class Wire:
     asked: list[bytes] = field(default_factory=list)
     opened: list[Server] = field(default_factory=list)
     closed: list[Connection] = field(default_factory=list)
+    half_closed: list[Connection] = field(default_factory=list)
+    """Connections that we send nothing more on, but still read."""
+    hooks: list[str] = field(default_factory=list)
+    """The names of all hooks, in their order."""
+    flows: list[http.HTTPFlow] = field(default_factory=list)
+    """The flows of mitmproxy's own hooks, each once."""
+    connects: bool = True
+    """Whether attempts to connect to an upstream succeed at once."""
+    attempts: list[commands.OpenConnection] = field(default_factory=list)
+    """Those that have not ended."""
+    client_alpn: bytes | None = None
+    upstream_alpn: bytes | None = None
     alarms: int = 0
     decides: bool = True
     """Whether hooks of rounds end at once."""
@@ -103,6 +117,8 @@ class Wire:
 
     upstream_socket_path: UpstreamSocket | None = None
 
+    _events: deque[events.Event] = field(default_factory=deque)
+
     def __post_init__(self) -> None:
         with taddons.context(Proxyserver()) as addons:
             self._client = Client(
@@ -110,6 +126,7 @@ class Wire:
                 sockname=("127.0.0.1", 2),
                 timestamp_start=0,
                 state=ConnectionState.OPEN,
+                alpn=self.client_alpn,
                 proxy_mode=ProxyMode.parse("reverse:http://upstream:80"),
             )
             context = Context(self._client, addons.options)
@@ -127,11 +144,24 @@ class Wire:
 
     def ask(self) -> None:
         """The client sends its request."""
-        self.handle(events.DataReceived(self._client, REQUEST))
+        self.client_sends(REQUEST)
 
     def decide(self) -> None:
         """The hook of a round ends."""
         self.handle(events.HookCompleted(self.rounds.pop()))
+
+    def attempted(self, error: str | None) -> None:
+        """The oldest attempt to connect ends: it fails with this error, or succeeds."""
+        command = self.attempts.pop(0)
+        command.connection.error, command.connection.alpn = error, self.upstream_alpn
+        command.connection.state = ConnectionState.CLOSED if error else ConnectionState.OPEN
+        self.handle(events.OpenConnectionCompleted(command, error))
+
+    def hooked(self, hook: commands.StartHook) -> None:
+        """An addon that does what a hook is there for."""
+
+    def client_sends(self, data: bytes) -> None:
+        self.handle(events.DataReceived(self._client, data))
 
     def client_ends(self, state: ConnectionState) -> None:
         """The client sends no more, and its connection is left in that state."""
@@ -152,7 +182,7 @@ class Wire:
         if alarm is not None:
             self.handle(events.Wakeup(alarm))
 
-    def turn(self, flow: http.HTTPFlow) -> Turn:
+    def turn(self, flow: http.HTTPFlow) -> Turn | None:
         return self.served
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
@@ -168,25 +198,46 @@ class Wire:
         return http.Response.make(status, message)
 
     def handle(self, event: events.Event) -> None:
+        """As mitmproxy does, tell the layer what comes of its commands only when it has handled the event at hand."""
+        self._events.append(event)
+        if len(self._events) == 1:
+            while self._events:
+                self._handle(self._events[0])
+                self._events.popleft()
+
+    def _handle(self, event: events.Event) -> None:
         for command in self._layer.handle_event(event):
             match command:
                 case commands.OpenConnection():
                     assert isinstance(command.connection, Server)
                     self.opened.append(command.connection)
-                    command.connection.state = ConnectionState.OPEN
-                    self.handle(events.OpenConnectionCompleted(command, None))
-                case GatewayRoundHook() if not self.decides:
-                    self.rounds.append(command)
-                case commands.StartHook(blocking=blocking) if blocking:
-                    self.handle(events.HookCompleted(command))
+                    self.attempts.append(command)
+                    if self.connects:
+                        self.attempted(None)
+                case commands.StartHook():
+                    self._tell(command)
                 case commands.RequestWakeup():
                     self.alarms += 1
                     self.alarm = command
                 case commands.SendData():
                     (self.sent if _is(command.connection, self._client) else self.asked).append(command.data)
+                case commands.CloseTcpConnection(half_close=True):
+                    command.connection.state &= ~ConnectionState.CAN_WRITE
+                    self.half_closed.append(command.connection)
                 case commands.CloseConnection():
                     command.connection.state = ConnectionState.CLOSED
                     self.closed.append(command.connection)
+
+    def _tell(self, hook: commands.StartHook) -> None:
+        self.hooks.append(hook.name)
+        [told] = hook.args()
+        if isinstance(told, http.HTTPFlow) and all(told is not flow for flow in self.flows):
+            self.flows.append(told)
+        self.hooked(hook)
+        if isinstance(hook, GatewayRoundHook) and not self.decides:
+            self.rounds.append(hook)
+        elif hook.blocking:
+            self.handle(events.HookCompleted(hook))
 
 
 def _is(one: Connection, other: Connection) -> bool:

@@ -74,7 +74,6 @@ class GatewayHttp1Server(Http1Server):
     def wait(self, event: events.Event) -> Commands:
         """A client that has sent its last byte may still read (RFC 9112, section 9.6); `ClientLeft` says if not."""
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD:
-            self._throw_away()
             self.state = self.done
             yield commands.CloseConnection(self.conn)
             code = ErrorCode.CLIENT_DISCONNECTED
@@ -122,18 +121,14 @@ class GatewayHttp1Server(Http1Server):
 
         A socket that is closed with unread data is reset, and the client may lose the answer that it was sent.
         """
-        self._throw_away()
         self.state = self._linger
         yield commands.CloseTcpConnection(self.conn, half_close=True)
         yield commands.RequestWakeup(LINGER)
 
     def _linger(self, event: events.Event) -> Commands:
-        self._throw_away()
-        if not isinstance(event, events.DataReceived) and self.conn.connected:
-            yield commands.CloseConnection(self.conn)
-
-    def _throw_away(self) -> None:
         self.buf.maybe_extract_at_most(len(self.buf))
+        if not isinstance(event, events.DataReceived) and self.conn.state is not ConnectionState.CLOSED:
+            yield commands.CloseConnection(self.conn)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         for command in super().read_headers(event):
@@ -146,7 +141,6 @@ class GatewayHttp1Server(Http1Server):
                 self._request_complete = command.event.end_stream
             yield command
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
-            self._throw_away()
             self.state = self.done
             yield _SendRefusal(
                 self.conn, self._refusal(f"The head of the request is larger than {MAX_HEAD} bytes.", 431)

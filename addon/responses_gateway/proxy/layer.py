@@ -116,10 +116,10 @@ class GatewayLayer(UpstreamPoolLayer):
         elif isinstance(event, events.Wakeup) and event.command in self._wakeups:
             del self._wakeups[event.command]
             self._due_changed = True
-            for stream in self._timed():
+            for stream in self._serving():
                 yield from self.event_to_child(stream, TimerFired(time.monotonic()))
         elif isinstance(event, StopTurn | AnswerChanged):
-            for stream in self._timed():
+            for stream in self._serving():
                 if stream.flow is event.flow:
                     told = EndTurn(event.cause) if isinstance(event, StopTurn) else ReadDone()
                     yield from self.event_to_child(stream, told)
@@ -132,7 +132,7 @@ class GatewayLayer(UpstreamPoolLayer):
                 self.connections.setdefault(self.context.client, self._client_connection())
             yield from super()._handle_event(event)
             if isinstance(event, events.ConnectionClosed) and event.connection is self.context.client:
-                for stream in self._timed():
+                for stream in self._serving():
                     yield from self.event_to_child(stream, CheckClient())
         while self._read_done:
             yield from self.event_to_child(self._read_done.pop(), ReadDone())
@@ -145,10 +145,10 @@ class GatewayLayer(UpstreamPoolLayer):
         has_watch = isinstance(self.context.client.proxy_mode, ReverseMode) and not missing_parts(CLIENT_WATCH)
         return GatewayHttp1Server(self.context.fork(), self._gateway.error_response, may_half_close=has_watch)
 
-    def _timed(self) -> list[GatewayStream]:
+    def _serving(self) -> list[GatewayStream]:
         """The streams that serve a turn."""
         streams = dict.fromkeys(self.streams.values())
-        return [stream for stream in streams if isinstance(stream, GatewayStream) and stream.due < NEVER]
+        return [stream for stream in streams if isinstance(stream, GatewayStream) and stream.is_serving]
 
     def _tunnels(self) -> list[HttpStream]:
         """The streams of CONNECT requests, in which there is another layer of this kind, or none."""
@@ -156,7 +156,7 @@ class GatewayLayer(UpstreamPoolLayer):
         return [stream for stream in streams if stream.child_layer and stream.flow.request.method == "CONNECT"]
 
     def _request_wakeup(self) -> Commands:
-        due = min((stream.due for stream in self._timed()), default=NEVER)
+        due = min((stream.due for stream in self._serving()), default=NEVER)
         if due < NEVER and all(comes > due + _EPSILON for comes in self._wakeups.values()):
             command = commands.RequestWakeup(max(0.0, due - time.monotonic()) + _EPSILON)
             self._wakeups[command] = due

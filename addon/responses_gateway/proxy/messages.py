@@ -23,7 +23,8 @@ def read(fields: http.Headers) -> dict[str, str]:
 def request(method: str, url: str, fields: Mapping[str, str], body: bytes = b"") -> http.Request:
     """A request with these header fields, and `host` and (with a body) `content-length`. Raises UnsafeField."""
     made = http.Request.make(method, safe_url(url), body)
-    host = made.host if made.port in (80, 443) else f"{made.host}:{made.port}"
+    name = f"[{made.host}]" if ":" in made.host else made.host  # an IPv6 address: RFC 3986, section 3.2.2
+    host = name if made.port in (80, 443) else f"{name}:{made.port}"
     made.headers = headers([("host", host), *fields.items()])
     if body:
         made.headers["content-length"] = str(len(body))

@@ -91,6 +91,11 @@ class GatewayStream(LimitedStream):
         self._parent.due_changed()
 
     @property
+    def is_serving(self) -> bool:
+        """Whether a turn is served here, or its upstream has not ended its message."""
+        return self._step != "done"
+
+    @property
     def due(self) -> float:
         """When the next `TimerFired` is needed, as of time.monotonic()."""
         turn = self._turn
@@ -162,8 +167,7 @@ class GatewayStream(LimitedStream):
     def _handle(self, event: events.Event) -> Commands:
         turn = self._turn
         if turn is None:
-            if not isinstance(event, TimerFired | EndTurn | CheckClient):
-                yield from super()._handle_event(event)
+            yield from super()._handle_event(event)
         elif isinstance(event, HttpEvent):
             if event.stream_id == self._round.id:
                 yield from self._upstream(turn, event)

@@ -86,10 +86,14 @@ class UpstreamPoolLayer(HttpLayer):
         return isinstance(inner, Http2Client) and len(inner.our_stream_id) > 1
 
     def abandon(self, attempt: GetHttpConnection) -> Commands:
-        """Stop a connection attempt that no other stream waits for."""
+        """Wait for a connection no longer, and stop the attempt if no other stream waits for it."""
+        self.command_sources.pop(attempt, None)
         for connection, waiting in self.waiting_for_establishment.items():
-            if len(waiting) == 1 and waiting[0] is attempt:
-                yield commands.CloseConnection(connection)
+            others = [other for other in waiting if other is not attempt]
+            if len(others) < len(waiting):
+                self.waiting_for_establishment[connection] = others
+                if not others:
+                    yield commands.CloseConnection(connection)
                 return
 
     def is_forgotten(self, connection: Connection) -> bool:

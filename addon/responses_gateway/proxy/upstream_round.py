@@ -36,7 +36,7 @@ class RoundLayer(Protocol):
         """A new stream id whose events go to `stream`."""
 
     def abandon(self, attempt: GetHttpConnection) -> Commands:
-        """Stop a connection attempt that no other stream waits for."""
+        """Wait for a connection no longer, and stop the attempt if no other stream waits for it."""
 
     def close_draining(self) -> Commands:
         """Close connections whose answer is complete but whose HTTP message is not."""
@@ -80,10 +80,7 @@ class UpstreamRound:
 
     def completes(self, attempt: commands.Command) -> bool:
         """Whether this connection attempt, which has completed, is the one of this round."""
-        is_ours = attempt is self._attempt
-        if is_ours:
-            self._attempt = None
-        return is_ours
+        return attempt is self._attempt
 
     def send(self, connection: Connection) -> Commands:
         """Send the request on the connection that the attempt gave."""

@@ -14,7 +14,6 @@ from responses_gateway.protocol.errors import GatewayError
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _AFFINITY = re.compile(r"[\x21-\x7e]{1,256}")
-_URL = re.compile(r"[\x21-\x7e]+")
 _KEPT_IN_URL = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -53,8 +52,6 @@ def safe_url(url: str) -> str:
     """
     if any(char <= " " or char == "\x7f" for char in url):
         raise UnsafeField("A URL may contain neither blanks nor control characters.", code="invalid_value")
-    if _URL.fullmatch(url):
-        return url
     try:
         return quote(url, safe=_KEPT_IN_URL)
     except UnicodeEncodeError:

@@ -118,3 +118,11 @@ def test_a_preflight_has_an_origin_and_a_method_to_ask_for() -> None:
     assert is_preflight("OPTIONS", headers)
     assert not is_preflight("GET", headers)
     assert not is_preflight("OPTIONS", {"origin": "https://a"})
+
+
+def test_a_key_of_broken_text_names_an_owner_too() -> None:
+    owners = {OPEN.owner({"authorization": f"Bearer {key}"}) for key in ("\ud800", "\udcff", "?")}
+    assert len(owners) == 3
+    assert {len(owner) for owner in owners} == {32}
+    assert OPEN.owner({"api-key": "a"}) == OPEN.owner({"authorization": "Bearer a"}) == OPEN.owner({"x-api-key": "a"})
+    assert OPEN.owner({"authorization": "Bearer "}) == ""

@@ -8,7 +8,7 @@ from mitmproxy import http
 
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.proxy.contract import Failure, Limits
-from responses_gateway.proxy.guard import GuardedTurn
+from responses_gateway.proxy.guard import MESSAGE, GuardedTurn
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.observers import Unobserved
 from responses_gateway.turn.relay_turn import RelayTurn
@@ -182,3 +182,89 @@ def test_what_comes_after_a_crash_is_not_taken() -> None:
     guarded.fail(Failure("broken"))
     assert guarded.end() == b"!"
     assert turn.failures == [Failure("crashed")]
+
+
+class Hopeless(Turn):
+    """Raises whatever it is asked for its end, except what is `spared`."""
+
+    spared: tuple[str, ...] = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        get = object.__getattribute__
+        if name in ("feed", "end", "last_words", "answer", "presentable") and name not in get(self, "spared"):
+            raise RuntimeError(f"a bug in {name}")
+        return get(self, name)
+
+
+def test_whatever_a_turn_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    turn = Hopeless()
+    guarded = GuardedTurn(turn, error_response)
+    assert guarded.feed(b"a") == b""
+    assert guarded.end() == b""
+    answer = guarded.answer()
+    assert (answer.status_code, answer.content) == (500, MESSAGE.encode())
+    assert guarded.presentable(b"a") == b""
+    assert [record.getMessage().partition("\n")[0] for record in caplog.records] == [
+        "a turn failed",
+        "a turn that failed cannot end",
+        "a turn that failed has no last words",
+        "a turn that failed cannot answer",
+        "the answer of a turn that failed cannot be shown",
+    ]
+    for name, record in zip(("feed", "end", "last_words", "answer", "presentable"), caplog.records, strict=True):
+        assert f"a bug in {name}" in record.getMessage()
+
+
+def test_a_turn_that_failed_makes_its_own_end_if_it_can() -> None:
+    turn = Hopeless()
+    turn.spared = ("answer", "presentable", "last_words")
+    guarded = GuardedTurn(turn, error_response)
+    assert guarded.feed(b"a") == b""
+    assert guarded.crashed
+    assert guarded.turn is not turn
+    assert guarded.answer().status_code == 502
+    assert turn.failures == [Failure("crashed")]
+    assert guarded.presentable(b"a") == b"a"
+    assert not guarded.ended
+    assert guarded.end() == b"?"
+    assert guarded.ended
+    assert turn.failures == [Failure("crashed")] * 2
+    assert guarded.last_words() == b"?"
+
+
+def test_a_turn_that_failed_takes_and_gives_nothing_more() -> None:
+    turn = Hopeless()
+    turn.spared = ("end", "answer")
+    turn.round_over = turn.settled = turn.is_storing = True
+    guarded = GuardedTurn(turn, error_response)
+    assert not guarded.crashed
+    guarded.feed(b"a")
+    assert not any((guarded.flows, guarded.round_over, guarded.settled, guarded.is_storing, guarded.ended))
+    assert [guarded.finish(), guarded.heartbeat(), guarded.told()] == [b"", b"", b""]
+    guarded.take(b"a")
+    assert guarded.head().status_code == 500
+    assert guarded.head().content == MESSAGE.encode()
+    assert guarded.end() == b"!"
+
+
+def test_a_turn_that_fails_before_its_request_is_known_opens_no_connection() -> None:
+    turn = Broken()
+    turn.place = "request"
+    wire = Wire(turn)
+    wire.connect()
+    assert wire.opened == wire.asked == []
+    assert b"".join(wire.sent).startswith(b"HTTP/1.1 502")
+    assert turn.failures == [Failure("crashed")]
+    assert wire.hooks == ["requestheaders", "request", "responseheaders", "response"]
+
+
+def test_a_turn_that_fails_is_not_asked_for_another_round() -> None:
+    turn = Broken()
+    turn.place = "feed"
+    wire = Wire(turn)
+    wire.connect()
+    wire.upstream(HEAD)
+    wire.upstream(chunked(b"a"))
+    assert wire.closed == wire.opened
+    assert wire.hooks == ["requestheaders", "request", "responseheaders", "response"]
+    assert b"".join(wire.sent).endswith(chunked(b"!") + b"0\r\n\r\n")

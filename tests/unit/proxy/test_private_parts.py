@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mitmproxy import ctx
@@ -136,18 +137,32 @@ def test_clients_are_watched_only_if_that_is_possible(name: str) -> None:
     assert asyncio.run(is_watched()) == (name == "all are there")
 
 
-async def is_watched() -> bool:
+@pytest.mark.parametrize("change", ["mode", "stranger", "no server", "writer", "protocol"])
+def test_only_clients_of_reverse_proxies_are_watched(change: str) -> None:
+    assert not asyncio.run(is_watched(change))
+
+
+async def is_watched(change: str = "") -> bool:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         client = tflow.tclient_conn()
-        client.proxy_mode = ProxyMode.parse("reverse:http://upstream")
+        client.proxy_mode = ProxyMode.parse("regular" if change == "mode" else "reverse:http://upstream")
         with taddons.context(Proxyserver()) as addons:
             handler = SimpleConnectionHandler(reader, writer, addons.options, client.proxy_mode, {})
-            handler.transports[client] = ConnectionIO(reader=reader, writer=writer)
-            addons.master.addons.get("proxyserver").connections[client.id] = handler
+            told_of = SimpleNamespace(transport=writer.transport) if change == "writer" else writer
+            handler.transports[client] = ConnectionIO(reader=reader, writer=told_of)  # type: ignore[arg-type]
+            proxyserver = addons.master.addons.get("proxyserver")
+            if change != "stranger":
+                proxyserver.connections[client.id] = handler
+            if change == "no server":
+                addons.master.addons.remove(proxyserver)
+            before = writer.transport.get_protocol()
+            if change == "protocol":
+                writer.transport.set_protocol(asyncio.Protocol())
             ClientWatches().client_connected(client)
             is_watched = isinstance(writer.transport.get_protocol(), ClientWatch)
+            writer.transport.set_protocol(before)
         writer.close()
     return is_watched
 

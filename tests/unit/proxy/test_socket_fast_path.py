@@ -6,10 +6,12 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Server
 from mitmproxy.proxy import events
@@ -41,7 +43,8 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         self.loop = asyncio.new_event_loop()
         super().__init__(asyncio.StreamReader(loop=self.loop), loop=self.loop)
         self.wire = Wire(Echo())
-        self.client_is_slow = False
+        self.client_is_slow = self.client_is_gone = False
+        self.told: list[object] = []
         self.waiting: deque[bytes] = deque()
         self.took_fast_path = 0
         self.timeout_watchdog = self
@@ -62,13 +65,26 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
         return 1 if self.client_is_slow else 0
 
     def is_closing(self) -> bool:
-        return False
+        return self.client_is_gone
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.wire.sent.append(bytes(data))
 
     def data_received(self, data: bytes) -> None:
         self.waiting.append(data)
+
+    def eof_received(self) -> bool:
+        self.told.append("eof")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append(exc)
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
 
     async def server_event(self, event: events.Event) -> None:
         self.wire.handle(event)
@@ -141,6 +157,115 @@ def test_the_layers_are_told_when_the_answer_is_settled() -> None:
     assert sockets.wire.alarms == alarms + 1
 
 
+def streaming() -> Sockets:
+    """Sockets on which an answer has begun."""
+    sockets = Sockets()
+    sockets.read(HEAD)
+    sockets.catch_up()
+    sockets.wire.sent.clear()
+    return sockets
+
+
+@pytest.mark.parametrize("attribute", ["client_is_slow", "client_is_gone"])
+def test_a_client_that_does_not_take_it_all_is_left_to_the_layers(attribute: str) -> None:
+    sockets = streaming()
+    setattr(sockets, attribute, True)
+    sockets.read(chunked(b"a"))
+    assert sockets.took_fast_path == 0
+    assert sockets.wire.sent == []
+    assert list(sockets.waiting) == [chunked(b"a")]
+    setattr(sockets, attribute, False)
+    sockets.read(chunked(b"b"))
+    assert sockets.took_fast_path == 0
+    sockets.catch_up()
+    sockets.read(chunked(b"c"))
+    sockets.close()
+    assert sockets.took_fast_path == 1
+    assert sockets.wire.sent == [chunked(b"ab"), chunked(b"c")]
+
+
+@pytest.mark.parametrize("on_sockets", [True, False])
+def test_what_only_looks_like_chunks_is_content(on_sockets: bool) -> None:
+    sockets = streaming()
+    send = sockets.read if on_sockets else sockets.wire.upstream
+    for data in (b"6\r\n", b"1\r\nx\r\n", b"\r\n", chunked(b"after"), b"0\r\n\r\n"):
+        send(data)
+        sockets.catch_up()
+    sockets.close()
+    assert body([HEAD, *sockets.wire.sent]) == b"1\r\nx\r\nafter"
+    assert sockets.wire.served.ended
+    assert sockets.took_fast_path == int(on_sockets)
+
+
+def test_pieces_that_come_with_the_head_are_not_read_twice() -> None:
+    sockets = Sockets()
+    sockets.read(HEAD + b"6\r\n1\r\nx")
+    sockets.catch_up()
+    sockets.read(b"\r\n\r\n")
+    sockets.catch_up()
+    sockets.read(chunked(b"after"))
+    sockets.close()
+    assert body(sockets.wire.sent) == b"1\r\nx\r\nafter"
+    assert sockets.took_fast_path == 1
+
+
+def test_a_piece_that_says_nothing_to_the_client_writes_nothing() -> None:
+    sockets = streaming()
+    sockets.wire.served.feed = lambda _: b""  # type: ignore[method-assign]
+    sockets.read(chunked(b"a"))
+    sockets.close()
+    assert sockets.took_fast_path == 1
+    assert b"".join(sockets.wire.sent) == b""
+
+
+def test_an_answer_that_ends_on_the_way_past_the_layers_is_ended_by_them() -> None:
+    sockets = streaming()
+
+    def last(_: bytes) -> bytes:
+        sockets.wire.served.ended = True
+        return b"end"
+
+    sockets.wire.served.feed = last  # type: ignore[method-assign]
+    sockets.read(chunked(b"a"))
+    assert sockets.took_fast_path == 1
+    assert b"".join(sockets.wire.sent) == chunked(b"end") + b"0\r\n\r\n"
+    sockets.read(chunked(b"late"))
+    sockets.catch_up()
+    sockets.close()
+    assert sockets.took_fast_path == 1
+    assert b"".join(sockets.wire.sent) == chunked(b"end") + b"0\r\n\r\n"
+
+
+def test_before_the_layers_know_the_connection_everything_goes_to_them() -> None:
+    sockets = Sockets()
+    path = SocketFastPath(sockets, sockets, sockets, sockets._near_end)  # type: ignore[arg-type]
+    assert not path.has_unread
+    path.data_received(chunked(b"a"))
+    assert path.has_unread
+    sockets.close()
+    assert list(sockets.waiting) == [chunked(b"a")]
+
+
+def test_what_else_happens_to_a_connection_is_told_behind_the_path() -> None:
+    sockets, error = streaming(), ConnectionResetError()
+    path = sockets.path
+    path.pause_writing()
+    path.resume_writing()
+    assert not path.has_unread
+    assert path.eof_received() is True
+    assert path.has_unread
+    path.connection_lost(error)
+    sockets.close()
+    assert sockets.told == ["pause", "resume", "eof", error]
+
+
+def test_a_connection_that_is_lost_is_not_used_again() -> None:
+    sockets = streaming()
+    sockets.path.connection_lost(None)
+    assert sockets.path.has_unread
+    sockets.close()
+
+
 @pytest.mark.parametrize("stage", ["in the socket", "before the layers", "end", "nothing"])
 def test_what_came_between_two_requests_is_seen_before_the_second(stage: str) -> None:
     sockets = Sockets()
@@ -170,6 +295,39 @@ async def _open_and_close() -> None:
         assert paths.of(server) is None
 
 
+@pytest.mark.parametrize(
+    "change", ["none", "upstream's TLS", "client's TLS", "via", "mode", "stranger", "upstream", "client", "protocol"]
+)
+def test_only_plain_connections_of_the_gateway_have_a_path(change: str) -> None:
+    asyncio.run(_changed(change))
+
+
+async def _changed(change: str) -> None:
+    async with upstream_connection() as (paths, server, _):
+        [handler] = ctx.master.addons.get("proxyserver").connections.values()
+        client, transports = handler.client, handler.transports
+        transport = transports[server].writer.transport
+        before = transport.get_protocol()
+        other = Server(address=("upstream", 80))
+        other.tls, client.tls = change == "upstream's TLS", change == "client's TLS"
+        other.via = ("http", ("proxy", 3128)) if change == "via" else None
+        client.proxy_mode = ProxyMode.parse("regular" if change == "mode" else "reverse:http://upstream")
+        transports[other] = transports[server]
+        for side, connection in (("upstream", other), ("client", client)):
+            if change == side:
+                transports[connection] = ConnectionIO(writer=SimpleNamespace(transport=transport))
+        fresh = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        transport.set_protocol(asyncio.Protocol() if change == "protocol" else fresh)
+        told_of = tflow.tclient_conn() if change == "stranger" else client
+        told_of.proxy_mode = client.proxy_mode
+        paths.server_connected(ServerConnectionHookData(other, told_of))
+        path, protocol = paths.of(other), transport.get_protocol()
+        transport.set_protocol(before)
+        assert (path is not None) is (change == "none")
+        assert isinstance(protocol, SocketFastPath) is (change == "none")
+        assert path is None or path is protocol
+
+
 @asynccontextmanager
 async def upstream_connection() -> AsyncIterator[tuple[SocketFastPaths, Server, Callable[[], Awaitable[None]]]]:
     """An upstream's connection that mitmproxy has told the addon of, and what closes it."""
@@ -183,9 +341,10 @@ async def upstream_connection() -> AsyncIterator[tuple[SocketFastPaths, Server, 
         await writer.wait_closed()
 
     with taddons.context(Proxyserver()) as addons:
-        client = tflow.tclient_conn()
-        client.proxy_mode = ProxyMode.parse("reverse:http://upstream")
-        handler = SimpleConnectionHandler(reader, writer, addons.options, client.proxy_mode, {})
+        handler = SimpleConnectionHandler(
+            reader, writer, addons.options, ProxyMode.parse("reverse:http://upstream"), {}
+        )
+        client = handler.client
         server = Server(address=("upstream", 80))
         handler.transports[server] = ConnectionIO(reader=reader, writer=writer)
         addons.master.addons.get("proxyserver").connections[client.id] = handler

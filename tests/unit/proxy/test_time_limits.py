@@ -219,7 +219,7 @@ def test_a_client_that_waits_gets_heartbeats(time: Now) -> None:
 
 
 def test_the_alarm_is_for_what_comes_first(time: Now) -> None:
-    wire = begun(time, Turn(limits=LIMITS._replace(heartbeat=0)))
+    wire = begun(time, Turn(limits=LIMITS._replace(heartbeat=0, connect=30)))
     assert wire.alarm is not None
     assert wire.alarm.delay == pytest.approx(20, abs=0.1)
     wire = begun(time, Turn(limits=LIMITS))

@@ -21,7 +21,11 @@ BREAKS = ("a\r\nDELETE /v1/account HTTP/1.1", "a\nx-more: 1", "a\rb", "a\0b", "a
 def test_what_would_end_a_header_is_refused(value):
     with pytest.raises(GatewayError) as caught:
         encoded([("authorization", value)])
-    assert (caught.value.status, caught.value.param) == (400, "authorization")
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "authorization", "invalid_value")
+    assert "authorization" in str(caught.value)
+    with pytest.raises(GatewayError) as caught:
+        encoded([(value, "a")])
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, None, "invalid_value")
     assert not is_safe("authorization", value)
     assert not is_safe(value, "a")
 
@@ -31,11 +35,26 @@ def test_half_a_character_is_refused(value):
     assert not is_safe("x-name", value)
 
 
+def test_blanks_around_a_value_are_no_part_of_it():
+    assert encoded([("X-Name", " \ta b\t ")]) == [(b"X-Name", b"a b")]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "ä", "a\n"])
+def test_a_name_is_a_token(name):
+    assert not is_safe(name, "a")
+    assert is_safe("!#$%&'*+-.^_`|~09azAZ", "")
+
+
 def test_other_text_is_sent_as_it_is():
     assert encoded([("x-name", "größe\t東"), ("x-raw", "\udcff")]) == [
         (b"x-name", "größe\t東".encode()),
         (b"x-raw", b"\xff"),
     ]
+
+
+def test_what_all_urls_may_have_stays_in_them():
+    url = "https://user:pw@h:1/a%41;b,c=d+e&f?g=[h]&i='j'(k)*!@$#~l|{m}\"<>^`\\"
+    assert safe_url(url) == url
 
 
 @pytest.mark.parametrize("session", [*BREAKS, "東京", "two words", "\ud800", "x" * 257, ""])
@@ -48,13 +67,15 @@ def test_a_session_that_no_header_can_hold_is_a_digest_there(session):
 
 
 def test_an_ordinary_session_stays():
-    assert affinity_key("0199-thread:4/a") == "0199-thread:4/a"
+    for session in ("0199-thread:4/a", "!", "~" * 256):
+        assert affinity_key(session) == session
 
 
 @pytest.mark.parametrize("url", ["http://h/a\r\nb", "http://h/a b", "http://h/\0", "http://h/\x7f", "http://h/\ud800"])
 def test_what_would_end_a_request_line_is_refused(url):
-    with pytest.raises(GatewayError):
+    with pytest.raises(GatewayError) as caught:
         safe_url(url)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_value")
 
 
 def test_letters_of_the_world_are_percent_encoded_in_urls():
