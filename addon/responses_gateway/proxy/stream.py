@@ -22,14 +22,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 
 from responses_gateway.proxy.answer_writer import AnswerWriter
-from responses_gateway.proxy.contract import (
-    MAX_WHOLE_ANSWER,
-    Failure,
-    Gateway,
-    GatewayRoundHook,
-    Limits,
-    RoundEnd,
-)
+from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure, Gateway, GatewayRoundHook, Limits, RoundEnd
 from responses_gateway.proxy.guard import GuardedTurn
 from responses_gateway.proxy.limited_stream import LimitedStream
 from responses_gateway.proxy.stream_events import CheckClient, EndTurn, ReadDone, TimerFired
