@@ -12,7 +12,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
-from responses_gateway.proxy.contract import ShutDown
+from responses_gateway.proxy.contract import StopTurn
 from responses_gateway.proxy.layer import setup
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
@@ -64,7 +64,7 @@ def test_what_is_not_the_gateways_is_passed_on_as_it_is() -> None:
     wire = Unserved(Turn())
     wire.connect()
     assert b"".join(wire.asked) == b"POST /v1/responses HTTP/1.1\r\nhost: upstream\r\ncontent-length: 2\r\n\r\n{}"
-    wire.handle(ShutDown(wire.flows[0]))
+    wire.handle(StopTurn(wire.flows[0]))
     wire.upstream(HEAD + chunked(b"a") + END)
     assert b"<a>" not in b"".join(wire.sent)
     assert b"a" in b"".join(wire.sent).partition(b"\r\n\r\n")[2]

@@ -8,7 +8,7 @@ from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import events
 
 from responses_gateway.proxy import time_limits
-from responses_gateway.proxy.contract import ClientLeft, Failure, ShutDown
+from responses_gateway.proxy.contract import ClientLeft, Failure, StopTurn
 from unit.proxy_layers import HEAD, chunked
 from unit.rounds import END, LIMITS, Clock, Noted, Rounds, body, causes, got, served, whole
 
@@ -184,9 +184,9 @@ def test_a_process_that_ends_ends_its_turns(step: str, streams: bool) -> None:
     pieces = {"head": [HEAD], "piece": [HEAD, chunked(b"a")], "buffering": [whole(b"ab")[:-1]]}
     for data in [HEAD, chunked(b"a") + END] if step == "deciding" else pieces.get(step, []):
         wire.upstream(data)
-    wire.handle(ShutDown(http.HTTPFlow(wire._client, wire.opened[0])))
+    wire.handle(StopTurn(http.HTTPFlow(wire._client, wire.opened[0])))
     assert causes(wire) == []
-    wire.handle(ShutDown(wire.flows[0]))
+    wire.handle(StopTurn(wire.flows[0]))
     assert causes(wire) == ["shutdown"]
     assert got(wire).count(b"HTTP/1.1 ") == 1
     assert got(wire).endswith(chunked(b"!") + END if wire.served.ended else b"<>")
@@ -197,14 +197,14 @@ def test_a_process_that_ends_ends_its_turns(step: str, streams: bool) -> None:
     wire.wake()
     while wire.rounds:
         wire.decide()
-    wire.handle(ShutDown(wire.flows[0]))
+    wire.handle(StopTurn(wire.flows[0]))
     assert wire.sent == told
     assert causes(wire) == ["shutdown"]
 
 
 def test_a_process_that_ends_has_nothing_to_say_behind_an_answer() -> None:
     wire = served(Brief(), HEAD, chunked(b"a!"))
-    wire.handle(ShutDown(wire.flows[0]))
+    wire.handle(StopTurn(wire.flows[0]))
     assert causes(wire) == []
     assert wire.closed == []
     assert body(wire) == chunked(b"<a!>") + END

@@ -100,7 +100,7 @@ def test_only_a_search_engine_makes_searches() -> None:
     asked = parse_request(dumps({"model": "m", "input": "hi", "tools": [{"type": "web_search"}]}))
     for settings, served in (({}, 0), ({"search": "searxng", "search_url": "http://127.0.0.1:1"}, 1)):
         hosted = listeners(**settings).of(mode()).runtime.hosted
-        assert len(asyncio.run(hosted.open(asked, "", Ledger())).tools) == served
+        assert len(asyncio.run(hosted.open(asked, "", None, Ledger())).tools) == served
 
 
 def test_a_watch_and_the_clock_reach_the_turns() -> None:

@@ -36,7 +36,7 @@ def world(profile: Profile | None = None, **settings: Any) -> Runtime:
 def opened(around: Runtime | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Exchange:
     around, request = around or world(), {"input": "hi", "stream": True, **fields}
     asked = parse_request(dumps(request))
-    hosted = asyncio.run(around.hosted.open(asked, "", Ledger()))
+    hosted = asyncio.run(around.hosted.open(asked, "", None, Ledger()))
     one = open_exchange(request, headers or {}, around, hosted)
     one.begin({})
     return one
