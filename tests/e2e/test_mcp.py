@@ -16,6 +16,8 @@ from e2e.openai_client import SyncClient
 from e2e.process import LoggedProcess
 from upstream import Script, call, reply
 
+pytest.importorskip("mcp")
+
 SERVER = Path(__file__).with_name("mcp_http_server.py")
 TOKEN = "token-of-the-client-0001"
 RUN = {"type": "function", "name": "desk__add", "parameters": {"type": "object", "properties": {}}}

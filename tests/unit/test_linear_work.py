@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +56,8 @@ SAME_AS = {"sub": "finditer", "subn": "finditer", "findall": "finditer", "split"
 
 def modules() -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(responses_gateway.__path__, "responses_gateway."):
-        if not found.name.endswith("__main__"):
+        is_missing = found.name.endswith("mcp.sdk") and find_spec("mcp") is None
+        if not (found.name.endswith("__main__") or is_missing):
             yield importlib.import_module(found.name)
 
 

@@ -23,6 +23,8 @@ from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction,
 from responses_gateway.translate.tools.table import ToolTable
 from upstream.mcp import Handler, ScriptedMcp, result, text, tool
 
+pytest.importorskip("mcp")
+
 Json = dict[str, Any]
 
 
