@@ -112,12 +112,15 @@ def stretched(wait: Responder, prompt: int) -> Responder:
 
 
 @pytest.fixture(scope="module")
-def played(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """What all tests but the live one look at."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """What all tests but the live one look at. The upstream has one model, so that it is the one that can be asked."""
     home = tmp_path_factory.mktemp("played")
-    script = upstream.script(MODEL)
     options = {"gateway_api_key_env": "TEST_UPSTREAM_KEY"}
-    with MitmwebProcess(upstream.url, home, options, environment={"TEST_UPSTREAM_KEY": UPSTREAM_KEY}) as web:
+    with (
+        ScriptedUpstream() as upstream,
+        MitmwebProcess(upstream.url, home, options, environment={"TEST_UPSTREAM_KEY": UPSTREAM_KEY}) as web,
+    ):
+        script = upstream.script(MODEL)
         codex = Codex(LATEST, web.url, home / "codex")
         codex.configure(LIMITS)
         script.always(answers(codex))

@@ -124,7 +124,8 @@ def test_the_server_is_recognised_on_any_port(gateway: GatewayProcess, llama: Ll
     # The server shares its 32,768 tokens among two slots.
     assert (entry["context_window"], entry["input_modalities"]) == (16384, ["text"])
     checked = run(tmp_path, "check", more={"RESPONSES_GATEWAY_UPSTREAM": f"{llama.url}/v1"})
-    assert "openai-compatible: served by llamacpp, reachable, no key needed, model tiny exists" in checked.stdout
+    assert "openai-compatible: served by llamacpp, reachable, no key needed, asked by chat/comp" in checked.stdout
+    assert "(api: chat), model tiny exists" in checked.stdout
 
 
 def test_text(client: ResponsesClient, streamed: bool) -> None:

@@ -228,11 +228,13 @@ def test_the_clients_key_goes_to_no_other_provider(upstream: ScriptedUpstream, s
     config = tmp_path / "config.yaml"
     config.write_text(FORWARDING.format(url=upstream.url))
     options = {"gateway_config": str(config), "gateway_upstream": "", "gateway_api_key_env": ""}
+    upstream.listings.clear()
+    upstream.probes.clear()
     with Proxy(upstream.url, tmp_path / "home", options) as proxy:
         answer = ask(proxy, f"{OPENAI}/v1/responses", proxy.authority, {"model": script.model, "input": "hi"})
     assert answer.json["status"] == "completed"
     assert "authorization" not in script.request.headers
-    assert API_KEY not in str([request.headers for request in upstream.listings])
+    assert API_KEY not in str([request.headers for request in (*upstream.listings, *upstream.probes)])
 
 
 def test_the_clients_key_goes_to_the_host_that_it_is_for(

@@ -130,6 +130,9 @@ def test_questions_are_answered_within_three_clicks(
     expect(page.locator("tr.dropped")).to_contain_text("metadata")
     page = clicks_to(look(routes.SESSIONS))
     script.answer(reply(text="Ask Meson."))
+    page.locator("form", has=page.get_by_role("button", name="Ask", exact=True)).locator("select").select_option(
+        script.model
+    )
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator(".answers .panel")).to_have_count(2)
     expect(page.locator(".answers .panel").last).to_contain_text("Ask Meson.")

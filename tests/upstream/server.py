@@ -72,6 +72,9 @@ class Script:
 _PATHS = ("/chat/completions", "/responses", "/responses/compact", "/responses/input_tokens")
 """What scripts answer: which API an answer speaks is up to the script."""
 
+_SHOW = "/api/show"
+"""Where Ollama is asked for what it knows of a model."""
+
 
 class ScriptedUpstream:
     """A server for chat/completions on a loopback port chosen by the OS; a context manager.
@@ -149,15 +152,15 @@ class ScriptedUpstream:
             self.listings.append(request)
             listed = self.models if self.models is not None else [{"id": model} for model in self._scripts]
             return completion({"object": "list", "data": listed}) if self.has_list else error(404, "no list")
-        if request.method == "GET":
+        if (answer := self.kept.get(f"{request.method} {request.path}")) is not None:
+            self.kept_asked.append(request)
+            return answer
+        if request.method == "GET" or request.path.endswith(_SHOW):
             self.probes.append(request)
             page = self.pages.get(request.path)
             return completion(page) if page is not None else error(404, f"there is no {request.path}")
         model = request.body.get("model")
         script = self._scripts.get(model) if isinstance(model, str) else None
-        if (answer := self.kept.get(f"{request.method} {request.path}")) is not None:
-            self.kept_asked.append(request)
-            return answer
         if script is None or not request.path.partition("?")[0].endswith(_PATHS):
             self.strays.append(request)
             return error(404, f"nothing is scripted for {request.method} {request.path} with the model {model!r}")
