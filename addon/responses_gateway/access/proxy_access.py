@@ -17,7 +17,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.arrivals import EXPLICIT
-from responses_gateway.proxy.loopback import is_loopback
+from responses_gateway.security.loopback import is_loopback
 
 HEADER = "proxy-authorization"
 

@@ -15,8 +15,8 @@ from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from responses_gateway.access.owner import named_by, owner_of
-from responses_gateway.catalogue.providers.shipped import is_loopback
 from responses_gateway.protocol.errors import GatewayError
+from responses_gateway.security.loopback import leads_here
 from responses_gateway.settings.settings import Settings
 
 HEALTH_PATHS = frozenset({"/health", "/healthz", "/readyz"})
@@ -99,7 +99,7 @@ class Access:
 
     def _is_our_host(self, host: str, address: str) -> bool:
         name = _host_name(host)
-        return not name or name == address.lower() or is_loopback(name) or _matches(name, self.hosts)
+        return not name or name == address.lower() or leads_here(name) or _matches(name, self.hosts)
 
     def _has_key(self, headers: Mapping[str, str]) -> bool:
         # Every pair is compared, so that the time it takes says nothing about the keys.

@@ -8,15 +8,15 @@ What it may import: `security` and nothing else of the gateway. It knows HTTP, a
 what is sent to the upstream and to the client.
 
 What may import it: `addon`, which registers the addons here and answers the layers' questions (`contract.Gateway`).
-`turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`, `messages`, `log_output`,
-`loopback` and `arrivals` only.
+`settings`, `turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`, `messages`,
+`log_output` and `arrivals` only.
 
 The modules, from the wire types up; each imports only those before it:
 
 - `messages` makes mitmproxy's requests and responses. `contract` is the interface to the rest of the gateway.
 - `private_parts`: which features this mitmproxy supports.
 - `guard`, `time_limits`: a turn that cannot raise, and its time limits.
-- `loopback`, `user_choice`: which hosts are this machine, and what the user says about what passes.
+- `user_choice`: what the user says about what passes.
 - `silent_client`: clients that wait for the server to speak first.
 - `chunked_transfer`, `trailers`, `client_connection`, `upstream_connection`, `websocket_layer`: the connections.
 - `fast_path`, `socket_fast_path`: answers past the HTTP layers, and past all layers.

@@ -10,7 +10,7 @@ from mitmproxy import ctx
 from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
-from responses_gateway.proxy.loopback import is_loopback
+from responses_gateway.security.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from responses_gateway.proxy.fast_path import AnswerStream, FastPath
-from responses_gateway.proxy.loopback import is_loopback
+from responses_gateway.security.loopback import is_loopback
 
 type Commands = layer.CommandGenerator[None]
 

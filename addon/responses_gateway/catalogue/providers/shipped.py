@@ -1,6 +1,5 @@
 """The shipped profiles, and the search for the profile of a URL."""
 
-import ipaddress
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from responses_gateway.catalogue.providers.profile import Profile
 from responses_gateway.catalogue.yaml_file import merge, read
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.security.loopback import leads_here
 
 COMMON_GROUND = Profile(name="openai-compatible")
 """The profile of an unknown OpenAI-compatible server."""
@@ -65,16 +65,7 @@ class _Address(NamedTuple):
         except ValueError:
             return cls("", None, "/")
         host = parts.hostname or ""
-        return cls("localhost" if is_loopback(host) else host, port, parts.path.rstrip("/") + "/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
+        return cls("localhost" if leads_here(host) else host, port, parts.path.rstrip("/") + "/")
 
 
 def _rank(profile: Profile, address: _Address) -> tuple[int, bool, int] | None:

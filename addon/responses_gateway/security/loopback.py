@@ -11,3 +11,8 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost" or host.lower().endswith(".localhost")
     inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (inner or address).is_loopback
+
+
+def leads_here(host: str) -> bool:
+    """Whether a client that connects to a host reaches its own machine: the unspecified address does so, too."""
+    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104 (nothing is bound)
