@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from responses_gateway.inspection.recording import summary
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
 from responses_gateway.inspection.recording.turn_recorder import TurnRecorder
 from responses_gateway.inspection.views import views
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Failure
@@ -24,6 +26,7 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.native_turn import NativeTurn
 from responses_gateway.turn.turn_services import TurnServices
+from responses_gateway.upstream.health import FAULTS, PERIOD, UpstreamHealth, UpstreamKey
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from unit.exchanges import DONE, events, frame
 from unit.machine import delta
@@ -64,8 +67,14 @@ class World:
     """One call for a native target, and what it waits for."""
 
     def __init__(
-        self, body: bytes = BODY, headers: Mapping[str, str] | None = None, path: str = "/v1/responses", **settings: Any
+        self,
+        body: bytes = BODY,
+        headers: Mapping[str, str] | None = None,
+        path: str = "/v1/responses",
+        health: UpstreamHealth | None = None,
+        **settings: Any,
     ) -> None:
+        self._health = health or UpstreamHealth(0, lambda: 0.0)
         values = {
             "store": "none",
             "provider": "native",
@@ -90,7 +99,8 @@ class World:
 
         learned = LearnedRepairs(None, lambda: 1.0)
         router = self.runtime.router
-        return TurnServices(self.runtime.settings, router, learned, no_models, sleep=sleep, jitter=lambda: 0.5)
+        settings, health = self.runtime.settings, self._health
+        return TurnServices(settings, router, learned, no_models, sleep=sleep, jitter=lambda: 0.5, health=health)
 
     def begin(self, status: int = 200, headers: Mapping[str, str] = STREAM) -> bool:
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -247,6 +257,38 @@ def test_a_told_wait_is_kept_if_it_is_short() -> None:
     assert world.refuse(429, headers={"retry-after": "2"})
     assert world.waits == [2.0]
     assert not World().refuse(429, headers={"retry-after": "60"})
+
+
+def resting() -> UpstreamHealth:
+    """The health of a target that has just begun to rest."""
+    moments = itertools.count(step=PERIOD / (FAULTS - 1))
+    health = UpstreamHealth(1000, lambda: float(next(moments)))
+    while not (world := World(health=health, retries=0)).refuse(503, {"error": {"message": "overloaded"}}):
+        if b"times in a row" in (world.turn.answer().content or b""):
+            return health
+    raise AssertionError("without retries there is no other round")
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 503), ({"originator": "codex_exec"}, 400)])
+def test_a_target_that_keeps_failing_is_not_asked(headers: Json, status: int) -> None:
+    with pytest.raises(GatewayError, match=r"Last: .*overloaded") as refused:
+        World(health=resting(), headers=headers)
+    assert refused.value.status == status
+
+
+def test_a_target_that_keeps_failing_is_still_replaced_by_the_fallback() -> None:
+    world = World(health=resting(), fallback="chat/other")
+    assert world.refuse(503)
+    assert world.turn.request.url == "http://chat.test/v1/chat/completions"
+    assert world.waits == []
+
+
+def test_a_target_that_answers_does_not_rest() -> None:
+    health = resting()
+    key = UpstreamKey("one", "http://native.test/v1", "m")
+    assert health.faults(key)
+    World(health=health, fallback="chat/other").stream(CREATED)
+    assert not health.faults(key)
 
 
 def test_the_fallback_is_asked_in_its_own_way() -> None:
