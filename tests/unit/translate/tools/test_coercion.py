@@ -63,7 +63,8 @@ def mended(schema: Any, value: str, whole_numbers: bool = False, **root: Any) ->
 )
 def test_one_plain_reading(kind: str, value: str, becomes: str | None) -> None:
     text, repairs = mended({"type": kind}, value)
-    assert text == (value if becomes is None else becomes)
+    # Releases of pydantic write the same number differently; an integer and a float of the same size are two things.
+    assert repr(json.loads(text)) == repr(json.loads(value if becomes is None else becomes))
     assert len(repairs) == (becomes is not None)
     if repairs:
         assert repairs[0].endswith(f" -> {kind}")
