@@ -1,14 +1,11 @@
 """How a client is told of the gateway by arguments and environment variables, without changing any file of the user."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from responses_gateway.command_line.codex_config import ANY_KEY, CLIENT_KEY_VARIABLE, PROVIDER, CodexSettings
-
-CODEX = "codex"
+from responses_gateway.command_line.codex_config import ANY_KEY, CLIENT_KEY_VARIABLE
 
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
 """Where runtimes look for the authorities that they trust: OpenSSL, requests, curl, Node.js, Codex."""
@@ -34,23 +31,6 @@ class ClientPlace:
 
     key: str | None = None
     proxy: Proxy | None = None
-
-
-def is_codex(command: Sequence[str]) -> bool:
-    """Whether a command starts Codex CLI."""
-    return PurePath(command[0]).stem == CODEX
-
-
-def names_model(command: Sequence[str]) -> bool:
-    """Whether the arguments of Codex say which model it is to ask for."""
-    return any(word in ("-m", "--model") or word.startswith(("--model=", "model=")) for word in command)
-
-
-def codex_command(command: Sequence[str], settings: CodexSettings) -> list[str]:
-    """The command with the configuration of `settings` as overrides, which later ones of the user's own change."""
-    values = settings.top_level() | {f"model_providers.{PROVIDER}.{key}": v for key, v in settings.provider().items()}
-    overrides = [word for name, value in values.items() for word in ("-c", f"{name}={json.dumps(value)}")]
-    return [command[0], *overrides, *command[1:]]
 
 
 def codex_environment(environ: Mapping[str, str], place: ClientPlace) -> dict[str, str]:

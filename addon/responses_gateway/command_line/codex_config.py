@@ -1,8 +1,10 @@
-"""Makes the texts that a user pastes to reach the gateway: Codex's configuration and a curl command."""
+"""Codex's configuration for a gateway, as lines to paste or as arguments; and a curl command to paste."""
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 PROVIDER = "gateway"
 """Key and name of the provider. Codex treats providers *named* OpenAI or azure differently (remote compaction,
@@ -59,6 +61,23 @@ def codex_config(settings: CodexSettings) -> str:
             *_lines(settings.provider()),
         ]
     )
+
+
+def is_codex(command: Sequence[str]) -> bool:
+    """Whether a command starts Codex CLI."""
+    return PurePath(command[0]).stem == "codex"
+
+
+def names_model(command: Sequence[str]) -> bool:
+    """Whether the arguments of Codex say which model it is to ask for."""
+    return any(word in ("-m", "--model") or word.startswith(("--model=", "model=")) for word in command)
+
+
+def codex_command(command: Sequence[str], settings: CodexSettings) -> list[str]:
+    """The command with the configuration of `settings` as overrides, which later ones of the user's own change."""
+    values = settings.top_level() | {f"model_providers.{PROVIDER}.{key}": v for key, v in settings.provider().items()}
+    overrides = [word for name, value in values.items() for word in ("-c", f"{name}={json.dumps(value)}")]
+    return [command[0], *overrides, *command[1:]]
 
 
 def curl_line(url: str, model: str | None, env_key: str | None = None) -> str:

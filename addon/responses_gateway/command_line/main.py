@@ -9,16 +9,16 @@ from typing import Any, NoReturn
 from responses_gateway.command_line import analyze_log as analyze_command
 from responses_gateway.command_line import sessions_arguments
 from responses_gateway.command_line.address import DEFAULT_HOST, DEFAULT_PORT, address_flags, base_url
-from responses_gateway.command_line.argument_types import (
-    LOG_LEVELS,
-    log_level,
-    mitmproxy_option,
-    port,
-    upstream,
-    variable_name,
-    version,
-)
+from responses_gateway.command_line.argument_types import version
 from responses_gateway.command_line.errors import CommandError, nearest
+from responses_gateway.command_line.start_options import (
+    OptionAdder,
+    add_address,
+    add_config,
+    add_set,
+    add_start_options,
+    add_upstream,
+)
 from responses_gateway.security.terminal import say
 from responses_gateway.version import __version__
 
@@ -46,7 +46,7 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.set_defaults(run=lambda _: _print_help(parser))
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_start(commands, environ)
-    _add_configure(commands, environ)
+    add_configure(commands, environ)
     _add_codex_config(commands, environ)
     _add_run(commands, environ)
     _add_models(commands, environ)
@@ -95,7 +95,7 @@ def _add_start(commands: _Commands, environ: Mapping[str, str]) -> None:
         help="start the gateway",
         description="Start the gateway. Without an upstream it serves a built-in demo model, which needs no key.",
     )
-    _add_start_options(parser, environ)
+    add_start_options(parser, environ)
     parser.set_defaults(run=_start)
 
 
@@ -107,34 +107,19 @@ def _add_run(commands: _Commands, environ: Mapping[str, str]) -> None:
         description="Start a gateway on a free port, or join the one that runs at --host and --port, and run a command "
         "that uses it: Codex, or any other client of OpenAI's API. Ends with the command, with its exit status.",
     )
-    _add_start_options(parser, environ, default_port=None)
+    add_start_options(parser, environ, default_port=None)
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command and its arguments")
     parser.set_defaults(run=_run)
 
 
-def _add_start_options(
-    parser: argparse.ArgumentParser, environ: Mapping[str, str], default_port: int | None = DEFAULT_PORT
-) -> None:
-    add = _OptionAdder(parser, environ)
-    _add_config(add)
-    _add_upstream(add)
-    add("--model", metavar="NAME", help="the upstream model to use")
-    _add_address(add, default_port)
-    parser.add_argument("--web", action=argparse.BooleanOptionalAction, default=False, help="show traffic in mitmweb")
-    add("--web-port", metavar="PORT", type=port, help="port of mitmweb (default: 8081, or a free one if it is taken)")
-    parser.add_argument("--raw", action="store_true", help="print what models say, while they say it")
-    add("--log-level", metavar="LEVEL", type=log_level, default="info", help=f"one of {', '.join(LOG_LEVELS)}")
-    _add_set(parser)
-
-
-def _add_configure(commands: _Commands, environ: Mapping[str, str]) -> None:
+def add_configure(commands: _Commands, environ: Mapping[str, str]) -> None:
     parser = commands.add_parser(
         "configure",
         help="set up a provider",
         description="Ask for a provider, its key and a model, try them with a call, and write the configuration file.",
     )
-    add = _OptionAdder(parser, environ)
-    _add_config(add)
+    add = OptionAdder(parser, environ)
+    add_config(add)
     parser.add_argument("--provider", metavar="NAME", help="a provider's name or base URL, instead of being asked")
     parser.add_argument("--model", metavar="NAME", help="the model, instead of being asked")
     parser.set_defaults(run=_configure)
@@ -147,12 +132,12 @@ def _add_codex_config(commands: _Commands, environ: Mapping[str, str]) -> None:
         description="Print the lines for ~/.codex/config.toml, or put them there. The models are those of the gateway "
         "that runs at --host and --port; if none runs there, those of its upstream, given as to `start`.",
     )
-    add = _OptionAdder(parser, environ)
-    _add_config(add)
-    _add_upstream(add)
+    add = OptionAdder(parser, environ)
+    add_config(add)
+    add_upstream(add)
     add("--model", metavar="NAME", help="the model that Codex asks for; the first one if it is not said")
-    _add_address(add)
-    _add_set(parser)
+    add_address(add)
+    add_set(parser)
     parser.add_argument(
         "--catalog", metavar="FILE", help="write the models to FILE and refer to it; for Codex before 0.161"
     )
@@ -173,7 +158,7 @@ def _add_models(commands: _Commands, environ: Mapping[str, str]) -> None:
     parser = commands.add_parser(
         "models", help="list the models", description="List the models that clients can ask for."
     )
-    _add_config(_OptionAdder(parser, environ))
+    add_config(OptionAdder(parser, environ))
     parser.set_defaults(run=_models)
 
 
@@ -183,7 +168,7 @@ def _add_check(commands: _Commands, environ: Mapping[str, str]) -> None:
         help="try the providers",
         description="Try every provider with one small call: reachable, key accepted, model exists, streams, tools.",
     )
-    _add_config(_OptionAdder(parser, environ))
+    add_config(OptionAdder(parser, environ))
     parser.add_argument("--model", metavar="NAME", help="try this model only")
     parser.set_defaults(run=_check)
 
@@ -194,7 +179,7 @@ def _add_service(commands: _Commands, environ: Mapping[str, str]) -> None:
         help="write a systemd user unit",
         description="Write a systemd user unit that runs `start` with these options.",
     )
-    _add_start_options(parser, {})
+    add_start_options(parser, {})
     parser.set_defaults(run=_service)
 
 
@@ -215,45 +200,6 @@ def _add_analyze_log(commands: _Commands) -> None:
     )
     analyze_command.add_arguments(parser)
     parser.set_defaults(run=analyze_command.run)
-
-
-class _OptionAdder:
-    """Adds options whose default comes from the environment: `--api-key-env` from RESPONSES_GATEWAY_API_KEY_ENV."""
-
-    def __init__(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-        self._parser = parser
-        self._environ = environ
-
-    def __call__(self, flag: str, *, help: str, default: Any = None, **kwargs: Any) -> None:
-        variable = "RESPONSES_GATEWAY_" + flag.removeprefix("--").replace("-", "_").upper()
-        shown = f"{help} [{variable}]" if default is None else f"{help} (default: {default}) [{variable}]"
-        self._parser.add_argument(flag, default=self._environ.get(variable) or default, help=shown, **kwargs)
-
-
-def _add_config(add: _OptionAdder) -> None:
-    add("--config", metavar="FILE", help="the configuration file instead of ~/.config/responses-gateway/config.yaml")
-
-
-def _add_upstream(add: _OptionAdder) -> None:
-    add("--upstream", metavar="URL", type=upstream, help="base URL of a chat/completions API, with its path")
-    add("--api-key-env", metavar="NAME", type=variable_name, help="the variable that holds the upstream's API key")
-
-
-def _add_set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        dest="options",
-        metavar="NAME=VALUE",
-        action="append",
-        type=mitmproxy_option,
-        default=[],
-        help="set an option of the gateway (gateway_…) or of mitmproxy (repeatable)",
-    )
-
-
-def _add_address(add: _OptionAdder, default_port: int | None = DEFAULT_PORT) -> None:
-    add("--host", metavar="ADDRESS", default=DEFAULT_HOST, help="address to listen on")
-    add("--port", metavar="PORT", type=port, default=default_port, help="port to listen on, 0 for any free one")
 
 
 # Modules that take long to import are imported where they are needed, and after a sign of life.

@@ -27,13 +27,16 @@ from responses_gateway.command_line.client_environment import (
     ClientPlace,
     Proxy,
     client_environment,
-    codex_command,
     codex_environment,
-    is_codex,
-    names_model,
     proxy_mode,
 )
-from responses_gateway.command_line.codex_config import CLIENT_KEY_VARIABLE, CodexSettings
+from responses_gateway.command_line.codex_config import (
+    CLIENT_KEY_VARIABLE,
+    CodexSettings,
+    codex_command,
+    is_codex,
+    names_model,
+)
 from responses_gateway.command_line.command_process import NOT_EXECUTABLE, NOT_FOUND, CommandProcess
 from responses_gateway.command_line.errors import CommandError
 from responses_gateway.command_line.serve import (

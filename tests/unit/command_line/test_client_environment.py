@@ -10,12 +10,9 @@ from responses_gateway.command_line.client_environment import (
     Proxy,
     ProxyMode,
     client_environment,
-    codex_command,
-    is_codex,
-    names_model,
     proxy_mode,
 )
-from responses_gateway.command_line.codex_config import CodexSettings
+from responses_gateway.command_line.codex_config import CodexSettings, codex_command, is_codex, names_model
 
 URL = "http://127.0.0.1:4141/v1"
 PLACE = ClientPlace(URL, proxy=Proxy("http://127.0.0.1:8080", Path("/state/ca-bundle.pem")))
