@@ -1,5 +1,6 @@
 """Who may use the gateway as a proxy."""
 
+import json
 from base64 import b64encode
 from contextlib import nullcontext
 
@@ -94,5 +95,6 @@ def test_what_may_pass(peer: str, shown: str, is_ours: bool, let_in: bool) -> No
     assert (flow.response is None) == let_in
     if flow.response is not None:
         assert flow.response.status_code == 407
+        assert json.loads(flow.response.content or b"")["error"]["code"] == "invalid_api_key"
         assert flow.response.headers["proxy-authenticate"].startswith("Basic ")
     assert addon.key_of(flow.client_conn) == (KEY if let_in and shown else None)

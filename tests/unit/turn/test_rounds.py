@@ -364,6 +364,14 @@ def test_the_other_model_takes_over_at_once_while_an_upstream_rests() -> None:
     assert World(settings=FALLBACK, health=world.health).exchange.upstream_request.body["model"] == "m"
 
 
+def test_another_model_that_cannot_take_the_request_takes_nothing_over() -> None:
+    small = {**FALLBACK, "model_capabilities": {"other": {"context_window": 10}}}
+    world = World(settings=small, input="word " * 1000, truncation="disabled")
+    assert not world.refuse(503, "busy")
+    assert world.exchange.upstream_request.body["model"] == "m"
+    assert not world.noted()
+
+
 def test_when_the_other_model_rests_too_nobody_is_asked() -> None:
     world = World(settings={**FALLBACK, **DOWN, "upstream_rest": 100})
     while world.refuse(503, "busy"):
