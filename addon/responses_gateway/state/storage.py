@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import weakref
+from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -34,7 +35,8 @@ class Storage:
         self._readers = readers = ThreadPoolExecutor(_READERS, "store reader")
         self._waiting: set[Future[Any]] = set()
         self._losses = _Losses()
-        self._let_go = weakref.finalize(self, _let_go, store, writer, readers)
+        # The garbage collector may come here while this thread holds the locks that executors share.
+        self._let_go = weakref.finalize(self, start_new_thread, _let_go, (store, writer, readers))
         # Python ends the threads before it would.
         self._let_go.atexit = False
 

@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.thread import _global_shutdown_lock  # type: ignore[attr-defined]
 from contextlib import suppress
 
 import pytest
@@ -258,6 +259,25 @@ def _close_notes(store: Store, closed: threading.Event) -> None:
         closed.set()
 
     store.close = closing  # type: ignore[method-assign]
+
+
+def test_a_store_that_the_garbage_collector_finds_within_an_executor_stops_nobody(opening: Opening) -> None:
+    opening.may.set()
+
+    def collect_while_submitting() -> None:
+        storage = Storage(opening)
+        asyncio.run(storage.read(lambda store: store.get("me", "r")))
+        circle: list[object] = [storage]
+        circle.append(circle)
+        del storage, circle
+        # `submit` holds it while it makes objects, and so may have garbage collected.
+        with _global_shutdown_lock:
+            gc.collect()
+
+    thread = threading.Thread(target=collect_while_submitting, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_an_answer_is_stored_before_its_end_is_known() -> None:
