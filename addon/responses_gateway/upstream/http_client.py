@@ -243,6 +243,9 @@ def _translated(host: str) -> Iterator[None]:
         raise HttpError(f"the server's answer is broken: {error.message}") from None
     except (aiohttp.ClientError, ValueError) as error:
         raise HttpError(str(error)) from None
+    except RuntimeError as error:
+        # Said of a session that is closed: the gateway ends while something is asked in the background.
+        raise HttpError(str(error)) from None
 
 
 async def _body(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -224,3 +224,17 @@ def test_leaving_early_closes_the_connection() -> None:
             await asyncio.wait_for(gone.wait(), 60)
 
     asyncio.run(run())
+
+
+def test_a_client_that_is_closed_asks_nothing_more() -> None:
+    async def ask() -> None:
+        async with HttpClient() as http:
+            with suppress(OSError):
+                async with http.request("GET", "http://127.0.0.1:1/"):
+                    pass
+            await http.close()
+            with pytest.raises(HttpError, match="closed"):
+                async with http.request("GET", "http://127.0.0.1:1/"):
+                    pass
+
+    asyncio.run(ask())
