@@ -5,7 +5,7 @@ from collections.abc import Callable
 from responses_gateway.protocol import encoding
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, loads
-from responses_gateway.protocol.sse import SseDecoder
+from responses_gateway.protocol.sse import FrameTooLong, SseDecoder
 from responses_gateway.security.redaction import ErrorRedactor
 from responses_gateway.translate.repair.upstream_errors import failed_response_error
 
@@ -13,8 +13,8 @@ _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fa
 _LARGEST_EVENT = 64 << 20
 """Bytes of one event: the last one holds all of the answer, pictures included."""
 
-_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-"""What stands behind an event."""
+_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+"""What stands behind an event, whatever ends the line before it."""
 
 
 class NativeStream:
@@ -27,6 +27,8 @@ class NativeStream:
         self._decoder = SseDecoder(_LARGEST_EVENT, wraps_errors=False)
         self._held: list[bytes] = []
         """The beginning of an event that is not over."""
+
+        self._held_size = 0
 
         self._tail = b""
         """The last bytes of it: the mark of its end may come in pieces."""
@@ -65,11 +67,19 @@ class NativeStream:
         end = max((at + len(mark) for mark in _ENDS if (at := seen.rfind(mark)) >= 0), default=0) - len(self._tail)
         self._tail = seen[-3:]
         if end <= 0:
-            self._held.append(data)
+            self._hold(data)
             return b""
         whole = b"".join((*self._held, data[:end]))
-        self._held, self._tail = [data[end:]], data[end:][-3:]
+        self._held, self._held_size, self._tail = [], 0, data[end:][-3:]
+        self._hold(data[end:])
         return whole
+
+    def _hold(self, data: bytes) -> None:
+        """Keep bytes until their event is whole. Also comments and names count, which the decoder does not keep."""
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > _LARGEST_EVENT:
+            raise FrameTooLong(f"an event of the stream is longer than {_LARGEST_EVENT} bytes")
 
     def _read(self, payloads: list[bytes]) -> list[JsonObject]:
         return [event for payload in payloads if (event := self._event(payload)) is not None]

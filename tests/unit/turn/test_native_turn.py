@@ -199,6 +199,27 @@ def test_a_stream_that_stops_without_its_last_event_was_cut() -> None:
     assert events(world.turn.end())[-1]["type"] == "response.failed"
 
 
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n\r\n", "\r\n\n", "\r\r"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_every_event_is_passed_on_as_soon_as_it_is_whole(end: str, size: int) -> None:
+    data = f"data: {json.dumps({'type': 'response.unheard_of', 'sequence_number': 1})}{end}".encode()
+    world = World()
+    assert world.stream(*(data[at : at + size] for at in range(0, len(data), size))) == data
+
+
+@pytest.mark.parametrize("line", [b": comment\n", b"event: x\n", b"id: 1\n", b"data: x\n"])
+def test_an_event_without_end_ends_the_turn(monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
+    monkeypatch.setattr("responses_gateway.turn.native_stream._LARGEST_EVENT", 1000)
+    world = World()
+    assert world.begin()
+    for _ in range(200):
+        if world.turn.round_over:
+            break
+        assert world.turn.feed(line) == b""
+    assert world.turn.round_over
+    assert b"longer than 1000 bytes" in world.turn.end()
+
+
 def test_what_breaks_behind_the_end_does_not_matter() -> None:
     world = World()
     world.stream(CREATED, COMPLETED)
