@@ -333,6 +333,14 @@ def test_after_its_rest_an_upstream_is_asked_again() -> None:
     assert World(health=world.health).stream(delta("stop", content="Still."))
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 429])
+def test_a_probe_that_is_refused_shows_that_the_upstream_is_there(status: int) -> None:
+    world = down()
+    world.time += 10
+    assert not World(health=world.health).refuse(status, "no", code="x")
+    assert World(health=world.health).stream(delta("stop", content="Back."))
+
+
 def test_waits_go_on_growing_from_turn_to_turn() -> None:
     world = World()
     while world.refuse(503, "busy"):

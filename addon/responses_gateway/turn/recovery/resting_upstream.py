@@ -43,8 +43,9 @@ class RestingUpstream:
         return RoundFault(self._error(rest)) if rest is not None else None
 
     def failed(self, fault: RoundFault) -> Rest | None:
-        """Note a fault; the upstream's rest if it is not to be asked any more."""
+        """Note a fault; the upstream's rest if it is not to be asked any more. A refusal shows that it is there."""
         if not fault.blames_upstream:
+            self.worked()
             return None
         return self._health.failed(self._key, fault.error.message, mute=fault.is_mute)
 
