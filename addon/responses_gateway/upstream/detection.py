@@ -40,6 +40,9 @@ _MAX_ANSWER = 1 << 20
 _MAX_MODELS = 32
 """Models that a server is asked about one by one."""
 
+_MAX_CARDS = 1024
+"""Models of one server of which is remembered what it said; what was said last stays."""
+
 _AT_ONCE = 4
 """Requests to one server at the same time."""
 
@@ -106,7 +109,9 @@ class Detection:
             memory.kind, memory.cards = kind, {}
         ids = [entry["id"] for entry in entries or () if isinstance(entry.get("id"), str)]
         sources = shipped()[kind].detect.sources if kind is not None else []
-        memory.cards |= await server.cards(sources, ids)
+        said = await server.cards(sources, ids)
+        kept = {model: card for model, card in memory.cards.items() if model not in said}
+        memory.cards = dict(list((kept | said).items())[-_MAX_CARDS:])
         return Server(kind, dict(memory.cards))
 
     def _memory(self, router: Router, upstream: Upstream) -> _Memory:

@@ -13,7 +13,7 @@ from responses_gateway.catalogue.models.codex_catalogue import UNKNOWN_CONTEXT_W
 from responses_gateway.command_line.check import line
 from responses_gateway.endpoints.models import models_body
 from responses_gateway.settings.loading import load_settings
-from responses_gateway.upstream.detection import FIRST_PAUSE, MAX_AGE
+from responses_gateway.upstream.detection import _MAX_CARDS, FIRST_PAUSE, MAX_AGE
 from responses_gateway.upstream.http_client import HttpClient, HttpError, HttpResponse
 from responses_gateway.upstream.model_lists import MAX_AGE as LIST_AGE
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
@@ -486,3 +486,16 @@ def test_a_server_with_thousands_of_models_is_asked_about_a_few(make: Make) -> N
     world = make(Server({**SERVERS["ollama"], "/v1/models": many}))
     world.refresh()
     assert len(world.server.asked) < 50
+
+
+def test_of_models_that_come_and_go_no_more_than_some_are_remembered(make: Make) -> None:
+    world = make("litellm")
+    [example] = SERVERS["litellm"]["/model/info"]["data"]
+    for hour in range(4):
+        names = [f"model-{hour}-{number}" for number in range(_MAX_CARDS // 2)]
+        world.server.answers["/model/info"] = {"data": [{**example, "model_name": name} for name in names]}
+        world.now += MAX_AGE
+        world.refresh()
+    [told] = world.cache.servers.values()
+    assert len(told.cards) == _MAX_CARDS
+    assert {"model-2-0", "model-3-0"} < told.cards.keys()
