@@ -130,6 +130,9 @@ class HttpClient:
             response.close()
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._session is not None and self._session.closed:
+            # What is asked in the background goes on while the gateway ends.
+            raise HttpError("the HTTP client is closed")
         if self._session is None:
             bound = _Bound(self._only) if self._only is not None else None
             self._session = aiohttp.ClientSession(
@@ -242,9 +245,6 @@ def _translated(host: str) -> Iterator[None]:
     except aiohttp.ClientResponseError as error:
         raise HttpError(f"the server's answer is broken: {error.message}") from None
     except (aiohttp.ClientError, ValueError) as error:
-        raise HttpError(str(error)) from None
-    except RuntimeError as error:
-        # Said of a session that is closed: the gateway ends while something is asked in the background.
         raise HttpError(str(error)) from None
 
 
