@@ -3,19 +3,24 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 from e2e.environment import CACHE, ROOT, exclusive
+from e2e.mitmweb import PASSWORD, MitmwebProcess
 
 ARTIFACTS = ROOT / "artifacts"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 NOT_SHIPPED = "/src/css/vendor.less"
 """What the page of mitmweb 12.3 asks for in vain, being the source of a file that it also has."""
+
+SIZES = ((1280, 900), (390, 844))
+"""Width and height of the windows that pages are made for."""
 
 PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
 
@@ -27,6 +32,35 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=install(), headless=True, args=FLAGS)
         yield running
         running.close()
+
+
+@contextmanager
+def opened_pages(running: Browser, excused: str | None = None) -> Iterator[Callable[..., Page]]:
+    """Opens addresses of a mitmweb's server; nothing may complain, and no page may be wider than its window.
+
+    `excused` is the end of an address of which errors do not matter.
+    """
+    opened: list[Page] = []
+    complaints: list[str] = []
+
+    def console(message: ConsoleMessage) -> None:
+        if message.type == "error" and not (excused and str(message.location.get("url")).endswith(excused)):
+            complaints.append(message.text)
+
+    def open_page(web: MitmwebProcess, path: str, size: tuple[int, int] = SIZES[0], scheme: Any = "light") -> Page:
+        page = running.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        opened.append(page)
+        page.on("console", console)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(f"http://127.0.0.1:{web.web_port}{path}{'&' if '?' in path else '?'}token={PASSWORD}")
+        return page
+
+    yield open_page
+    for page in opened:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+        page.close()
+    assert not complaints
 
 
 class Screen:

@@ -8,15 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from e2e.browser import ARTIFACTS, browser
+from e2e.browser import ARTIFACTS, SIZES, browser, opened_pages
 from e2e.codex import LATEST, Codex
 from e2e.environment import API_KEY, UPSTREAM_KEY
-from e2e.mitmweb import PASSWORD, MitmwebProcess
+from e2e.mitmweb import MitmwebProcess
 from e2e.test_archive import turns
 from e2e.test_codex_agents import PROMPT, SPAWN, family, is_child, wait_for_agent
 from e2e.test_codex_long_session import LIMITS
@@ -40,7 +39,6 @@ from upstream import (
     usage,
 )
 
-SIZES = ((1280, 900), (390, 844))
 MODEL = "kimi-k2.6"
 """One whose price is known."""
 
@@ -129,7 +127,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         assert codex.exec(AGAIN, MODEL, resume=first.thread_id).exit_code
         yield Played(web, turns(home, len(script.requests)))
         assert not web.faults(), f"the gateway's log has a fault:\n{web.log}"
-    upstream.forget(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -140,23 +137,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def look(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens an address of a mitmweb's server; nothing may complain, and no page may be wider than its window."""
-    opened: list[Page] = []
-    complaints: list[str] = []
-
-    def open_page(web: MitmwebProcess, path: str, size: tuple[int, int] = SIZES[0], scheme: Any = "light") -> Page:
-        page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        opened.append(page)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"http://127.0.0.1:{web.web_port}{path}{'&' if '?' in path else '?'}token={PASSWORD}")
-        return page
-
-    yield open_page
-    for page in opened:
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
-        page.close()
-    assert not complaints
+    with opened_pages(chromium) as open_page:
+        yield open_page
 
 
 def picture(page: Page, name: str) -> None:

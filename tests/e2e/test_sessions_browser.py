@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.browser import ARTIFACTS, browser
-from e2e.mitmweb import PASSWORD, MitmwebProcess
+from e2e.browser import ARTIFACTS, SIZES, browser, opened_pages
+from e2e.mitmweb import MitmwebProcess
 from e2e.test_archive import turns
 from e2e.turn_pages import ask, asked
 from responses_gateway.inspection.pages import routes
 from upstream import Gate, Script, call, done, finish, reasoning, stream, text, usage
 
-SIZES = ((1280, 900), (390, 844))
 TOOL = {"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {"cmd": {}}}}
 AGENT = {"x-codex-parent-thread-id": "main", "x-openai-subagent": "review", "thread-id": "reviewer"}
 ATTACK = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>\"'></svg>"
@@ -29,24 +29,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def look(chromium: Browser, mitmweb: MitmwebProcess) -> Iterator[Callable[..., Page]]:
-    """Opens an address of mitmweb's server; nothing may complain, and no page may be wider than its window."""
-    opened: list[Page] = []
-    complaints: list[str] = []
-
-    def open_page(path: str, size: tuple[int, int] = SIZES[0], scheme: Any = "light") -> Page:
-        page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        opened.append(page)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.goto(f"http://127.0.0.1:{mitmweb.web_port}{path}{'&' if '?' in path else '?'}token={PASSWORD}")
-        return page
-
-    yield open_page
-    for page in opened:
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.close()
-    assert not complaints
+    with opened_pages(chromium) as open_page:
+        yield partial(open_page, mitmweb)
 
 
 def converse(web: MitmwebProcess, script: Script) -> None:

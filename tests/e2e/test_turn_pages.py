@@ -1,13 +1,13 @@
 """The pages about turns in a real browser: what they tell, what they do, and that hostile text stays text."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from e2e.browser import ARTIFACTS, NOT_SHIPPED, browser
+from e2e.browser import ARTIFACTS, NOT_SHIPPED, SIZES, browser, opened_pages
 from e2e.environment import API_KEY
 from e2e.mitmweb import PASSWORD, MitmwebProcess
 from e2e.test_archive import turns
@@ -15,8 +15,6 @@ from e2e.test_sessions_pages import get, read
 from e2e.turn_pages import INSTRUCTIONS, ask, asked, converse
 from responses_gateway.inspection.pages import routes
 from upstream import Gate, Script, ScriptedUpstream, call, done, finish, reasoning, reply, stream, text, usage
-
-SIZES = ((1280, 900), (390, 844))
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +25,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def look(chromium: Browser, mitmweb: MitmwebProcess) -> Iterator[Callable[..., Page]]:
-    """Opens an address of mitmweb's server; nothing may complain, and no page may be wider than its window."""
-    opened: list[Page] = []
-    complaints: list[str] = []
-
-    def console(message: ConsoleMessage) -> None:
-        # mitmweb's own page asks for a file that it does not have.
-        if message.type == "error" and not str(message.location.get("url")).endswith(NOT_SHIPPED):
-            complaints.append(message.text)
-
-    def open_page(path: str, size: tuple[int, int] = SIZES[0], scheme: Any = "light") -> Page:
-        page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        opened.append(page)
-        page.on("console", console)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.goto(f"http://127.0.0.1:{mitmweb.web_port}{path}{'&' if '?' in path else '?'}token={PASSWORD}")
-        return page
-
-    yield open_page
-    for page in opened:
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
-        page.close()
-    assert not complaints
+    """mitmweb's own page asks for a file that it does not have."""
+    with opened_pages(chromium, NOT_SHIPPED) as open_page:
+        yield partial(open_page, mitmweb)
 
 
 def picture(page: Page, name: str) -> None:
