@@ -32,6 +32,13 @@ def test_overload_that_stays(codex: Codex, script: Script) -> None:
     assert len(script.requests) <= asked + 1, "one probe at most"
 
 
+def test_a_server_that_breaks_on_everything(codex: Codex, script: Script) -> None:
+    codex.retry_by_default()
+    script.always(error(500, "a bug in the model's server"))
+    assert "a bug in the model's server" in told_that_it_is_down(codex.exec("go", script.model))
+    assert len(script.requests) <= MOST_REQUESTS
+
+
 def test_upstream_that_stays_down(start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path) -> None:
     with Relay(upstream.port, listening=False) as relay:
         codex = Codex(LATEST, start_gateway(url=relay.url).url, tmp_path / "codex")

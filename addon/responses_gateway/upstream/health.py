@@ -11,7 +11,7 @@ from typing import NamedTuple
 FAULTS = 5
 """Rounds in a row that fail before an upstream rests."""
 
-PERIOD = 6.0
+PERIOD = 5.5
 """Seconds that these last at least: a short restart of an upstream is waited for."""
 
 MUTE_FAULTS = 2

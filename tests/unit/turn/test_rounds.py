@@ -325,6 +325,17 @@ def test_codex_stops_asking_an_upstream_that_keeps_failing() -> None:
     assert refused.value.status == 503
 
 
+def test_a_server_that_breaks_on_every_request_rests_and_is_not_repeated_here() -> None:
+    first = World()
+    for _ in range(FAULTS):
+        world = World(health=first.health)
+        assert not world.refuse(500, "a bug")
+        assert world.waits == []
+        first.time += PERIOD
+    with pytest.raises(GatewayError, match="500: a bug"):
+        World(health=first.health)
+
+
 def test_after_its_rest_an_upstream_is_asked_again() -> None:
     world = down()
     world.time += 10

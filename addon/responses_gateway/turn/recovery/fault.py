@@ -47,7 +47,8 @@ class RoundFault:
             body[:_EVIDENCE_SIZE].decode("utf-8", "replace") if status in _HEALABLE_STATUS else "",
             status in _TRANSIENT_STATUS or (error.code == "rate_limit_exceeded" and wait is not None),
             wait,
-            blames_upstream=status in _TRANSIENT_STATUS,
+            # One request may be why a server breaks; what it says of many in a row is about itself.
+            blames_upstream=status in _TRANSIENT_STATUS or (status >= 500 and error.status >= 500),
         )
 
     @classmethod
