@@ -328,7 +328,7 @@ class NativeTurn:
     def _has_no_api(self, fault: RoundFault) -> bool:
         """Whether the target, of which it was not known, has refused the path and not the request."""
         is_path = self._status in NO_SUCH_PATH and fault.error.code != "model_not_found"
-        return self.native.route.profile.api == "auto" and self._body is not None and is_path
+        return self.native.route.api == "auto" and self._body is not None and is_path
 
     async def _go_to(self, route: Route) -> bool:
         """Prepare for another target; False when it cannot take the request."""

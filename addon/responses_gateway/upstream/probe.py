@@ -72,9 +72,10 @@ async def probe(route: Route) -> ProbeResult:
 
 
 async def _probed(route: Route) -> ProbeResult:
-    match route.profile.api:
+    match route.api:
         case "chat":
-            return await _chat_turn(route, "chat/completions (api: chat)")
+            why = "deny_tools" if route.profile.api != "chat" else "api: chat"
+            return await _chat_turn(route, f"chat/completions ({why})")
         case "responses":
             return replace(await _native_turn(route), api="the Responses API, untranslated (api: responses)")
     native = await _native_turn(route)

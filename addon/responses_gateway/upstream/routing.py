@@ -11,6 +11,7 @@ from typing import NamedTuple
 from responses_gateway.catalogue.models import shipped as cards
 from responses_gateway.catalogue.models import upstream_listing as listing
 from responses_gateway.catalogue.models.card import ModelCard
+from responses_gateway.catalogue.providers.profile import Api
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.model_rules import ModelRule
@@ -30,6 +31,11 @@ class Route(Upstream):
     card: ModelCard
     model: str
     """The name sent upstream."""
+
+    @property
+    def api(self) -> Api:
+        """How the model is asked. Only what is translated can keep denied tools from it."""
+        return "chat" if self.profile.tools.deny else self.profile.api
 
 
 class Listed(NamedTuple):

@@ -27,9 +27,9 @@ class SpokenApis:
     def api(self, owner: str, route: Route) -> Api:
         """How the target of a route is asked: `auto` as long as it was not asked."""
         noted = self._without.get((owner, route.base_url, route.model))
-        if route.profile.api == "auto" and noted is not None and self._clock() - noted < MAX_AGE:
+        if route.api == "auto" and noted is not None and self._clock() - noted < MAX_AGE:
             return "chat"
-        return route.profile.api
+        return route.api
 
     def note_chat(self, owner: str, route: Route) -> None:
         """The target has said that it has no Responses API."""

@@ -13,6 +13,7 @@ from mitmproxy import http
 
 from responses_gateway.command_line.raw_output import RawOutput
 from responses_gateway.endpoints import responses
+from responses_gateway.endpoints.native import passing_on
 from responses_gateway.inspection.pages.wires import rows_of
 from responses_gateway.inspection.recording import summary
 from responses_gateway.inspection.recording.recorded_turn import RecordedTurn
@@ -25,6 +26,7 @@ from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
 from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.native_turn import NativeTurn
+from responses_gateway.turn.served_turn import ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.health import FAULTS, PERIOD, UpstreamHealth, UpstreamKey
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
@@ -357,6 +359,30 @@ def test_a_model_may_speak_another_api_than_its_provider() -> None:
     assert not isinstance(World(models={"m": {"target": "native/m", "api": "chat"}}).outcome, NativeRequest)
     world = World(models={"m": {"target": "chat/m", "api": "responses"}})
     assert world.turn.request.url == "http://chat.test/v1/responses"
+
+
+DENYING = {**PROVIDER, "profile": {**PROVIDER["profile"], "tools": {"deny": ["unheard_of"]}}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("settings", [{"deny_tools": ["unheard_of"]}, {"providers": {"native": DENYING, "chat": CHAT}}])
+def test_denied_tools_are_kept_from_models_that_could_be_asked_natively(settings: Json) -> None:
+    world = World(
+        b'{"model": "m", "input": "hi", "tools": [{"type": "unheard_of"}, {"type": "function", "name": "run"}]}',
+        **settings,
+    )
+    assert not isinstance(world.outcome, NativeRequest)
+    assert world.outcome.upstream_request.url == "http://native.test/v1/chat/completions"
+    assert [tool["function"]["name"] for tool in world.outcome.upstream_request.body["tools"]] == ["run"]
+
+
+@pytest.mark.parametrize("deny", [[], ["unheard_of"]])
+def test_a_fallback_denies_tools_too(deny: list[str]) -> None:
+    world = World(models={"m": {"target": "chat/m"}}, fallback="native/other", retries=0, deny_tools=deny)
+    turn = ServedTurn(world.outcome, world.headers, world.services, passing_on(world.call, world.runtime))
+    turn.begin(503, http.Headers())
+    turn.take(b"{}")
+    assert asyncio.run(turn.next_round())
+    assert (turn.passed_on is None) == bool(deny)
 
 
 def test_an_answer_without_end_is_no_answer() -> None:
