@@ -37,5 +37,5 @@ class TurnServices:
     answered: Callable[[str, str, Mapping[str, str]], None] = lambda *_: None
     """Is told that a provider answers a turn of an owner, and the client's headers."""
 
-    asked_for_models: set[tuple[str, str]] = field(default_factory=set)
-    """Owners and base URLs: for whom which upstream was asked for its model list, successfully or not."""
+    telling_no_models: set[tuple[str, str]] = field(default_factory=set)
+    """Owners and base URLs: for whom which upstream did not tell its model list."""

@@ -220,7 +220,7 @@ LASTING_SERVICES = {
     "now": "a function",
     "health": "UpstreamKey names the owner",
     "answered": "a function",
-    "asked_for_models": "names the owner",
+    "telling_no_models": "names the owner",
 }
 
 

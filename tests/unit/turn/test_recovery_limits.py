@@ -194,6 +194,16 @@ def test_a_list_that_is_known_is_not_asked_for() -> None:
     assert world.error()[1]["message"].endswith(" has known.")
 
 
+def test_a_list_that_was_empty_is_asked_for_again() -> None:
+    world = World(models=[{"id": "loaded since"}])
+    router = world.means.router
+    for times in (1, 2):
+        router.learn(router.resolve("m").provider, [])
+        assert not world.refuse(404, "The model 'm' does not exist.", code="model_not_found")
+        assert world.lists_asked == times
+    assert world.error()[1]["message"].endswith(" has loaded since.")
+
+
 @pytest.mark.parametrize(("told", "sent"), [("6", "6"), ("6.4", "6"), ("6.6", "7"), ("100", "100")])
 def test_a_told_wait_is_sent_in_whole_seconds(told: str, sent: str) -> None:
     world = World()

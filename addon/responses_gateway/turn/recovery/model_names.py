@@ -13,14 +13,15 @@ _MODELS_NAMED = 10
 async def name_models(
     error: GatewayError, route: Route, owner: str, headers: Mapping[str, str], services: TurnServices
 ) -> None:
-    """Add to the message of `error` which models the upstream has, as far as it tells. It is asked at most once, with
-    these request headers."""
+    """Add to the message of `error` which models the upstream has, as far as it tells. It is asked, with these request
+    headers, while none is known, but not again when it did not tell."""
     router, asked = services.router.of(owner), (owner, route.base_url)
     ids = router.listed(route.provider)
-    if ids is None and asked not in services.asked_for_models:
-        services.asked_for_models.add(asked)
+    if not ids and asked not in services.telling_no_models:
         entries = await services.fetch_models(route, headers)
-        if entries is not None:
+        if entries is None:
+            services.telling_no_models.add(asked)
+        else:
             router.learn(route.provider, entries)
             ids = router.listed(route.provider)
     message = error.message.rstrip(". ")
