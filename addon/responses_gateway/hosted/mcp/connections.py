@@ -21,14 +21,16 @@ class Connections:
         """`connect` gives what opens connections, when the first one is needed."""
         self._connect = connect
         self._open: OrderedDict[tuple[str, ServerAddress], _Connection] = OrderedDict()
+        self._retired: set[_Connection] = set()
+        """Those that somebody still uses, and nobody else is to use."""
 
     async def use[T](
         self, owner: str, address: ServerAddress, work: Callable[[Session], Awaitable[T]], *, repeatable: bool
     ) -> T:
         """Do `work` with a connection. Raises HostedError.
 
-        A connection on which something failed is not used again. `repeatable`: work that fails on an old connection
-        is done once more on a new one.
+        A connection on which something failed takes no further work; what others have there goes on. `repeatable`:
+        work that fails on an old connection is done once more on a new one.
         """
         key = owner, address
         known = self._open.get(key)
@@ -46,28 +48,40 @@ class Connections:
     async def _done[T](
         self, key: tuple[str, ServerAddress], connection: "_Connection", work: Callable[[Session], Awaitable[T]]
     ) -> T:
-        self._open.move_to_end(key)
+        if self._open.get(key) is connection:
+            self._open.move_to_end(key)
+        connection.users += 1
         try:
             return await work(await connection.session())
         except Refused:
             raise
         except BaseException:
             # What was cancelled may still be under way there.
-            connection.end()
             if self._open.get(key) is connection:
                 del self._open[key]
+            self._retired.add(connection)
             raise
+        finally:
+            connection.users -= 1
+            self._end_unused()
 
     def _forget_old(self) -> None:
         for key in [key for key, connection in self._open.items() if not connection.is_open]:
             del self._open[key]
         while len(self._open) > _MOST:
-            self._open.popitem(last=False)[1].end()
+            self._retired.add(self._open.popitem(last=False)[1])
+        self._end_unused()
+
+    def _end_unused(self) -> None:
+        for connection in [one for one in self._retired if not one.users]:
+            connection.end()
+            self._retired.discard(connection)
 
     async def close(self) -> None:
         """Close all connections."""
-        connections = list(self._open.values())
+        connections = [*self._open.values(), *self._retired]
         self._open.clear()
+        self._retired.clear()
         for connection in connections:
             connection.end()
         await asyncio.gather(*(connection.ended() for connection in connections))
@@ -77,6 +91,9 @@ class _Connection:
     """A connection, held open by a task of its own: it has to be closed where it was opened."""
 
     def __init__(self, connect: Callable[[], Awaitable[Connect]], address: ServerAddress) -> None:
+        self.users = 0
+        """Pieces of work that are under way."""
+
         self._used = asyncio.Event()
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(connect, address))
@@ -113,10 +130,12 @@ class _Connection:
 
     async def _idle(self) -> None:
         """Return when nobody has used the connection for a while."""
-        try:
-            while True:
-                self._used.clear()
+        idle = False
+        while self.users or not idle:
+            self._used.clear()
+            try:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await self._used.wait()
-        except TimeoutError:
-            return
+                idle = False
+            except TimeoutError:
+                idle = True
