@@ -37,7 +37,9 @@ class HostedTools:
             if found := declarations(request, kind.types):
                 declared = DeclaredTool(request, found, owner, session, ledger, self._new_id)
                 tools.append(await service.open(declared))
-        return HostedCalls(tools, ledger, request.max_tool_calls)
+        used = sum(one.is_call for tool in tools for one in tool.begun)
+        limit = request.max_tool_calls
+        return HostedCalls(tools, ledger, None if limit is None else max(0, limit - used))
 
     async def close(self) -> None:
         for _, service in self._services:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from responses_gateway.hosted.interface import HostedError
-from responses_gateway.hosted.mcp.session import Connect, Refused, ServerAddress, Session
+from responses_gateway.hosted.mcp.session import Connect, NotTaken, Refused, ServerAddress, Session
 
 _IDLE_SECONDS = 300
 """How long a connection stays open that nobody uses."""
@@ -30,7 +30,8 @@ class Connections:
         """Do `work` with a connection. Raises HostedError.
 
         A connection on which something failed takes no further work; what others have there goes on. `repeatable`:
-        work that fails on an old connection is done once more on a new one.
+        work that fails on an old connection is done once more on a new one. So is all that the
+        server did not take, because it has forgotten the connection (MCP specification 2025-06-18, Session Management).
         """
         key = owner, address
         known = self._open.get(key)
@@ -38,7 +39,7 @@ class Connections:
             try:
                 return await self._done(key, known, work)
             except HostedError as error:
-                if not repeatable or isinstance(error, Refused):
+                if isinstance(error, Refused) or not (repeatable or isinstance(error, NotTaken)):
                     raise
         connection = _Connection(self._connect, address)
         self._open[key] = connection
@@ -55,10 +56,13 @@ class Connections:
             return await work(await connection.session())
         except Refused:
             raise
-        except BaseException:
+        except BaseException as error:
             # What was cancelled may still be under way there.
             if self._open.get(key) is connection:
                 del self._open[key]
+            if connection in self._retired and isinstance(error, NotTaken):
+                # Another call may have been the one that was not taken.
+                raise HostedError(str(error)) from None
             self._retired.add(connection)
             raise
         finally:

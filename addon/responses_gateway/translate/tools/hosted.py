@@ -40,6 +40,8 @@ class BegunItem:
     """The types of the events between its beginning and its end, and their fields."""
 
     item: JsonObject
+    is_call: bool = False
+    """Whether it counts as a call of a tool."""
 
 
 class ResultForm(Protocol):
