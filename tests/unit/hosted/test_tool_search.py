@@ -216,10 +216,14 @@ def test_a_deferred_tool_can_be_called_without_a_search() -> None:
     seen = events(served(exchange, [call(0, "get_weather", '{"city": "Ulm"}', "c1"), delta("tool_calls")]))
     check(seen)
     [used] = output(seen)
-    assert (used["type"], used["name"]) == ("function_call", "get_weather")
+    assert (used["type"], used["namespace"], used["name"]) == ("function_call", "get_weather", "get_weather")
     result = {"type": "function_call_output", "call_id": "c1", "output": "rain"}
     later = opened(input=[{"role": "user", "content": "hi"}, used, result])
     assert offered(later) == ["run", "tool_search", "get_weather"]
+    [asked] = later.upstream_request.body["messages"][1]["tool_calls"]
+    assert asked["function"]["name"] == "get_weather"
+    without = opened(input=[{"role": "user", "content": "hi"}, used, result], tools=[WEATHER])
+    assert without.upstream_request.body["messages"][1]["tool_calls"] == [asked]
 
 
 @pytest.mark.parametrize(

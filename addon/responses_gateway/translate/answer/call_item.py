@@ -94,6 +94,6 @@ class CallItem(OutputItem):
         """Render the item with the arguments `text`."""
 
     def _named(self, item: JsonObject) -> JsonObject:
-        if self.tool.namespace is not None:
-            item["namespace"] = self.tool.namespace
+        if (namespace := self.tool.call_namespace) is not None:
+            item["namespace"] = namespace
         return item

@@ -71,9 +71,21 @@ class Tool:
     hosted: Hosted | None = None
     """What the gateway carries out itself when the function is called."""
 
+    deferred: bool = False
+    """Whether it waits, or has waited, until a search finds it."""
+
     @property
     def identity(self) -> tuple[str, str | None, str]:
         return (self.kind, self.namespace, self.name)
+
+    @property
+    def call_namespace(self) -> str | None:
+        """The namespace in the items of calls.
+
+        A deferred function without a namespace has its own name there, as in OpenAI's API: openai-agents knows it by
+        that alone.
+        """
+        return self.name if self.namespace is None and self.deferred else self.namespace
 
 
 @dataclass(slots=True)
@@ -259,7 +271,7 @@ class ToolTable:
             wire, salt = hashed_name(wanted, salt), f"{salt}\0"
         if wire != (f"{namespace}__{name}" if namespace else name):
             self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
-        tool = Tool(kind, namespace, name, wire, schema, description, strict, "", hosted)
+        tool = Tool(kind, namespace, name, wire, schema, description, strict, "", hosted, later)
         self._by_wire[wire] = self._by_identity[identity] = tool
         self._loose = None
         if later:
@@ -272,10 +284,15 @@ class ToolTable:
     def load(self, namespace: str | None, name: str) -> None:
         """Offer a deferred tool from here on, behind all others: where it is, it stays."""
         for kind in _DEFERRABLE:
-            tool = self._by_identity.get((kind, namespace, name))
+            tool = self._called_by_client(kind, namespace, name)
             if tool is not None and tool.wire not in self._offered:
-                self._waiting[namespace or ""] -= 1
+                self._waiting[tool.namespace or ""] -= 1
                 self._offer(tool)
+
+    def _called_by_client(self, kind: Kind, namespace: str | None, name: str) -> Tool | None:
+        """Find a tool by what stands in the item of its call."""
+        tool = self._by_identity.get((kind, namespace, name))
+        return self._by_identity.get((kind, None, name)) if tool is None and namespace == name else tool
 
     def load_found(self, found: Iterable[JsonObject]) -> None:
         """Offer what a search has found. What is not declared any more stays away."""
@@ -308,7 +325,7 @@ class ToolTable:
 
     def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
         """Return the wire name for a call in the history. An undeclared tool gets the name it would have."""
-        tool = self._by_identity.get((kind, namespace, name)) or self._by_identity.get(("hosted", namespace, name))
+        tool = self._called_by_client(kind, namespace, name) or self._by_identity.get(("hosted", namespace, name))
         if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
             other = _DEFAULT_NAMESPACE if namespace is None else None
             tool = self._by_identity.get((kind, other, name))
