@@ -7,7 +7,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import ArgumentStream, CallArguments
-from responses_gateway.translate.tools.table import Tool
+from responses_gateway.translate.tools.declared_tool import Tool
 
 
 class CallItem(OutputItem):

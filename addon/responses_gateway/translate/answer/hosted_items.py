@@ -6,8 +6,8 @@ from responses_gateway.translate.answer.items import ItemStatus, Output
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.hosted_results import hosted_result_entry
 from responses_gateway.translate.tools.arguments import parsed_arguments
+from responses_gateway.translate.tools.declared_tool import Tool
 from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Step
-from responses_gateway.translate.tools.table import Tool
 
 
 class HostedCallItem(CallItem):

@@ -9,7 +9,8 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.content import Content, ContentTranslator
 from responses_gateway.translate.request.search_items import SEARCH_FAILED
 from responses_gateway.translate.request.tool_result_images import parts_in
-from responses_gateway.translate.tools.table import Kind, ToolTable
+from responses_gateway.translate.tools.declared_tool import Kind
+from responses_gateway.translate.tools.table import ToolTable
 
 NO_RESULT = "[No result was recorded for this call.]"
 EMPTY_RESULT = "[The result is empty.]"

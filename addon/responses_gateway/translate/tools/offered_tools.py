@@ -12,7 +12,8 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.declarations import missing_parameter
-from responses_gateway.translate.tools.table import Kind, Tool, ToolTable
+from responses_gateway.translate.tools.declared_tool import Kind, Tool
+from responses_gateway.translate.tools.table import ToolTable
 
 type Mode = Literal["auto", "none", "required"]
 

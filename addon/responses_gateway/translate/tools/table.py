@@ -6,7 +6,6 @@ code derives that from names.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
 
 from responses_gateway.catalogue.providers.profile import ToolsProfile
 from responses_gateway.protocol.chat import ChatTool
@@ -28,12 +27,11 @@ from responses_gateway.translate.tools.declarations import (
     text_or_empty,
 )
 from responses_gateway.translate.tools.declared_fields import account
-from responses_gateway.translate.tools.hosted import HostedFunction, HostedTool
+from responses_gateway.translate.tools.declared_tool import Hosted, Kind, Tool
+from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.rules import NO_RULES, DeniedCall, ToolRules
 from responses_gateway.translate.tools.schema import dialect
-
-type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "hosted"]
 
 ABOUT_LIMIT = 4000
 """The most characters of a namespace's description that are sent with every request: some MCP servers send a lot."""
@@ -45,47 +43,6 @@ _DEFAULT_NAMESPACE = "functions"
 
 _SERVER_ENVIRONMENTS = ("container_auto", "container_reference")
 """Where a declared shell runs its commands, when the client has none itself."""
-
-
-class Hosted(NamedTuple):
-    """A function of a hosted tool."""
-
-    tool: HostedTool
-    function: HostedFunction
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """One declared tool. `schema` is that of the chat function's arguments."""
-
-    kind: Kind
-    namespace: str | None
-    name: str
-    wire: str
-    schema: JsonObject
-    description: str = ""
-    strict: bool | None = None
-    about: str = ""
-    """The description of the namespace, which its first function carries."""
-
-    hosted: Hosted | None = None
-    """What the gateway carries out itself when the function is called."""
-
-    deferred: bool = False
-    """Whether it waits, or has waited, until a search finds it."""
-
-    @property
-    def identity(self) -> tuple[str, str | None, str]:
-        return (self.kind, self.namespace, self.name)
-
-    @property
-    def call_namespace(self) -> str | None:
-        """The namespace in the items of calls.
-
-        A deferred function without a namespace has its own name there, as in OpenAI's API: openai-agents knows it by
-        that alone.
-        """
-        return self.name if self.namespace is None and self.deferred else self.namespace
 
 
 @dataclass(slots=True)
