@@ -60,6 +60,12 @@ def recorded_tools(
     return tools
 
 
+def search_of(request: ResponsesRequest, owner: str, ledger: Ledger, new_id: Callable[[str], str]) -> list[HostedTool]:
+    """The search that a request declares, as far as it needs nothing but the request."""
+    found = declarations(request, TOOL_SEARCH.types)
+    return [TOOL_SEARCH.recorded(DeclaredTool(request, found, owner, None, ledger, new_id))] if found else []
+
+
 def declarations(request: ResponsesRequest, types: Collection[str]) -> list[Declaration]:
     """All tools of some types that a request declares, in itself and in its input."""
     return [declared for declared in _declared(request) if is_hosted(declared.value, types)]

@@ -155,11 +155,12 @@ class ToolSearch:
         groups: dict[str | None, list[_Deferred]] = {}
         size = 0
         for tool in (self._tools[position] for position in positions):
-            size += len(dumps(tool.declaration))
-            if size > _FOUND_BYTES and groups:
-                why = f"declarations of more than {_FOUND_BYTES} bytes were found"
+            more = len(dumps(tool.declaration))
+            if size + more > _FOUND_BYTES and groups:
+                why = f"{tool.name[:_ABOUT]} was left out: what was found has more than {_FOUND_BYTES} bytes"
                 self._ledger.add("capped", "output.tool_search_output.tools", why)
-                break
+                continue
+            size += more
             groups.setdefault(tool.namespace, []).append(tool)
         return HostedResult("", details={"tools": [shown for group in groups.values() for shown in _shown(group)]})
 

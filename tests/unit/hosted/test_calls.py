@@ -1,7 +1,7 @@
 """What holds for the calls of all hosted tools: limits, failures, and how clients and models see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -215,14 +215,16 @@ def test_a_turn_that_is_cancelled_cancels_all_its_calls() -> None:
     assert [item["status"] for item in output(seen)] == ["incomplete"] * 3
 
 
-def served(exchange: Exchange, *rounds: list[Any]) -> bytes:
+def served(
+    exchange: Exchange, *rounds: list[Any], run: Callable[[Coroutine[Any, Any, bool]], bool] = asyncio.run
+) -> bytes:
     """What a client gets of a turn whose upstream answers so."""
     turn = turn_of(exchange)
     sent = b""
     for chunks in rounds:
         assert turn.begin(200, http.Headers())
         sent += b"".join(turn.feed(frame(chunk)) for chunk in chunks) + turn.feed(DONE) + turn.finish()
-        again = asyncio.run(turn.next_round())
+        again = run(turn.next_round())
         sent += turn.told()
     assert not again
     return sent

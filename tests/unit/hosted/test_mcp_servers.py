@@ -177,7 +177,7 @@ def nonsense(handler: Handler, message: Json) -> None:
         (bomb, "an encoding that nobody asked for"),
         (elsewhere, "Redirect to http://169.254.169.254/latest/meta-data/ not followed"),
         (nonsense, ""),
-        (result({"tools": [{"no": "name"}]}), "not what the protocol says"),
+        (result({"tools": [{"no": "name"}]}), "not what the protocol says (tools.0.inputSchema: Field required)"),
         (lambda handler, message: handler.plain(500), "answered 500"),
         (lambda handler, message: handler.plain(401), "answered 401"),
         (lambda handler, message: handler.error(message, -32000, "out of paper"), "out of paper"),
@@ -185,7 +185,7 @@ def nonsense(handler: Handler, message: Json) -> None:
 )
 @pytest.mark.parametrize("method", ["initialize", "tools_list"])
 def test_a_server_without_a_list(answer: Callable[[Handler, Json], None], says: str, method: str) -> None:
-    if method == "initialize" and answer is not hang and says in ("not what the protocol says", "out of paper"):
+    if method == "initialize" and answer is not hang and says.startswith(("not what the protocol", "out of paper")):
         says = ""
     with ScriptedMcp(**{method: answer}) as server:
         told = refused(server, seconds=2 if answer is hang else 20)

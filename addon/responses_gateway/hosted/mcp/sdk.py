@@ -34,6 +34,9 @@ _FORGOTTEN = frozenset({400, 404})
 """Answers of servers that do not know the session that a request belongs to: 404 by the specification, 400 by older
 releases of the SDKs."""
 
+_PLACE_LIMIT = 200
+"""Characters of the place of a fault in an answer; the server has chosen some of them."""
+
 _INFO = types.Implementation(name="responses-gateway", version=__version__)
 
 
@@ -253,7 +256,9 @@ def _reason(error: BaseException, gate: _Gate | None) -> str:
         case HostedError():
             return str(error)
         case ValidationError():
-            return "the server's answer is not what the protocol says"
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))[:_PLACE_LIMIT]
+            return f"the server's answer is not what the protocol says ({place}: {first['msg']})"
         case MCPError() if gate is None or not gate.status:
             return str(error)
     status = f"the server answered {gate.status}: " if gate is not None and gate.status else ""

@@ -38,7 +38,7 @@ class Output:
         self._done: list[int] = []
         """Their indexes."""
 
-        self._shown = 0
+        self._current = 0
         """The index of the first item that is not done."""
 
         self._held: list[tuple[str, JsonObject]] = []
@@ -47,7 +47,7 @@ class Output:
         self._indexes = 0
 
     def emit(self, kind: str, fields: JsonObject) -> None:
-        if fields.get("output_index", 0) > self._shown:
+        if fields.get("output_index", 0) > self._current:
             self._held.append((kind, fields))
             return
         self._events.append({"type": kind, "sequence_number": self._sequence, **fields})
@@ -68,12 +68,12 @@ class Output:
         self._done.insert(place, index)
         self.items.insert(place, item)
         self.emit("response.output_item.done", {"output_index": index, "item": item})
-        if index == self._shown:
+        if index == self._current:
             self._show_next()
 
     def _show_next(self) -> None:
-        while self._shown < len(self._done) and self._done[self._shown] == self._shown:
-            self._shown += 1
+        while self._current < len(self._done) and self._done[self._current] == self._current:
+            self._current += 1
         held, self._held = sorted(self._held, key=lambda event: int(event[1]["output_index"])), []
         for kind, fields in held:
             self.emit(kind, fields)
