@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -147,6 +148,34 @@ def test_a_search_for_tools(gateway: GatewayProcess, script: Script, tmp_path: P
     assert list(second.tools) == list(third.tools) == ["tool_search", "get_weather"]
     assert third.messages[: len(second.messages)] == second.messages
     assert third.messages[-1]["content"] == "snow in Oslo"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_was_found_stays_found(
+    gateway: GatewayProcess, everything: Everything, script: Script, stored: bool
+) -> None:
+    server = {"type": "mcp", "server_label": "everything", "server_url": everything.url, "require_approval": "never"}
+    tools: list[Any] = [{**server, "defer_loading": True}, {"type": "tool_search"}]
+    script.answer(
+        reply(calls=[call("tool_search", {"query": "echo"}, "call_1")]),
+        reply(calls=[echo()]),
+        reply(text="Hi."),
+        reply(calls=[echo("ho", "call_2")]),
+        reply(text="Ho."),
+    )
+    client = SyncClient(gateway.url)
+    asked: list[Any] = [{"role": "user", "content": "Say hi."}]
+    first = client.create_streamed(model=script.model, input=asked, tools=tools, store=stored)[-1].response
+    more = {"role": "user", "content": "Say ho."}
+    sent = [item.model_dump(exclude_none=True) for item in first.output]
+    known = {"previous_response_id": first.id, "input": [more]} if stored else {"input": [*asked, *sent, more]}
+    second = client.create_streamed(model=script.model, tools=tools, store=stored, **known)[-1].response
+    assert [item.output for item in second.output if item.type == "mcp_call"] == ["Echo: ho"]
+    assert list(script.requests[0].tools) == ["tool_search"]
+    for before, after in pairwise(script.requests):
+        assert after.messages[: len(before.messages)] == before.messages
+        assert list(after.tools)[: len(before.tools)] == list(before.tools)
+    assert "everything__echo" in script.requests[1].tools
 
 
 def test_programs_of_the_configuration(gateway: GatewayProcess, files: Path, script: Script) -> None:

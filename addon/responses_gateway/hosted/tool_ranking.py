@@ -45,7 +45,7 @@ class ToolIndex:
         """The positions of what matches best, best first."""
         scores = [0.0] * len(self._bodies)
         for word in list(dict.fromkeys(_words(_apart(query)).split()))[:_WORDS]:
-            self._add_scores(f" {word} " if len(word) <= _WHOLE else f" {_stem(word)}", scores)
+            self._add_scores(_pattern(word), scores)
         floor = max(scores, default=0.0) * _CLOSE
         found = [position for position, score in enumerate(scores) if score > 0 and score >= floor]
         return sorted(found, key=lambda position: -scores[position])[:limit]
@@ -73,9 +73,13 @@ def _apart(name: str) -> str:
     return _HUMP.sub(" ", name)
 
 
-def _stem(word: str) -> str:
-    """`word` without the s of a plural."""
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+def _pattern(word: str) -> str:
+    """What text has that contains `word`: without the s of a plural, and anywhere in languages without spaces."""
+    if not word.isascii():
+        return word
+    if len(word) <= _WHOLE:
+        return f" {word} "
+    return f" {word[:-1] if word.endswith('s') and not word.endswith('ss') else word}"
 
 
 def _described(tool: JsonObject) -> Iterator[str]:

@@ -81,6 +81,7 @@ def names(tools: list[Json]) -> list[str]:
         ({"query": "send mails"}, ["mail.send", "mail.searchInbox"]),
         ({"query": "inbox"}, ["mail.searchInbox"]),
         ({"query": "CITY"}, ["get_weather"]),
+        ({"query": "查询"}, ["天气"]),
         ({"paths": ["the weather"]}, ["get_weather"]),
         ({"query": "nonsense"}, []),
         ({"query": ""}, []),
@@ -89,7 +90,7 @@ def names(tools: list[Json]) -> list[str]:
     ],
 )
 def test_what_is_found(arguments: Json, found: list[str]) -> None:
-    assert names(searched(RUN, CRM, MAIL, WEATHER, **arguments)) == found
+    assert names(searched(RUN, CRM, MAIL, WEATHER, function("天气", "天气查询"), **arguments)) == found
 
 
 def test_found_tools_are_declarations() -> None:
@@ -119,8 +120,9 @@ def test_many_tools_cost_in_proportion() -> None:
 # A turn ---------------------------------------------------------------------------------------------------------------
 
 
-def opened(**fields: Any) -> Exchange:
-    around = runtime(Settings.model_validate({"upstream": "http://127.0.0.1:1/v1", "store": "none"}))
+def opened(settings: Json | None = None, **fields: Any) -> Exchange:
+    known = {"upstream": "http://127.0.0.1:1/v1", "store": "none", **(settings or {})}
+    around = runtime(Settings.model_validate(known))
     request = {"model": "m", "input": "hi", "stream": True, "tools": TOOLS, **fields}
     asked = parse_request(dumps(request))
     hosted = asyncio.run(around.hosted.open(asked, "", None, Ledger()))
@@ -207,7 +209,7 @@ def test_searches_count_as_calls() -> None:
     check(seen)
     statuses = [(item["type"], item["status"]) for item in output(seen)]
     assert statuses[2:4] == [("tool_search_call", "incomplete"), ("tool_search_output", "incomplete")]
-    assert "not carried out" in exchange.upstream_request.body["messages"][-1]["content"]
+    assert "The limit of tool searches" in exchange.upstream_request.body["messages"][-1]["content"]
     assert offered(exchange) == ["run", "tool_search", "get_weather"]
 
 
@@ -250,6 +252,21 @@ def test_nothing_is_deferred_without_a_search() -> None:
     assert offered(opened(tools=TOOLS[:-1])) == names
     assert offered(opened(n=2)) == names
     assert offered(opened(tools=[*TOOLS[:-1], {**SEARCH, "execution": "client"}])) == [*names, "tool_search"]
+
+
+def test_a_tool_that_is_denied_is_not_found() -> None:
+    exchange = opened(settings={"deny_tools": ["get_*", "mail"]})
+    find = [searching("weather mail customer"), delta("tool_calls")]
+    check(events(served(exchange, find, [delta("stop", content="Done.")])))
+    assert offered(exchange) == ["run", "tool_search", "crm__list_open_orders"]
+    assert "get_" not in exchange.upstream_request.body["messages"][-1]["content"]
+
+
+def test_a_search_that_the_upstream_carries_out_itself() -> None:
+    exchange = opened(settings={"hosted_tools": ["tool_search"]}, tools=[WEATHER, SEARCH])
+    weather, search = exchange.upstream_request.body["tools"]
+    assert weather["function"]["name"] == "get_weather"
+    assert search == SEARCH
 
 
 def test_a_search_of_nothing_is_not_offered() -> None:

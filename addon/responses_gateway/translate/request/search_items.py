@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from responses_gateway.protocol import responses as wire
 
-SEARCH_FAILED = "The search was not carried out. Answer with what you have."
+SEARCH_FAILED = "The limit of tool searches is reached. Answer with what you have."
 
 
 def paired_searches(items: Sequence[wire.Item]) -> list[wire.Item]:

@@ -82,7 +82,7 @@ class ToolTable:
     """The number of declared tools; those inside of namespaces are counted one by one."""
 
     def __post_init__(self) -> None:
-        self.defers = self._hosted("tool_search") is not None
+        self.defers = self._hosted("tool_search") is not None and not self.rules.passes_on("tool_search")
 
     def declare(self, tools: Iterable[JsonObject], path: str) -> None:
         """Add declarations found at `path` of the request. Raises GatewayError for a tool without a usable name."""
