@@ -13,6 +13,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec, reasoning_of
 from responses_gateway.translate.request.mcp_items import MCP_ITEMS, restored_mcp_item
+from responses_gateway.translate.request.search_items import paired_searches
 
 _SEARCH = "web_search_call"
 """The type of the items in entries that have none: they were made when there was no other hosted tool."""
@@ -38,6 +39,7 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
 
     A call whose result did not come back is dropped: without the result, it tells the model nothing.
     """
+    items = paired_searches(items)
     carried = [_entries(item, envelopes) if isinstance(item, wire.Reasoning) else [] for item in items]
     by_id = {entry["id"]: entry for entries in carried for entry in entries}
     # Older clients send items back without their ids; then the order tells.
