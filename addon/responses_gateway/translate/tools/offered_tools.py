@@ -11,6 +11,7 @@ from responses_gateway.protocol.chat import ChatMessage, ChatTool
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.computer import COMPUTER_TYPES
 from responses_gateway.translate.tools.declarations import missing_parameter
 from responses_gateway.translate.tools.table import Kind, Tool, ToolTable
 
@@ -23,6 +24,7 @@ _KINDS: dict[object, Kind] = {
     "local_shell": "local_shell",
     "shell": "shell",
     "apply_patch": "apply_patch",
+    **dict.fromkeys(COMPUTER_TYPES, "computer"),
 }
 
 

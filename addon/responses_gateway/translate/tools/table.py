@@ -14,6 +14,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.command_tools import NAMES as COMMAND_TOOLS
 from responses_gateway.translate.tools.command_tools import command_field
+from responses_gateway.translate.tools.computer import computer_description, computer_schema
 from responses_gateway.translate.tools.declarations import (
     APPLY_PATCH_SCHEMA,
     LOCAL_SHELL_SCHEMA,
@@ -33,7 +34,7 @@ from responses_gateway.translate.tools.names import flat_name, hashed_name, loos
 from responses_gateway.translate.tools.rules import NO_RULES, DeniedCall, ToolRules
 from responses_gateway.translate.tools.schema import dialect
 
-type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "hosted"]
+type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "computer", "hosted"]
 
 ABOUT_LIMIT = 4000
 """The most characters of a namespace's description that are sent with every request: some MCP servers send a lot."""
@@ -165,6 +166,8 @@ class ToolTable:
                 self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
             case "apply_patch":
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
+            case "computer" | "computer_use_preview":
+                self._add("computer", None, "computer", computer_schema(raw), computer_description(raw))
             case str() if tool := self._hosted(kind):
                 for function in tool.functions(raw):
                     if self._is_denied({"name": function.name}, "function", function.namespace):
