@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from responses_gateway.hosted.calls import Calls, HostedCalls
+from responses_gateway.hosted.image_generation import IMAGE_GENERATION
 from responses_gateway.hosted.interface import Declaration, DeclaredTool, HostedKind
 from responses_gateway.hosted.mcp.service import MCP
 from responses_gateway.hosted.web_search import WEB_SEARCH
@@ -12,7 +13,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.upstream.http_client import HttpClient
 
-KINDS: Sequence[HostedKind] = (WEB_SEARCH, MCP)
+KINDS: Sequence[HostedKind] = (WEB_SEARCH, MCP, IMAGE_GENERATION)
 
 HOSTED_TYPES = frozenset(name for kind in KINDS for name in kind.types)
 """The types of all declarations of hosted tools."""

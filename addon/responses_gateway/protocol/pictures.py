@@ -1,16 +1,26 @@
 """Pictures in base64, as items and `data:` addresses hold them."""
 
+import base64
 import re
 
-_BEGINNINGS = {"iVBORw0KGgo": "png", "/9j/": "jpeg", "UklGR": "webp", "R0lGOD": "gif"}
-"""How the base64 of each kind begins: with its first bytes, which are always the same."""
-
 _ADDRESS = re.compile(r"data:image/([a-z0-9.+-]{1,20})(?:;[a-z0-9.=+-]{1,40}){0,4};base64,", re.IGNORECASE)
+_FIRST = 16
+"""Characters of base64 whose bytes tell the kind of a picture."""
 
 
 def picture_kind(data: str) -> str | None:
-    """`png`, `jpeg`, `webp` or `gif`, by how the base64 `data` begins; None for anything else."""
-    return next((kind for beginning, kind in _BEGINNINGS.items() if data.startswith(beginning)), None)
+    """`png`, `jpeg`, `webp` or `gif`, by the first bytes of the base64 `data`; None for anything else."""
+    try:
+        first = base64.b64decode(data[:_FIRST], validate=True)
+    except ValueError:
+        return None
+    if first.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if first.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if first.startswith(b"RIFF") and first[8:12] == b"WEBP":
+        return "webp"
+    return "gif" if first.startswith((b"GIF87a", b"GIF89a")) else None
 
 
 def picture_address(data: str, kind: str | None = None) -> str:

@@ -8,6 +8,9 @@ from responses_gateway.translate.tools.arguments import parsed_arguments
 from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Step
 from responses_gateway.translate.tools.table import Tool
 
+_NEVER_INCOMPLETE = frozenset({"image_generation_call"})
+"""Types whose items know no such status: a call that was cut off has failed."""
+
 
 class HostedCallItem(CallItem):
     """A call of a hosted tool, in the form that the tool gives it; it stays open until it has its result."""
@@ -41,7 +44,7 @@ class HostedCallItem(CallItem):
         if self._form.arguments_event is not None:
             self._emit(f"{self._form.arguments_event}.done", {"arguments": self.arguments})
         self._tell("started")
-        return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments))
+        return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments), self._emit)
 
     def set_result(self, result: HostedResult) -> None:
         self._result = result
@@ -72,9 +75,14 @@ class HostedCallItem(CallItem):
         return {
             "id": self.id,
             "type": self._form.type,
-            "status": "failed" if self._failed and status == "completed" else status,
+            "status": self._status(status),
             **self._form.fields(self.tool.name, text, self._result),
         }
+
+    def _status(self, status: str) -> str:
+        if self._failed and status == "completed":
+            return "failed"
+        return "failed" if status == "incomplete" and self.type in _NEVER_INCOMPLETE else status
 
 
 class HostedQuestionItem(CallItem):

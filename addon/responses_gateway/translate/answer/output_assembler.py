@@ -248,7 +248,9 @@ class OutputAssembler:
             return
         self._messages.add_sources(result.sources)
         self._hosted_results.append(
-            hosted_result_entry(item.type, item.id, item.call_id, item.tool.wire, item.arguments, result.text)
+            hosted_result_entry(
+                item.type, item.id, item.call_id, item.tool.wire, item.arguments, result.text, result.pictures
+            )
         )
         item.set_result(result)
         self._hosted_ids.add(item.id)
