@@ -234,9 +234,8 @@ def _form(fields: JsonObject, sources: Sequence[str], mask: str | None) -> tuple
     boundary = secrets.token_hex(16)
     name = "image" if len(sources) == 1 else "image[]"
     pieces = [_piece(boundary, f'name="{key}"', _field(value)) for key, value in fields.items()]
-    for position, (where, address) in enumerate(
-        [*((name, one) for one in sources), *([("mask", mask)] if mask else [])]
-    ):
+    pictures = [(name, source) for source in sources] + ([("mask", mask)] if mask else [])
+    for position, (where, address) in enumerate(pictures):
         kind, data = picture_in(address) or ("png", "")
         try:
             raw = base64.b64decode(data, validate=True)

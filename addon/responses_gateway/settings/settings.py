@@ -58,6 +58,12 @@ class McpServer(SettingsModel):
     require_approval: Literal["always", "never"] = "always"
     """Whether the client has to approve each call, if it does not say."""
 
+    allowed_tools: list[str] | None = None
+    """The tools that models may call, of those that the client allows; None: all."""
+
+    offered: bool = False
+    """Whether every client is offered the server, also one that does not declare it."""
+
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
         if (self.url is None) == (self.command is None):
