@@ -176,7 +176,13 @@ class OfferedTools:
                 code="invalid_value",
                 param="tool_choice",
             )
-        self.ledger.add("dropped", "tool_choice", f"{choice.get('type')} is not offered to the upstream")
+        if not any(tool["type"] == choice["type"] for tool in self.table.passed_on):
+            raise GatewayError(
+                f"Tool choice '{choice['type']}' cannot be served: this gateway offers the model no such tool.",
+                code="unsupported_value",
+                param="tool_choice",
+            )
+        self.ledger.add("dropped", "tool_choice", f"{choice['type']} is the upstream's own tool")
         return "auto", None
 
     def _allowed(self, choice: JsonObject) -> tuple[Mode | Tool, list[Tool]]:
