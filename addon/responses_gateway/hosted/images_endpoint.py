@@ -4,6 +4,7 @@ The endpoint is the operator's, but its answers are not trusted: they are read w
 followed, and what is no picture is not passed on.
 """
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -85,7 +86,8 @@ class ImagesEndpoint:
             fields |= {"stream": True, "partial_images": order.partial_images}
         headers = {"accept-encoding": "identity", **self.headers}
         if order.sources:
-            url, (kind, body) = f"{self.base_url}/images/edits", _form(fields, order.sources, order.mask)
+            url = f"{self.base_url}/images/edits"
+            kind, body = await asyncio.to_thread(_form, fields, order.sources, order.mask)
         else:
             url, kind, body = f"{self.base_url}/images/generations", "application/json", dumps(fields)
         async with self.http.request("POST", url, {**headers, "content-type": kind}, body) as response:
@@ -97,7 +99,7 @@ class ImagesEndpoint:
             content, whole = await response.read(self.limit * 4 // 3 + _ROOM)
         if not whole:
             raise HostedError(f"the picture is larger than {self.limit >> 20} MiB")
-        return await self._picture_of(_object(content))
+        return await self._picture_of(await asyncio.to_thread(_object, content))
 
     async def _streamed(self, response: HttpResponse, show: ShowPartial) -> Picture:
         shown = 0
@@ -166,6 +168,11 @@ class ImagesEndpoint:
             data = known[1] if (known := picture_in(url)) else await self._fetched(url)
         else:
             raise HostedError("the images endpoint did not answer with a picture")
+        data, kind = await asyncio.to_thread(self._checked, data)
+        return Picture(data, kind, {**answer, **first})
+
+    def _checked(self, data: str) -> tuple[str, str]:
+        """The base64 of a picture without white space, and its kind. Raises HostedError for anything else."""
         data = "".join(data.split())
         try:
             raw = base64.b64decode(data, validate=True)
@@ -176,7 +183,7 @@ class ImagesEndpoint:
         kind = picture_kind(data) or ("svg" if raw.lstrip()[:5] in (b"<svg ", b"<?xml") and b"<svg" in raw else None)
         if kind is None:
             raise HostedError("what the images endpoint calls a picture is none")
-        return Picture(data, kind, {**answer, **first})
+        return data, kind
 
     async def _fetched(self, url: str) -> str:
         """The picture at an address that the endpoint gives, in base64."""

@@ -142,9 +142,11 @@ class McpKind:
 
     def recorded(self, declared: DeclaredTool) -> HostedTool:
         known = _known_lists(declared)
-        servers = [
-            (server, known.get(server.label)) for server in declared_servers(declared.declarations, Permitted({}))
-        ]
+        try:
+            declarations = declared_servers(declared.declarations, Permitted({}))
+        except GatewayError as error:
+            raise HostedError(f"its MCP servers are not all in its request: {error.message}") from None
+        servers = [(server, known.get(server.label)) for server in declarations]
         if any(tools is None for _, tools in servers):
             raise HostedError("the tools of its MCP servers are not in its request")
         return ListedTools({server.label: (server, tools or []) for server, tools in servers})
