@@ -112,7 +112,7 @@ class ImagesEndpoint:
                     shown += 1
             elif kind.endswith(".completed") or "data" in event:
                 return await self._picture_of(event)
-            elif "error" in event:
+            elif event.get("error"):
                 raise self._fault(event, 200)
         raise HostedError("the images endpoint ended its answer without a picture")
 
@@ -156,19 +156,19 @@ class ImagesEndpoint:
         return HostedError(f"the images endpoint {answered}: {text}")
 
     async def _picture_of(self, answer: JsonObject) -> Picture:
-        if "error" in answer and not answer.get("data") and "b64_json" not in answer:
+        if answer.get("error") and not answer.get("data") and "b64_json" not in answer:
             raise self._fault(answer, 200)
         found = answer.get("data")
         first = found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else answer
-        data, url = first.get("b64_json"), first.get("url")
-        if isinstance(data, str):
+        given, url = first.get("b64_json"), first.get("url")
+        if isinstance(given, str):
             # Some say `data:image/png;base64,…` in the place of the data.
-            data = known[1] if (known := picture_in(data)) else data
+            given = known[1] if (known := picture_in(given)) else given
         elif isinstance(url, str):
-            data = known[1] if (known := picture_in(url)) else await self._fetched(url)
+            given = known[1] if (known := picture_in(url)) else await self._fetched(url)
         else:
             raise HostedError("the images endpoint did not answer with a picture")
-        data, kind = await asyncio.to_thread(self._checked, data)
+        data, kind = await asyncio.to_thread(self._checked, given)
         return Picture(data, kind, {**answer, **first})
 
     def _checked(self, data: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from agents import Agent, Runner, function_tool, set_default_openai_client, set_tracing_disabled
+from agents import Agent, Computer, ComputerTool, Runner, function_tool, set_default_openai_client, set_tracing_disabled
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
@@ -19,6 +19,24 @@ class City(BaseModel):
 def get_weather(city: str) -> str:
     """The weather of a city."""
     return f"snow in {city}"
+
+
+class Screen(Computer):
+    """A computer of which only clicks are noted."""
+
+    def __init__(self) -> None:
+        self.clicks: list[str] = []
+
+    def screenshot(self) -> str:
+        return "iVBORw0KGgo="
+
+    def click(self, x: int, y: int, button: str) -> None:
+        self.clicks.append(f"click {x} {y} {button}")
+
+    def _nothing(self, *_: Any) -> None:
+        """Do nothing."""
+
+    double_click = scroll = type = wait = move = keypress = drag = _nothing
 
 
 async def run(model: str, scenario: str) -> Any:
@@ -41,6 +59,11 @@ async def run(model: str, scenario: str) -> Any:
             first = await Runner.run(agent, "My name is Ada.")
             second = await Runner.run(agent, "My name?", previous_response_id=first.last_response_id)
             return second.final_output
+        case "computer":
+            screen = Screen()
+            agent = Agent(name="a", model=model, tools=[ComputerTool(computer=screen)])
+            said = (await Runner.run(agent, "Click.")).final_output
+            return [*screen.clicks, said]
     raise AssertionError(scenario)
 
 

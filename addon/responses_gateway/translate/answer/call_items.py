@@ -203,7 +203,7 @@ class ComputerCallItem(ObjectCallItem):
             "type": "computer_call",
             "status": status,
             "call_id": self.call_id,
-            **({"action": actions[0] if actions else None} if self._takes_one else {"actions": actions}),
+            **({"actions": actions} if not self._takes_one else {"action": actions[0]} if actions else {}),
             "pending_safety_checks": [],
         }
 
