@@ -146,7 +146,7 @@ class ImageTool(DeclaredImages):
             picture = await self._service.endpoint.make(order, self._shows_partials(call), self._note)
         except Refusal as refusal:
             self._ledger.add("dropped", "output.image_generation_call", f"the endpoint's rules forbid it: {refusal}")
-            details = {"action": action, "revised_prompt": prompt, "error": refusal.error}
+            details = {"action": action, "revised_prompt": order.prompt, "error": refusal.error}
             return HostedResult(f"This picture is not allowed: {refusal}", failed=True, details=details)
         except OSError as error:
             raise HostedError(f"the images endpoint cannot be reached: {error}") from None
@@ -257,7 +257,7 @@ def _result(picture: Picture, prompt: str, action: str) -> HostedResult:
     size = f", {about['size']}" if "size" in about else ""
     details = {
         "result": picture.data,
-        "revised_prompt": revised if isinstance(revised, str) else prompt,
+        "revised_prompt": (revised if isinstance(revised, str) else prompt)[:_PROMPT_LIMIT],
         "action": action,
         **about,
     }

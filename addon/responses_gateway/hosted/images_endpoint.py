@@ -106,9 +106,9 @@ class ImagesEndpoint:
         async for event in self._events(response):
             kind = str(event.get("type", ""))
             if kind.endswith(".partial_image"):
-                data, position = event.get("b64_json"), event.get("partial_image_index")
+                data = event.get("b64_json")
                 if isinstance(data, str) and picture_kind(data) is not None and shown < _MOST_PARTIALS:
-                    show(position if isinstance(position, int) and position >= 0 else shown, data, event)
+                    show(shown, data, event)
                     shown += 1
             elif kind.endswith(".completed") or "data" in event:
                 return await self._picture_of(event)
@@ -150,7 +150,12 @@ class ImagesEndpoint:
         message, code = details.get("message"), details.get("code")
         text = self.redactor.clean_text(" ".join(str(message or "no reason given").split()))[:_MESSAGE_LIMIT]
         if isinstance(code, str) and code in _MODERATION:
-            found = {"code": code, "message": text, "param": None, "type": str(details.get("type") or "user_error")}
+            found = {
+                "code": code,
+                "message": text,
+                "param": None,
+                "type": str(details.get("type") or "user_error")[:100],
+            }
             return Refusal({**found, **_moderation_details(details)})
         answered = f"answered {status}" if status != 200 else "reports an error"
         return HostedError(f"the images endpoint {answered}: {text}")
@@ -220,7 +225,7 @@ def _moderation_details(error: Mapping[str, Any]) -> JsonObject:
     stage = details.get("moderation_stage")
     return {
         "moderation_details": {
-            "categories": [str(category) for category in details["categories"][:50]],
+            "categories": [str(category)[:100] for category in details["categories"][:50]],
             "moderation_stage": stage if stage in ("input", "output") else "unknown",
         }
     }

@@ -4,6 +4,7 @@ import base64
 import re
 
 _ADDRESS = re.compile(r"data:image/([a-z0-9.+-]{1,20})(?:;[a-z0-9.=+-]{1,40}){0,4};base64,", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _FIRST = 16
 """Characters of base64 whose bytes tell the kind of a picture."""
 
@@ -29,9 +30,11 @@ def picture_address(data: str, kind: str | None = None) -> str:
 
 
 def picture_in(address: str) -> tuple[str, str] | None:
-    """Kind and base64 data of a picture's `data:` address; None for any other address."""
+    """Kind and base64 data of a picture's `data:` address, without white space; None for any other address."""
     head = _ADDRESS.match(address[:300])
     if head is None:
         return None
-    kind, data = head[1].lower(), address[head.end() :]
+    kind, data = head[1].lower(), "".join(address[head.end() :].split())
+    if not _BASE64.fullmatch(data):
+        return None
     return {"jpg": "jpeg", "svg+xml": "svg"}.get(kind, kind), data

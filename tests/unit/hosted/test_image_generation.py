@@ -14,10 +14,14 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.responses import items_of
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.settings import Settings
+from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.snapshot import Snapshot
+from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedCall, HostedResult
+from responses_gateway.translate.tools.table import ToolTable
 from responses_gateway.upstream.http_client import HttpClient
-from unit.machine import request
+from unit.machine import call, check, delta, output, request
 from upstream.images import PNG, Answer, Handler, ScriptedImages, made, png, said, streamed
 
 Json = dict[str, Any]
@@ -52,8 +56,8 @@ class Made:
             found = declarations(self._request, IMAGE_GENERATION.types)
             tool = await service.open(DeclaredTool(self._request, found, "", None, self.ledger, str))
             [function] = tool.functions(TOOL)
-            call = HostedCall(tool, function, arguments, lambda kind, fields: self.events.append((kind, fields)))
-            return await HostedCalls([tool], self.ledger).run(call)
+            one = HostedCall(tool, function, arguments, lambda kind, fields: self.events.append((kind, fields)))
+            return await HostedCalls([tool], self.ledger).run(one)
 
     @property
     def fields(self) -> Json:
@@ -311,3 +315,19 @@ def test_a_provider_has_its_key_and_its_address() -> None:
 def test_settings_that_are_refused(own: Json) -> None:
     with pytest.raises(ValueError, match="image_generation"):
         Settings.model_validate({"image_generation": own})
+
+
+def test_a_call_that_was_cut_off_has_failed() -> None:
+    """Its item knows no other word for it."""
+    asked, ledger = request(tools=[TOOL]), Ledger()
+    found = declarations(asked, IMAGE_GENERATION.types)
+    table = ToolTable(ledger, hosted=[IMAGE_GENERATION.recorded(DeclaredTool(asked, found, "", None, ledger, str))])
+    table.declare(asked.tools or (), "tools")
+    ids = (f"ig_{number}" for number in range(9))
+    machine = AnswerStateMachine(
+        Snapshot(asked, "resp_1", 1), table, ledger, StreamOptions(), new_id=lambda _: next(ids), clock=lambda: 2.0
+    )
+    events = [*machine.start(), *machine.chunk(call(0, "image_generation", '{"prompt": "A c', "c1"))]
+    events += [*machine.chunk(delta("length")), *machine.finish(True)]
+    check(events)
+    assert [(item["status"], item["result"]) for item in output(events)] == [("failed", None)]

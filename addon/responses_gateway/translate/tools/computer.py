@@ -4,7 +4,6 @@ The client carries the actions out, and answers with a screenshot. Names and fie
 `openai.types.responses.ComputerAction`; models write those of other tools for computers, too.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,9 @@ COMPUTER_TYPES = ("computer", "computer_use_preview", "computer_use")
 
 ACTION_LIMIT = 100
 """Actions of one call at most."""
+
+_FARTHEST = 1_000_000
+"""Pixels; no screen is as large."""
 
 _BUTTONS = ("left", "right", "wheel", "back", "forward")
 _ACTIONS = ("click", "double_click", "drag", "keypress", "move", "screenshot", "scroll", "type", "wait")
@@ -176,7 +178,7 @@ def _point(value: object) -> JsonObject | None:
 
 
 def _whole(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _FARTHEST:
         return None
     return round(value)
 

@@ -54,6 +54,8 @@ def test_a_picture_with_an_address_is_a_link() -> None:
         "data:text/html;base64,PHNjcmlwdD4=",
         "data:image/png,AAAA",
         "data:,AAAA",
+        "data:image/png;base64,<script>",
+        "data:image/png;base64,",
         "file:///etc/passwd",
         "AAAA",
         "data:image/" + "x" * 1000 + ";base64,AAAA",
