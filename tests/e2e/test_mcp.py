@@ -225,11 +225,17 @@ def test_a_tool_that_fails(gateway: GatewayProcess, desk: McpProcess, script: Sc
     assert script.requests[1].tool_result("call_1") == "Error executing tool fail"
 
 
-def test_content_that_is_no_text(gateway: GatewayProcess, desk: McpProcess, script: Script) -> None:
-    script.answer(reply(calls=[call("desk__picture", {}, "call_1")]), reply(text="Nice."))
-    SyncClient(gateway.url).create(model=script.model, input="Show.", tools=[declared(desk)])
-    assert script.requests[1].tool_result("call_1") == "[image content, which cannot be shown here]"
-    gateway.wait_log("dropped output.mcp_call: pictures")
+def test_a_picture_is_seen_in_all_turns(gateway: GatewayProcess, desk: McpProcess, script: Script) -> None:
+    client, tools = SyncClient(gateway.url), [declared(desk)]
+    script.answer(reply(calls=[call("desk__picture", {}, "call_1")]), reply(text="Nice."), reply(text="Red."))
+    asked: list[Any] = [{"role": "user", "content": "Show."}]
+    response = client.create(model=script.model, input=asked, tools=tools, store=False)
+    assert response.output[1].output == "[Picture 1: image/png]"
+    asked += [*sent_back(response), {"role": "user", "content": "Which colour?"}]
+    client.create(model=script.model, input=asked, tools=tools, store=False)
+    _, second, third = script.requests
+    assert second.messages[-1]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    assert third.messages[: len(second.messages)] == second.messages
 
 
 def test_a_call_that_hangs(desk: McpProcess, start_gateway: StartGateway, script: Script) -> None:
@@ -337,6 +343,25 @@ def test_a_server_of_the_configuration(
     with pytest.raises(APIStatusError) as refused:
         client.create(model=script.model, input="Go.", tools=[declared(desk)])
     assert refused.value.param == "tools[0].server_url"
+
+
+def test_a_server_that_every_client_is_offered(
+    desk: McpProcess, tmp_path: Path, start_gateway: StartGateway, script: Script
+) -> None:
+    """One that cannot be reached is left out."""
+    common = {"require_approval": "never", "offered": True}
+    servers = {
+        "desk": {"url": desk.url, "allowed_tools": ["add"], **common},
+        "gone": {"url": "http://127.0.0.1:9/mcp", **common},
+    }
+    config = tmp_path / "gateway.yaml"
+    config.write_text(json.dumps({"mcp_servers": servers}))
+    gateway = start_gateway({"gateway_config": str(config)})
+    script.answer(reply(calls=[adding()]), reply(text="Five."))
+    response = SyncClient(gateway.url).create(model=script.model, input="2 + 3?")
+    assert [item.type for item in response.output] == ["mcp_list_tools", "mcp_call", "reasoning", "message"]
+    assert set(script.requests[0].tools) == {"desk__add"}
+    gateway.wait_log("dropped tools.mcp.gone: Error retrieving tool list")
 
 
 def test_switched_off(desk: McpProcess, start_gateway: StartGateway, script: Script) -> None:

@@ -173,6 +173,7 @@ NOT_SCANNERS = {
     "LocalShellCallItem": "ArgumentStream",
     "ShellCallItem": "ArgumentStream",
     "ApplyPatchCallItem": "ArgumentStream",
+    "ComputerCallItem": "ArgumentStream",
     "HostedCallItem": "ArgumentStream",
     "HostedQuestionItem": "ArgumentStream",
     "_PassThrough": "PatchRepairer",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from responses_gateway.endpoints import replay
@@ -10,6 +11,7 @@ from responses_gateway.endpoints.native import native_request, relay_to_maker
 from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
+from responses_gateway.hosted.mcp.offered import with_offered_servers
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
@@ -37,7 +39,7 @@ async def _translated(call: Call, runtime: Runtime, route: Route, ledger: Ledger
     """The same for a target of another kind, when that of the model does not serve it."""
     size = len(call.body)
     request = await off_loop(size, parse_request, call.body)
-    turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
+    turn = await _turn(request, call.owner, runtime)
     recorder = await _recorder(turn, call.owner, runtime, ledger)
     opening = partial(await _opening(call, turn.request, runtime, recorder), route=route)
     return await off_loop(size, opening, turn.request, call.headers, runtime, recorder)
@@ -51,7 +53,7 @@ async def _create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
     owner = call.owner if job is None else job.owner
     if job is not None:
         request = request.model_copy(update={"stream": True, "background": True})
-    turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
+    turn = await _turn(request, owner, runtime)
     recorder = await _recorder(turn, owner, runtime, Ledger())
     if job is not None:
         recorder.follow = job.take
@@ -63,6 +65,12 @@ async def _create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         return replay.answer(replayed, bool(request.stream))
     opening = await _opening(call, turn.request, runtime, recorder)
     return await off_loop(size, opening, turn.request, call.headers, runtime, recorder)
+
+
+async def _turn(request: ResponsesRequest, owner: str, runtime: Runtime) -> history.Turn:
+    """`request` with its whole history, and the MCP servers that every client is offered."""
+    turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
+    return replace(turn, request=with_offered_servers(turn.request, runtime.settings))
 
 
 async def _opening(

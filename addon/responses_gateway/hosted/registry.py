@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from responses_gateway.hosted.calls import Calls, HostedCalls
+from responses_gateway.hosted.image_generation import IMAGE_GENERATION
 from responses_gateway.hosted.interface import Declaration, DeclaredTool, HostedKind, RunnableTool
 from responses_gateway.hosted.mcp.service import MCP
 from responses_gateway.hosted.tool_search import TOOL_SEARCH
@@ -14,7 +15,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.upstream.http_client import HttpClient
 
-KINDS: Sequence[HostedKind] = (WEB_SEARCH, MCP, TOOL_SEARCH)
+KINDS: Sequence[HostedKind] = (WEB_SEARCH, MCP, IMAGE_GENERATION, TOOL_SEARCH)
 """A search for tools finds those of the kinds before it."""
 
 HOSTED_TYPES = frozenset(name for kind in KINDS for name in kind.types)

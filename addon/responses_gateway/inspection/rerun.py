@@ -220,6 +220,8 @@ class _RecordedTools:
         """The texts that the model read: they are in the request of the last round."""
         first, last = (parsed(self._record.rounds[at]["body"]) or {} for at in (0, -1))
         added = last.get("messages", [])[len(first.get("messages", [])) :]
+        if any(isinstance(message.get("content"), list) for message in added):
+            raise NotComparable("a hosted tool gave the model pictures, which are not made again")
         return [message.get("content") or "" for message in added if message.get("role") == "tool"]
 
 

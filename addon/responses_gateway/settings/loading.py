@@ -80,6 +80,8 @@ def _key_variables(configuration: Configuration) -> set[str]:
     profiles = [*shipped().values(), *(provider.profile for provider in configuration.providers.values())]
     names = {name for profile in profiles for name in profile.api_key_env}
     names.update(name for provider in configuration.providers.values() for name in provider.api_key_env)
+    pictures = configuration.image_generation
+    names.update(filter(None, [pictures.api_key_env if pictures is not None else None]))
     return names | {BRAVE_KEY, TAVILY_KEY, *filter(None, [configuration.api_key_env])}
 
 
@@ -91,6 +93,8 @@ def _check_names(configuration: Configuration, where: Callable[[KeyPath], str]) 
     addressed = [name for name, profile in shipped().items() if profile.base_url is not None]
     checks: list[tuple[KeyPath, str | None, list[str]]] = [(("provider",), configuration.provider, [*shipped()])]
     checks += [(("models", name, "provider"), rule.provider, addressed) for name, rule in configuration.models.items()]
+    if (pictures := configuration.image_generation) is not None:
+        checks.append((("image_generation", "provider"), pictures.provider, addressed))
     for path, provider, known in checks:
         valid = [*configuration.providers, *known]
         if provider is not None and provider not in valid:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 
 from responses_gateway.catalogue.providers.profile import BaseUrl, Names, Profile
 from responses_gateway.catalogue.providers.shipped import same_host
@@ -58,6 +58,12 @@ class McpServer(SettingsModel):
     require_approval: Literal["always", "never"] = "always"
     """Whether the client has to approve each call, if it does not say."""
 
+    allowed_tools: list[str] | None = None
+    """The tools that models may call, of those that the client allows; None: all."""
+
+    offered: bool = False
+    """Whether every client is offered the server, also one that does not declare it."""
+
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
         if (self.url is None) == (self.command is None):
@@ -68,6 +74,38 @@ class McpServer(SettingsModel):
         return self
 
 
+class ImageGeneration(SettingsModel):
+    """The endpoint that makes pictures for models: a provider, or an address with a key of its own."""
+
+    provider: str | None = None
+    url: BaseUrl | None = None
+    """Where /images/generations is appended."""
+
+    model: str | None = None
+    """The model that makes the pictures; otherwise the one that the client names."""
+
+    api_key: SecretStr | None = None
+    api_key_env: str | None = None
+    timeout: PositiveFloat = 180
+    """Seconds for one picture."""
+
+    rounds: PositiveInt = 5
+    """How often a model may make pictures before it answers."""
+
+    max_bytes: ByteSize = Field(ByteSize(16 << 20), ge=1 << 10)
+    """The largest picture."""
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Self:
+        if (self.url is None) == (self.provider is None):
+            raise ValueError("exactly one of provider and url is needed")
+        if self.provider is not None and (self.api_key is not None or self.api_key_env is not None):
+            raise ValueError("the provider has a key of its own; a key goes with url")
+        if self.api_key is not None and not is_safe("authorization", self.api_key.get_secret_value()):
+            raise ValueError("api_key holds a character that no header can have")
+        return self
+
+
 class Configuration(Options):
     """All keys of the file, validated."""
 
@@ -75,6 +113,8 @@ class Configuration(Options):
 
     mcp_servers: dict[str, McpServer] = Field(default_factory=dict)
     """By label."""
+
+    image_generation: ImageGeneration | None = None
 
 
 class Settings(Configuration):

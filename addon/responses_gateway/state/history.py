@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.protocol.responses import Item, ItemReference, ResponsesRequest
+from responses_gateway.protocol.responses import ImageGenerationCall, Item, ItemReference, ResponsesRequest
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Store, StoreError
@@ -39,7 +39,7 @@ async def resolve(request: ResponsesRequest, owner: str, state: State, new_id: N
             param="previous_response_id",
         )
     refers = conversation is not None or request.previous_response_id is not None
-    if not refers and not any(isinstance(item, ItemReference) for item in request.input):
+    if not refers and not any(_referred(item) for item in request.input):
         if len(request.input) < _MANY:
             return Turn(request, _own(request, request.input, state, new_id), None)
         return Turn(request, await asyncio.to_thread(_own, request, request.input, state, new_id), None)
@@ -97,26 +97,34 @@ def conversation_not_found(conversation: str, more: str = "") -> GatewayError:
 
 def _dereferenced(items: list[Item], history: list[JsonObject], owner: str, store: Store | None) -> list[Item]:
     """`items` with references replaced by the items that they name. What the history holds already is not repeated."""
-    wanted = [item.id for item in items if isinstance(item, ItemReference)]
+    wanted = [item_id for item in items if (item_id := _referred(item))]
     there = {item["id"] for item in history}
     found = store.items(owner, [item_id for item_id in wanted if item_id not in there]) if store and wanted else {}
     own: list[Item] = []
     seen: set[str] = set()
     for position, item in enumerate(items):
-        if not isinstance(item, ItemReference):
+        item_id = _referred(item)
+        if item_id is None:
             own.append(item)
-        elif item.id in seen:
+        elif item_id in seen:
             # A small request could stand for any amount of text.
             raise GatewayError(
-                f"Duplicate item found with id '{item.id}'. Remove duplicate items from your input and try again.",
+                f"Duplicate item found with id '{item_id}'. Remove duplicate items from your input and try again.",
                 code="duplicate_item",
                 param=f"input[{position}].id",
             )
-        elif item.id in found:
-            seen.add(item.id)
-            own += parsed_items([found[item.id]])
-        elif item.id not in there:
+        elif item_id in found:
+            seen.add(item_id)
+            own += parsed_items([found[item_id]])
+        elif item_id not in there:
             raise GatewayError(
-                f"Item with id '{item.id}' not found.", 404, "item_not_found", param=f"input[{position}].id"
+                f"Item with id '{item_id}' not found.", 404, "item_not_found", param=f"input[{position}].id"
             )
     return own
+
+
+def _referred(item: Item) -> str | None:
+    """The id of the item that `item` only stands for: a picture may be named without any reference, too."""
+    if isinstance(item, ItemReference) or (isinstance(item, ImageGenerationCall) and item.is_reference):
+        return item.id
+    return None

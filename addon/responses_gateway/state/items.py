@@ -24,6 +24,7 @@ _WITHOUT_STATUS = frozenset(
         *("reasoning", "compaction", "compaction_summary", "additional_tools"),
         *("custom_tool_call", "custom_tool_call_output"),
         *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
+        *("program", "multi_agent_call", "multi_agent_call_output", "configuration_update"),
     )
 )
 

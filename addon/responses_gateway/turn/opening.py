@@ -6,15 +6,7 @@ from dataclasses import replace
 from responses_gateway.hosted.calls import NO_CALLS, Calls
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
-from responses_gateway.protocol.responses import (
-    ApplyPatchCallOutput,
-    CallOutput,
-    McpApprovalResponse,
-    ResponsesRequest,
-    ShellCallOutput,
-    ToolSearchOutput,
-    items_of,
-)
+from responses_gateway.protocol.responses import McpApprovalResponse, ResponsesRequest, items_of
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.answer.compaction_output import CompactionOutput
@@ -24,6 +16,8 @@ from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.request.chat_fields import with_chat_fields
 from responses_gateway.translate.request.compaction import asks_for_compaction
+from responses_gateway.translate.request.configuration_updates import with_updates
+from responses_gateway.translate.request.tool_results import CALL_RESULTS
 from responses_gateway.translate.tools.offered_tools import forbids_calls
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
@@ -53,7 +47,7 @@ def open_exchange(
     where the request goes, if not where its model says. Raises GatewayError with what the client is to be told.
     """
     _refuse_unserved(request)
-    request = with_chat_fields(request, recorder.ledger)
+    request = with_updates(with_chat_fields(request, recorder.ledger), recorder.ledger)
     route = route or runtime.router.of(recorder.owner).resolve(request.model)
     thread = session_id(request, headers)
     session = runtime.sessions.get(recorder.owner, thread) if thread else None
@@ -119,9 +113,7 @@ def _uncallable(request: ResponsesRequest, chat_body: JsonObject) -> frozenset[s
 def _ends_with_result(request: ResponsesRequest) -> bool:
     """Whether what the model is to answer is the result of a call, and no word of a user."""
     last = request.input[-1] if request.input else None
-    return isinstance(
-        last, CallOutput | ShellCallOutput | ApplyPatchCallOutput | ToolSearchOutput | McpApprovalResponse
-    )
+    return isinstance(last, (*CALL_RESULTS, McpApprovalResponse))
 
 
 def is_codex(headers: Mapping[str, str]) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from agents import (
     Agent,
+    Computer,
+    ComputerTool,
     HostedMCPTool,
     MCPToolApprovalRequest,
     Runner,
@@ -35,6 +37,24 @@ get_weather = function_tool(weather_of, name_override="get_weather")
 def mcp(approval: Any, decide: Any = None) -> HostedMCPTool:
     config = {"type": "mcp", "server_label": "everything", "server_url": more[0], "require_approval": approval}
     return HostedMCPTool(tool_config=config, on_approval_request=decide)
+
+
+class Screen(Computer):
+    """A computer of which only clicks are noted."""
+
+    def __init__(self) -> None:
+        self.clicks: list[str] = []
+
+    def screenshot(self) -> str:
+        return "iVBORw0KGgo="
+
+    def click(self, x: int, y: int, button: str) -> None:
+        self.clicks.append(f"click {x} {y} {button}")
+
+    def _nothing(self, *_: Any) -> None:
+        """Do nothing."""
+
+    double_click = scroll = type = wait = move = keypress = drag = _nothing
 
 
 async def run(model: str, scenario: str) -> Any:
@@ -75,6 +95,11 @@ async def run(model: str, scenario: str) -> Any:
             agent = Agent(name="a", model=model, tools=[deferred, ToolSearchTool()])
             result = await Runner.run(agent, "Weather in Oslo?")
             return {"text": result.final_output, "items": [item.type for item in result.new_items]}
+        case "computer":
+            screen = Screen()
+            agent = Agent(name="a", model=model, tools=[ComputerTool(computer=screen)])
+            said = (await Runner.run(agent, "Click.")).final_output
+            return [*screen.clicks, said]
     raise AssertionError(scenario)
 
 

@@ -1,6 +1,7 @@
 """MCP servers that are hostile, slow or broken: limits, and what is told."""
 
 import asyncio
+import base64
 import gzip
 import json
 import threading
@@ -22,11 +23,16 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedCall, HostedFunction, HostedResult
 from responses_gateway.translate.tools.table import ToolTable
+from upstream.images import PNG, png
 from upstream.mcp import Handler, ScriptedMcp, result, text, tool
 
 pytest.importorskip("mcp")
 
 Json = dict[str, Any]
+
+
+def picture(data: str, kind: str = "image/png") -> Json:
+    return {"type": "image", "data": data, "mimeType": kind}
 
 
 class Opened:
@@ -306,6 +312,41 @@ def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.Monke
         assert server.messages == []
         seen = Opened(f"http://rebinding.example:{port}/mcp", hosts=["rebinding.example"])
         assert [one.name for one in seen.functions] == ["look"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "seen", "noted"),
+    [
+        (picture(PNG), "[Picture 1: image/png]", 1, 0),
+        (picture(PNG, kind="text/html"), "[Picture 1: image/png]", 1, 0),
+        (
+            {"type": "resource", "resource": {"uri": "x://y", "mimeType": "image/png", "blob": PNG}},
+            "[Picture 1: image/png]",
+            1,
+            0,
+        ),
+        (picture("PHNjcmlwdD4="), "[image content, which cannot be shown here.]", 0, 1),
+        (picture("%%%"), "[image content, which cannot be shown here.]", 0, 1),
+        (picture(PNG + "A" * (5 << 20)), "[image content, which cannot be shown here. It is too large.]", 0, 1),
+        ({"type": "audio", "data": PNG, "mimeType": "audio/wav"}, "[audio content, which cannot be shown here.]", 0, 1),
+    ],
+)
+def test_pictures_of_results(content: Json, said: str, seen: int, noted: int) -> None:
+    answer = result({"content": [{"type": "text", "text": "Look:"}, content]})
+    with ScriptedMcp(tools_call=answer) as server:
+        came = opened(server, calls=1)
+    [found] = came.results
+    assert found.text == f"Look:\n{said}"
+    assert list(found.pictures) == [f"data:image/png;base64,{PNG}"] * seen
+    assert came.noted.count("dropped output.mcp_call") == noted
+
+
+def test_pictures_of_a_result_have_a_limit_together() -> None:
+    half = base64.b64encode(png() + bytes(2 << 20)).decode()
+    with ScriptedMcp(tools_call=result({"content": [picture(half)] * 2})) as server:
+        [found] = opened(server, calls=1).results
+    assert len(found.pictures) == 1
+    assert "It is too large." in found.text
 
 
 @pytest.mark.parametrize("required", [True, False])

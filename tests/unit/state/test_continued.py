@@ -150,6 +150,16 @@ def test_a_reference_becomes_what_it_refers_to() -> None:
     assert len(turn.own) == 3
 
 
+def test_a_picture_is_named_by_its_id() -> None:
+    """Without its data, an item stands for the one that is stored; one that failed stands for itself."""
+    named = {"type": "image_generation_call", "id": "out_a"}
+    assert inputs(resolved(input=[named])) == ["out_a"]
+    error = refused(input=[{**named, "id": "nothing"}])
+    assert (error.status, error.code, error.param) == (404, "item_not_found", "input[0].id")
+    failed = {**named, "id": "nothing", "status": "failed", "result": None}
+    assert inputs(resolved(input=[failed])) == ["nothing"]
+
+
 def test_what_the_history_has_is_not_repeated() -> None:
     turn = resolved(previous_response_id="a", input=[reference("out_a"), {"role": "user", "content": "x"}])
     assert inputs(turn)[:2] == ["in_a", "out_a"]

@@ -1,7 +1,7 @@
 """Reads declarations of MCP servers: where each is, which of its tools are offered, and which the client approves."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,6 +61,9 @@ class DeclaredServer:
     secrets: tuple[str, ...] = field(repr=False)
     """What must not be shown."""
 
+    offered: bool = False
+    """Whether the gateway added the declaration: the client does without if the server cannot be reached."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
@@ -104,12 +107,22 @@ def _server(declaration: Declaration, permitted: Permitted) -> DeclaredServer:
         label,
         address,
         _text(declaration, "server_description") or (own.description if own is not None else ""),
-        _filter(raw.get("allowed_tools"), f"{path}.allowed_tools", EVERY_TOOL),
+        _allowed(declaration, own),
         _approval(
             raw.get("require_approval") or (own.require_approval if own else "always"), f"{path}.require_approval"
         ),
         tuple(value.rpartition(" ")[2] if name == "authorization" else value for name, value in address.headers),
+        raw.get("offered") is True,
     )
+
+
+def _allowed(declaration: Declaration, own: ConfiguredServer | None) -> ToolFilter:
+    """The tools that both allow, the client and the operator."""
+    allowed = _filter(declaration.value.get("allowed_tools"), f"{declaration.path}.allowed_tools", EVERY_TOOL)
+    if own is None or own.allowed_tools is None:
+        return allowed
+    names = frozenset(own.allowed_tools)
+    return replace(allowed, names=names if allowed.names is None else names & allowed.names)
 
 
 def _named(url: str, headers: Mapping[str, str], path: str) -> ServerAddress:

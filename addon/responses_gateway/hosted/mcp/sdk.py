@@ -21,11 +21,15 @@ from responses_gateway.hosted.addresses import CheckedAddresses
 from responses_gateway.hosted.interface import HostedError
 from responses_gateway.hosted.mcp.session import CallOutcome, Connect, NotTaken, Refused, ServerAddress, Session
 from responses_gateway.protocol.json import JsonObject, dumps_text
+from responses_gateway.protocol.pictures import picture_address, picture_kind
 from responses_gateway.security.terminal import silence
 from responses_gateway.version import __version__
 
 _ANSWER_LIMIT = 8 << 20
 """Bytes of one HTTP answer, or of one stream of events, at most."""
+
+_PICTURES_LIMIT = 4 << 20
+"""Characters of base64 that the pictures of one result may have: they are sent again in every round."""
 
 _ASKS_FOR_SSE = frozenset({400, 404, 405, 406, 410, 415})
 """Answers of older servers to Streamable HTTP (MCP specification 2025-06-18, Transports, Backwards Compatibility)."""
@@ -213,8 +217,15 @@ def _listed(tool: types.Tool) -> JsonObject:
 
 def _outcome(result: types.CallToolResult) -> CallOutcome:
     texts: list[str] = []
-    left_out = 0
+    pictures: list[str] = []
+    room, left_out = _PICTURES_LIMIT, 0
     for block in result.content:
+        data = _picture_data(block)
+        if data is not None and picture_kind(data) is not None and len(data) <= room:
+            room -= len(data)
+            pictures.append(picture_address(data))
+            texts.append(f"[Picture {len(pictures)}: image/{picture_kind(data)}]")
+            continue
         match block:
             case types.TextContent():
                 texts.append(block.text)
@@ -224,10 +235,21 @@ def _outcome(result: types.CallToolResult) -> CallOutcome:
                 texts.append(f"[{block.name}]({block.uri})")
             case _:
                 left_out += 1
-                texts.append(f"[{block.type} content, which cannot be shown here]")
+                too_large = " It is too large." if data is not None and len(data) > room else ""
+                texts.append(f"[{block.type} content, which cannot be shown here.{too_large}]")
     if not result.content and result.structured_content is not None:
         texts.append(dumps_text(result.structured_content))
-    return CallOutcome("\n".join(texts), bool(result.is_error), left_out)
+    return CallOutcome("\n".join(texts), bool(result.is_error), left_out, tuple(pictures))
+
+
+def _picture_data(block: types.ContentBlock) -> str | None:
+    """The base64 of what a server says is a picture; None for any other content."""
+    match block:
+        case types.ImageContent():
+            return block.data
+        case types.EmbeddedResource(resource=types.BlobResourceContents(mime_type=str() as kind) as resource):
+            return resource.blob if kind.startswith("image/") else None
+    return None
 
 
 @contextmanager

@@ -54,14 +54,14 @@ class McpTools(ListedTools):
         except HostedError as error:
             raise HostedError(self._redactor.clean_text(str(error))) from None
         if outcome.left_out:
-            why = "pictures and other content of a result that is no text"
+            why = "content of a result that is neither text nor a picture, or too large"
             self._declared.ledger.add("dropped", "output.mcp_call", why)
         text = self._redactor.clean_text(outcome.text)
         if not outcome.failed:
-            return HostedResult(text)
+            return HostedResult(text, pictures=outcome.pictures)
         content = [{"type": "text", "text": text[:RESULT_LIMIT]}]
         fault = {"type": "mcp_tool_execution_error", "content": content}
-        return HostedResult(text, failed=True, details={"error": fault})
+        return HostedResult(text, failed=True, details={"error": fault}, pictures=outcome.pictures)
 
 
 class McpService:
@@ -91,9 +91,14 @@ class McpService:
             tasks = [group.create_task(self._tools_or_error(server, declared)) for server in missing]
         for server, task in zip(missing, tasks, strict=True):
             tools = task.result()
-            if isinstance(tools, GatewayError):
+            if not isinstance(tools, GatewayError):
+                found[server.label] = tools
+            elif server.offered:
+                declared.ledger.add("dropped", f"{_FIELD}.{server.label}", tools.message)
+            else:
                 raise tools
-            found[server.label] = tools
+        servers = [server for server in servers if server.label in found]
+        missing = [server for server in missing if server.label in found]
         tool = McpTools(
             {server.label: (server, found[server.label]) for server in servers},
             declared,
@@ -138,9 +143,11 @@ class McpKind:
 
     def recorded(self, declared: DeclaredTool) -> HostedTool:
         known = _known_lists(declared)
-        servers = [
-            (server, known.get(server.label)) for server in declared_servers(declared.declarations, Permitted({}))
-        ]
+        try:
+            declarations = declared_servers(declared.declarations, Permitted({}))
+        except GatewayError as error:
+            raise HostedError(f"its MCP servers are not all in its request: {error.message}") from None
+        servers = [(server, known.get(server.label)) for server in declarations]
         if any(tools is None for _, tools in servers):
             raise HostedError("the tools of its MCP servers are not in its request")
         return ListedTools({server.label: (server, tools or []) for server, tools in servers})

@@ -28,7 +28,10 @@ class CallOutcome:
     text: str
     failed: bool = False
     left_out: int = 0
-    """Pieces of the answer that are no text."""
+    """Pieces of the answer that are neither text nor a picture, or too large."""
+
+    pictures: tuple[str, ...] = ()
+    """`data:` addresses; the text says where each was."""
 
 
 class Session(Protocol):

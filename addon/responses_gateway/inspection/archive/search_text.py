@@ -22,7 +22,10 @@ _NOT_WRITTEN_BY_PEOPLE = re.compile(
 )
 """How Codex begins what it says in the user's name: its surroundings, and both ends of a compaction."""
 
-_FIELDS = ("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal")
+_FIELDS = (
+    *("content", "summary", "output", "arguments", "input", "name", "query", "action", "error", "refusal"),
+    *("queries", "results", "code", "outputs", "revised_prompt", "actions"),
+)
 """The fields of items that hold text."""
 
 

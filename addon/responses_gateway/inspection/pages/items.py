@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from responses_gateway.inspection.carried_out_calls import given_to, outcome_of
 from responses_gateway.inspection.pages.code import code_block
 from responses_gateway.inspection.pages.markdown import markdown
 from responses_gateway.inspection.text import compact, pretty, shortened, size
@@ -91,6 +92,8 @@ def entry_of(item: Any, index: int = -1) -> Entry:
         entry.blocks = list(_call(item))
         if isinstance(item.get("output"), str):
             entry.results = _result(item)
+        else:
+            entry.results = list(_content(outcome_of(item), _output))
     elif entry.kind == "result":
         entry.results, entry.failed = _result(item), _failure(item)
     elif entry.kind == "other":
@@ -208,6 +211,8 @@ def _json(value: Any) -> Markup:
 
 def _arguments(item: JsonObject) -> Any:
     """What a call was given: parsed when it is JSON; None when it was given nothing."""
+    if (own := given_to(item)) is not None:
+        return own
     for name in ("input", "arguments", "action", "operation"):
         value = item.get(name)
         if isinstance(value, str) and value:
@@ -266,6 +271,8 @@ def _plain(values: JsonObject) -> Markup:
 def _result(item: JsonObject) -> list[Markup]:
     if "tools" in item:
         return [_json(item["tools"])]
+    if shown := outcome_of(item):
+        return list(_content(shown, _output))
     output = _unwrapped(item.get("output"))
     if isinstance(output, dict):
         return [_json(output)]

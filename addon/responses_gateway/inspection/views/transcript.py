@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from responses_gateway.inspection.carried_out_calls import given_to, outcome_of
 from responses_gateway.inspection.text import indented, pretty, prose, shortened, size
 from responses_gateway.protocol.json import JsonObject, loads
 
@@ -39,8 +40,8 @@ def item_block(item: Any) -> list[str]:
     if kind.endswith("_call_output") or kind == "tool_search_output":
         return _block(f"{kind} {item.get('call_id', '')}".rstrip(), _output(item))
     if kind.endswith("_call"):
-        carried_out = isinstance(item.get("output"), str)
-        return _block(_call_title(kind, item), [*_arguments(item), *(_output(item) if carried_out else ())])
+        came = _output(item) if isinstance(item.get("output"), str) else _content(outcome_of(item))
+        return _block(_call_title(kind, item), [*_arguments(item), *came])
     rest = {name: value for name, value in item.items() if name != "type"}
     return _block(kind, [pretty(rest, TEXT_LIMIT)])
 
@@ -132,6 +133,8 @@ def _call_title(kind: str, item: JsonObject) -> str:
 def _arguments(item: JsonObject) -> list[str]:
     if isinstance(item.get("input"), str):
         return [shortened(item["input"], TEXT_LIMIT)]
+    if (own := given_to(item)) is not None:
+        return [pretty(own, TEXT_LIMIT)]
     arguments = next((item[name] for name in ("arguments", "action", "operation") if name in item), None)
     if not isinstance(arguments, str):
         return [] if arguments is None else [pretty(arguments, TEXT_LIMIT)]
@@ -153,7 +156,7 @@ def _is_multiline(value: object) -> bool:
 def _output(item: JsonObject) -> list[str]:
     if "tools" in item:
         return [_tool(tool) for tool in item["tools"]] if isinstance(item["tools"], list) else []
-    output = item.get("output")
+    output = outcome_of(item) or item.get("output")
     if isinstance(output, dict):
         return [pretty(output, TEXT_LIMIT)]
     return _content(output)

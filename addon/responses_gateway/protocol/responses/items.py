@@ -7,6 +7,18 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses.content import Parts, Wire
+from responses_gateway.protocol.responses.hosted_items import (
+    CodeInterpreterCall,
+    ComputerCall,
+    ComputerCallOutput,
+    ConfigurationUpdate,
+    FileSearchCall,
+    ImageGenerationCall,
+    MultiAgentCall,
+    MultiAgentCallOutput,
+    Program,
+    ProgramOutput,
+)
 
 
 def _json_text(value: Any) -> Any:
@@ -210,6 +222,16 @@ _ITEMS: Mapping[str, type[Wire]] = {
     "mcp_call": McpCall,
     "mcp_approval_request": McpApprovalRequest,
     "mcp_approval_response": McpApprovalResponse,
+    "file_search_call": FileSearchCall,
+    "code_interpreter_call": CodeInterpreterCall,
+    "image_generation_call": ImageGenerationCall,
+    "computer_call": ComputerCall,
+    "computer_call_output": ComputerCallOutput,
+    "program": Program,
+    "program_output": ProgramOutput,
+    "multi_agent_call": MultiAgentCall,
+    "multi_agent_call_output": MultiAgentCallOutput,
+    "configuration_update": ConfigurationUpdate,
     "function_call_output": CallOutput,
     "custom_tool_call_output": CallOutput,
     "local_shell_call_output": CallOutput,
@@ -252,6 +274,16 @@ Item = Annotated[
     | Annotated[McpCall, Tag("McpCall")]
     | Annotated[McpApprovalRequest, Tag("McpApprovalRequest")]
     | Annotated[McpApprovalResponse, Tag("McpApprovalResponse")]
+    | Annotated[FileSearchCall, Tag("FileSearchCall")]
+    | Annotated[CodeInterpreterCall, Tag("CodeInterpreterCall")]
+    | Annotated[ImageGenerationCall, Tag("ImageGenerationCall")]
+    | Annotated[ComputerCall, Tag("ComputerCall")]
+    | Annotated[ComputerCallOutput, Tag("ComputerCallOutput")]
+    | Annotated[Program, Tag("Program")]
+    | Annotated[ProgramOutput, Tag("ProgramOutput")]
+    | Annotated[MultiAgentCall, Tag("MultiAgentCall")]
+    | Annotated[MultiAgentCallOutput, Tag("MultiAgentCallOutput")]
+    | Annotated[ConfigurationUpdate, Tag("ConfigurationUpdate")]
     | Annotated[CallOutput, Tag("CallOutput")]
     | Annotated[ShellCallOutput, Tag("ShellCallOutput")]
     | Annotated[ApplyPatchCallOutput, Tag("ApplyPatchCallOutput")]

@@ -9,6 +9,7 @@ from responses_gateway.translate.answer.items import ItemStatus, Output
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import CallArguments, InputStream, parsed_arguments
 from responses_gateway.translate.tools.command_tools import CommandArguments, command_field
+from responses_gateway.translate.tools.computer import actions_in
 from responses_gateway.translate.tools.declared_tool import Kind, Tool
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
@@ -170,6 +171,43 @@ class ApplyPatchCallItem(ObjectCallItem):
         }
 
 
+class ComputerCallItem(ObjectCallItem):
+    """A call of the computer tool: one `action` of the older tool, `actions` of today's.
+
+    A call without an action that can be carried out shows the model the screen: clients take no empty call.
+    """
+
+    prefix = "cu"
+
+    @property
+    def _takes_one(self) -> bool:
+        return "action" in self.tool.schema["properties"]
+
+    def _end(self, text: str, status: ItemStatus) -> None:
+        repairs: list[str] = []
+        actions = actions_in(parsed_arguments(text), repairs) if status == "completed" else []
+        if status == "completed" and not actions:
+            repairs.append("a screenshot instead of an action that can be carried out")
+        if self._takes_one and len(actions) > 1:
+            repairs.append(f"only the first of {len(actions)} actions: this tool has one in a call")
+        for repair in repairs:
+            self._ledger.add("repaired", f"output.{self.tool.wire}.arguments", repair)
+        super()._end(text, status)
+
+    def _item(self, status: str, text: str) -> JsonObject:
+        actions = actions_in(parsed_arguments(text), []) if text else []
+        if status == "completed" and not actions:
+            actions = [{"type": "screenshot"}]
+        return {
+            "id": self.id,
+            "type": "computer_call",
+            "status": status,
+            "call_id": self.call_id,
+            **({"actions": actions} if not self._takes_one else {"action": actions[0]} if actions else {}),
+            "pending_safety_checks": [],
+        }
+
+
 _KINDS: Mapping[Kind, Callable[[Output, Tool, str, Ledger], CallItem]] = {
     "function": FunctionCallItem,
     "custom": CustomCallItem,
@@ -177,6 +215,7 @@ _KINDS: Mapping[Kind, Callable[[Output, Tool, str, Ledger], CallItem]] = {
     "local_shell": LocalShellCallItem,
     "shell": ShellCallItem,
     "apply_patch": ApplyPatchCallItem,
+    "computer": ComputerCallItem,
     "hosted": open_hosted_call,
 }
 

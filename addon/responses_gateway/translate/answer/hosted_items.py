@@ -9,6 +9,9 @@ from responses_gateway.translate.tools.arguments import parsed_arguments
 from responses_gateway.translate.tools.declared_tool import Tool
 from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Step
 
+_NEVER_INCOMPLETE = frozenset({"image_generation_call"})
+"""Types whose items know no such status: a call that was cut off has failed."""
+
 
 class HostedCallItem(CallItem):
     """A call of a hosted tool, in the form that the tool gives it; it stays open until it has its result.
@@ -48,7 +51,7 @@ class HostedCallItem(CallItem):
         if self._form.arguments_event is not None:
             self._emit(f"{self._form.arguments_event}.done", {"arguments": self.arguments})
         self._tell("started")
-        return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments))
+        return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments), self._emit)
 
     def end(self, result: HostedResult) -> None:
         """The call has its result."""
@@ -60,7 +63,8 @@ class HostedCallItem(CallItem):
         """What has to travel to later turns besides the items; None when these say everything."""
         if self._result is None or self._hosted.function.result is not None:
             return None
-        return hosted_result_entry(self.type, self.id, self.call_id, self.tool.wire, self.arguments, self._result.text)
+        text, pictures = self._result.text, self._result.pictures
+        return hosted_result_entry(self.type, self.id, self.call_id, self.tool.wire, self.arguments, text, pictures)
 
     def show_result(self) -> None:
         """Show the result as an item, if that is its form."""
@@ -96,9 +100,14 @@ class HostedCallItem(CallItem):
         return {
             "id": self.id,
             "type": self._form.type,
-            "status": "failed" if self._failed and status == "completed" else status,
+            "status": self._status(status),
             **self._form.fields(self.tool.name, text, self._result),
         }
+
+    def _status(self, status: str) -> str:
+        if self._failed and status == "completed":
+            return "failed"
+        return "failed" if status == "incomplete" and self.type in _NEVER_INCOMPLETE else status
 
 
 class HostedQuestionItem(CallItem):

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Literal
 
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.protocol.pictures import picture_in
 from responses_gateway.translate.answer.chunk_reader import DeltaPart, merge_details
-from responses_gateway.translate.answer.image_items import ImageItem, picture_data
+from responses_gateway.translate.answer.image_items import ImageItem
 from responses_gateway.translate.answer.items import ItemStatus, MessageItem, Output, ReasoningItem
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.ledger import Ledger
@@ -140,14 +141,19 @@ class MessageAssembler:
         return self._reasoning
 
     def _show_image(self, url: str) -> None:
-        data = picture_data(url)
-        if data is None:
+        picture = picture_in(url)
+        if picture is None and url.startswith(("https://", "http://")):
             self._ledger.add("changed", "output.images", "a link: the picture has an address instead of its data")
             self._show_text(f"![]({url})")
             return
+        if picture is None:
+            self._ledger.add("dropped", "output.images", f"what is said to be a picture is none: {url[:60]}")
+            self._show_text("[A picture of the model's cannot be shown: it is none.]")
+            return
+        kind, data = picture
         self._close_reasoning("completed")
         self.close_message("completed", "commentary")
-        ImageItem(self._output, data).close("completed")
+        ImageItem(self._output, data, kind).close("completed")
         self.answered = True
 
     def _close_reasoning(self, status: ItemStatus) -> None:

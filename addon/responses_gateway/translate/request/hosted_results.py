@@ -12,6 +12,12 @@ from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec, reasoning_of
+from responses_gateway.translate.request.foreign_items import (
+    FOREIGN_ITEMS,
+    call_result,
+    picture_parts,
+    restored_foreign_item,
+)
 from responses_gateway.translate.request.mcp_items import MCP_ITEMS, restored_mcp_item
 from responses_gateway.translate.request.search_items import paired_searches
 
@@ -19,12 +25,14 @@ _SEARCH = "web_search_call"
 """The type of the items in entries that have none: they were made when there was no other hosted tool."""
 
 
-def hosted_result_entry(item_type: str, item_id: str, call_id: str, name: str, arguments: str, text: str) -> JsonObject:
+def hosted_result_entry(
+    item_type: str, item_id: str, call_id: str, name: str, arguments: str, text: str, pictures: Sequence[str] = ()
+) -> JsonObject:
     """Make the entry of one call and its result for `CarriedReasoning.hosted_results`.
 
-    `name` and `arguments` are those of the model.
+    `name` and `arguments` are those of the model; `pictures` are `data:` addresses.
     """
-    return {
+    entry: JsonObject = {
         "type": item_type,
         "id": item_id,
         "call_id": call_id,
@@ -32,6 +40,7 @@ def hosted_result_entry(item_type: str, item_id: str, call_id: str, name: str, a
         "arguments": arguments,
         "text": text,
     }
+    return {**entry, "pictures": list(pictures)} if pictures else entry
 
 
 def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec, ledger: Ledger) -> list[wire.Item]:
@@ -44,18 +53,23 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
     by_id = {entry["id"]: entry for entries in carried for entry in entries}
     # Older clients send items back without their ids; then the order tells.
     in_order: dict[str, deque[JsonObject]] = {}
-    for entry in by_id.values():
-        in_order.setdefault(entry.get("type", _SEARCH), deque()).append(entry)
+    for one in by_id.values():
+        in_order.setdefault(one.get("type", _SEARCH), deque()).append(one)
     asked = {item.id for item in items if isinstance(item, wire.McpApprovalRequest) and item.id}
+    found = [_entry_of(item, by_id, in_order) for item in items]
+    of_entries = {one["id"]: item for item, one in zip(items, found, strict=True) if one is not None}
     restored: list[wire.Item] = []
-    for position, (item, entries) in enumerate(zip(items, carried, strict=True)):
-        if found := _entry_of(item, by_id, in_order):
-            restored.append(_call(found))
-        elif isinstance(item, wire.WebSearchCall):
-            ledger.add("dropped", "input.web_search_call", "what it found did not come back with it")
+    for position, item in enumerate(items):
+        entry = found[position]
+        if entry is not None:
+            restored.append(_call(entry))
+        elif isinstance(item, MCP_ITEMS):
+            restored += restored_mcp_item(item, position, asked)
+        elif isinstance(item, FOREIGN_ITEMS):
+            restored += restored_foreign_item(item, position, ledger)
         else:
-            restored += restored_mcp_item(item, position, asked) if isinstance(item, MCP_ITEMS) else [item]
-            restored += [_result(entry) for entry in entries]
+            restored.append(item)
+        restored += [_result(one, of_entries.get(one["id"]), ledger) for one in carried[position]]
     return restored
 
 
@@ -84,7 +98,10 @@ def _call(entry: JsonObject) -> wire.FunctionCall:
     )
 
 
-def _result(entry: JsonObject) -> wire.CallOutput:
-    return wire.CallOutput.model_validate(
-        {"type": "function_call_output", "call_id": entry["call_id"], "output": entry["text"]}
-    )
+def _result(entry: JsonObject, item: wire.Item | None, ledger: Ledger) -> wire.CallOutput:
+    """The result of a call, with the picture that its item holds or those that came along."""
+    if isinstance(item, wire.ImageGenerationCall):
+        return call_result(entry["call_id"], entry["text"], picture_parts(item, ledger))
+    pictures = [url for url in entry.get("pictures") or () if isinstance(url, str)]
+    shown = [{"type": "input_image", "image_url": url} for url in pictures]
+    return call_result(entry["call_id"], entry["text"], shown)

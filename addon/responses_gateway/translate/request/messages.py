@@ -115,12 +115,19 @@ class MessageTranslator:
                 | wire.LocalShellCall()
                 | wire.ShellCall()
                 | wire.ApplyPatchCall()
+                | wire.ComputerCall()
             ):
                 if self._turn.answered:
                     self._end_turn()
                 self._turn.calls.append(item)
                 self._turn.call_ids.add(call_id_of(item))
-            case wire.CallOutput() | wire.ShellCallOutput() | wire.ApplyPatchCallOutput() | wire.ToolSearchOutput():
+            case (
+                wire.CallOutput()
+                | wire.ShellCallOutput()
+                | wire.ApplyPatchCallOutput()
+                | wire.ToolSearchOutput()
+                | wire.ComputerCallOutput()
+            ):
                 self._result(position, item)
             case wire.AgentMessage():
                 self._end_turn()
@@ -129,8 +136,8 @@ class MessageTranslator:
             case wire.Compaction():
                 self._end_turn()
                 self._add_user(expand(item, self._compaction_envelopes, self._ledger))
-            case wire.AdditionalTools():
-                pass  # they are part of the tool table
+            case wire.AdditionalTools() | wire.ConfigurationUpdate():
+                pass  # they are part of the tool table, and of the settings
             case wire.ItemReference():
                 raise GatewayError(
                     f"Item with id '{item.id}' not found. Send the item itself.",

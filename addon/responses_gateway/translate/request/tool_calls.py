@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.chat import ChatToolCall
-from responses_gateway.protocol.json import dumps_text
+from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.request_repairs import as_object
 from responses_gateway.translate.tools.declarations import INPUT_FIELD
@@ -20,6 +20,7 @@ type Call = (
     | wire.LocalShellCall
     | wire.ShellCall
     | wire.ApplyPatchCall
+    | wire.ComputerCall
 )
 
 
@@ -51,7 +52,8 @@ def count_calls(items: Sequence[wire.Item]) -> Counter[str]:
             | wire.ToolSearchCall
             | wire.LocalShellCall
             | wire.ShellCall
-            | wire.ApplyPatchCall,
+            | wire.ApplyPatchCall
+            | wire.ComputerCall,
         )
     )
 
@@ -91,4 +93,17 @@ def _call_parts(call: Call) -> tuple[Kind, str | None, str, str]:
             return "shell", None, "shell", dumps_text(call.action)
         case wire.ApplyPatchCall():
             return "apply_patch", None, "apply_patch", dumps_text(call.operation)
+        case wire.ComputerCall():
+            return "computer", None, "computer", dumps_text(_actions(call))
     raise AssertionError(call)
+
+
+def _actions(call: wire.ComputerCall) -> JsonObject:
+    """The actions as the model wrote them: clients add the fields that an action does not have as null."""
+    if call.actions is None:
+        return {"action": _given(call.action or {})}
+    return {"actions": [_given(action) for action in call.actions]}
+
+
+def _given(action: JsonObject) -> JsonObject:
+    return {name: value for name, value in action.items() if value is not None}

@@ -15,7 +15,16 @@ from responses_gateway.translate.tools.table import ToolTable
 NO_RESULT = "[No result was recorded for this call.]"
 EMPTY_RESULT = "[The result is empty.]"
 
-type CallResult = wire.CallOutput | wire.ShellCallOutput | wire.ApplyPatchCallOutput | wire.ToolSearchOutput
+type CallResult = (
+    wire.CallOutput | wire.ShellCallOutput | wire.ApplyPatchCallOutput | wire.ToolSearchOutput | wire.ComputerCallOutput
+)
+CALL_RESULTS = (
+    wire.CallOutput,
+    wire.ShellCallOutput,
+    wire.ApplyPatchCallOutput,
+    wire.ToolSearchOutput,
+    wire.ComputerCallOutput,
+)
 type ResultsById = dict[str, deque[tuple[int, CallResult]]]
 """The results of each call id, with their positions in the input."""
 
@@ -44,7 +53,17 @@ class ResultTranslator:
                 return Content(item.output or item.status)
             case wire.ToolSearchOutput():
                 return Content(self._found_tools(item))
+            case wire.ComputerCallOutput():
+                return self._screenshot(item)
         raise AssertionError(item)
+
+    def _screenshot(self, item: wire.ComputerCallOutput) -> Content:
+        path = f"input.{item.type}.output"
+        if item.acknowledged_safety_checks:
+            self._ledger.add("dropped", f"input.{item.type}.acknowledged_safety_checks", "no check was pending")
+        fields = {name: value for name, value in item.output.items() if name in ("image_url", "file_id", "detail")}
+        picture = {"type": "input_image", **{name: str(value) for name, value in fields.items() if value}}
+        return self._content.translate([wire.ImagePart.model_validate(picture)], path)
 
     def _found_tools(self, item: wire.ToolSearchOutput) -> str:
         """List the found tools by the names under which they can be called; their schemas are in the tool list."""
@@ -67,7 +86,7 @@ def results_by_call_id(items: Sequence[wire.Item]) -> ResultsById:
     """Sort the results of the history by call id, each with its position."""
     results: ResultsById = defaultdict(deque)
     for position, item in enumerate(items):
-        if isinstance(item, wire.CallOutput | wire.ShellCallOutput | wire.ApplyPatchCallOutput | wire.ToolSearchOutput):
+        if isinstance(item, CALL_RESULTS):
             call_id = result_call_id(item)
             if call_id is not None:
                 results[call_id].append((position, item))

@@ -107,9 +107,10 @@ def _call_id(item: wire.Item) -> str | None:
 def _size(item: wire.Item) -> int:
     """Estimate the tokens of one item. Envelopes do not count: the model does not read them."""
     shown = item.model_dump(exclude_unset=True, exclude={"encrypted_content", "id", "status"})
-    pictures = 0
+    # A picture that was made stands in its item itself.
+    pictures = int(isinstance(item, wire.ImageGenerationCall) and shown.pop("result", None) is not None)
     for parts in (shown.get("content"), shown.get("output")):
-        for part in parts if isinstance(parts, list) else ():
+        for part in parts if isinstance(parts, list) else [parts]:
             for name in ("image_url", "file_data", "input_audio", "video_url"):
                 if isinstance(part, dict) and part.pop(name, None) is not None:
                     pictures += 1

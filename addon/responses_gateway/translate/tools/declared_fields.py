@@ -8,7 +8,7 @@ _CARRIED_OUT = {
     "mcp": frozenset(
         (
             *("type", "server_label", "server_url", "server_description", "connector_id", "tunnel_id"),
-            *("allowed_tools", "require_approval", "authorization", "headers", "defer_loading"),
+            *("allowed_tools", "require_approval", "authorization", "headers", "defer_loading", "offered"),
         )
     ),
     "custom": frozenset({"type", "name", "description", "format", "defer_loading"}),

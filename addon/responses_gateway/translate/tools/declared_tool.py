@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.tools.hosted import HostedFunction, HostedTool
 
-type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "hosted"]
+type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "computer", "hosted"]
 
 
 class Hosted(NamedTuple):

@@ -1,6 +1,6 @@
 """What the translator knows of hosted tools: tools that the gateway carries out itself. `hosted/` implements them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -27,6 +27,9 @@ class HostedResult:
     failed: bool = False
     details: JsonObject | None = None
     """What the tool's own form shows of it besides."""
+
+    pictures: Sequence[str] = ()
+    """What the model sees besides: `data:` addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,10 @@ class HostedTool(Protocol):
         """The result of an earlier call of this tool, of which only the text is known."""
 
 
+def _unseen(_: str, __: JsonObject) -> None:
+    """Show nobody an event."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HostedCall:
     """One call of the model that the gateway carries out; `arguments` are what it sent, parsed."""
@@ -138,6 +145,8 @@ class HostedCall:
     tool: HostedTool
     function: HostedFunction
     arguments: JsonObject
+    show: Callable[[str, JsonObject], None] = _unseen
+    """Shows the client an event of the call while it is carried out: its type, and its fields."""
 
     @property
     def name(self) -> str:

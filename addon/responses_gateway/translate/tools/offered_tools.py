@@ -11,6 +11,7 @@ from responses_gateway.protocol.chat import ChatMessage, ChatTool
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.computer import COMPUTER_TYPES
 from responses_gateway.translate.tools.declarations import missing_parameter
 from responses_gateway.translate.tools.declared_tool import Kind, Tool
 from responses_gateway.translate.tools.table import ToolTable
@@ -24,6 +25,7 @@ _KINDS: dict[object, Kind] = {
     "local_shell": "local_shell",
     "shell": "shell",
     "apply_patch": "apply_patch",
+    **dict.fromkeys(COMPUTER_TYPES, "computer"),
 }
 
 
@@ -175,7 +177,13 @@ class OfferedTools:
                 code="invalid_value",
                 param="tool_choice",
             )
-        self.ledger.add("dropped", "tool_choice", f"{choice.get('type')} is not offered to the upstream")
+        if not any(tool["type"] == choice["type"] for tool in self.table.passed_on):
+            raise GatewayError(
+                f"Tool choice '{choice['type']}' cannot be served: this gateway offers the model no such tool.",
+                code="unsupported_value",
+                param="tool_choice",
+            )
+        self.ledger.add("dropped", "tool_choice", f"{choice['type']} is the upstream's own tool")
         return "auto", None
 
     def _allowed(self, choice: JsonObject) -> tuple[Mode | Tool, list[Tool]]:

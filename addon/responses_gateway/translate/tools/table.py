@@ -13,6 +13,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.command_tools import NAMES as COMMAND_TOOLS
 from responses_gateway.translate.tools.command_tools import command_field
+from responses_gateway.translate.tools.computer import computer_description, computer_schema
 from responses_gateway.translate.tools.declarations import (
     APPLY_PATCH_SCHEMA,
     LOCAL_SHELL_SCHEMA,
@@ -148,6 +149,8 @@ class ToolTable:
                 self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
             case "apply_patch":
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
+            case "computer" | "computer_use_preview":
+                self._add("computer", None, "computer", computer_schema(raw), computer_description(raw))
             case str() if tool := self._hosted(kind):
                 for function in tool.functions(raw):
                     if self._is_denied({"name": function.name}, "function", function.namespace):

@@ -14,6 +14,7 @@ def test_a_picture_is_an_item_with_its_data() -> None:
     events = run([delta(images=[PICTURE]), delta("stop")])
     item = output(events)[0]
     assert (item["type"], item["status"], item["result"]) == ("image_generation_call", "completed", "AAAA")
+    assert item["output_format"] == "png"
     kinds = [event["type"].removeprefix("response.image_generation_call.") for event in events]
     assert kinds[3:6] == ["in_progress", "generating", "completed"]
 
@@ -44,6 +45,27 @@ def test_a_picture_with_an_address_is_a_link() -> None:
     events = run([delta(images=[LINKED]), delta("stop")], ledger=ledger)
     assert spoken(output(events)[0]) == ("message", "![](https://example.com/a.png)")
     assert [entry.field for entry in ledger.entries] == ["output.images", "usage"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "data:image/png,AAAA",
+        "data:,AAAA",
+        "data:image/png;base64,<script>",
+        "data:image/png;base64,",
+        "file:///etc/passwd",
+        "AAAA",
+        "data:image/" + "x" * 1000 + ";base64,AAAA",
+    ],
+)
+def test_what_is_no_picture_is_no_link(url: str) -> None:
+    ledger = Ledger()
+    events = run([delta(images=[{"image_url": {"url": url}}]), delta("stop")], ledger=ledger)
+    assert spoken(output(events)[0]) == ("message", "[A picture of the model's cannot be shown: it is none.]")
+    assert str(ledger.entries[0]).startswith("dropped output.images")
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
