@@ -12,6 +12,7 @@ from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
 from responses_gateway.settings.options import Options, SettingsModel
+from responses_gateway.settings.prompts import Versions
 
 
 class Provider(SettingsModel):
@@ -75,6 +76,9 @@ class Configuration(Options):
 
     mcp_servers: dict[str, McpServer] = Field(default_factory=dict)
     """By label."""
+
+    prompts: dict[str, Versions] = Field(default_factory=dict)
+    """By id."""
 
 
 class Settings(Configuration):

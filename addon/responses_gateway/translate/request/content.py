@@ -13,6 +13,9 @@ from responses_gateway.translate.request.text_files import data_of, text_in
 
 _NAMES: dict[Media, str] = {"image": "images", "audio": "audio", "video": "video", "pdf": "files"}
 
+_NAME_LIMIT = 200
+"""Characters of a file's name that the model gets to read."""
+
 _CIPHERTEXT = re.compile(r"gAAAA[\w-]{80,}=*")
 """A Fernet token (https://github.com/fernet/spec): the form in which OpenAI encrypts."""
 
@@ -84,6 +87,8 @@ class ContentTranslator:
         return self._note(path, kind, "a chat upstream has nothing like this part")
 
     def _image(self, part: wire.ImagePart, path: str) -> JsonObject:
+        if part.image_url is None and part.file_id is None:
+            return self._note(path, "image", "it has no content")
         if part.image_url is None:
             return self._note(path, "image", "a file_id cannot be resolved here; send image_url")
         if refusal := self._refusal("image"):
@@ -100,18 +105,20 @@ class ContentTranslator:
         return {"type": "image_url", "image_url": image}
 
     def _file(self, part: wire.FilePart, path: str) -> JsonObject:
-        label = f"file {part.filename}" if part.filename else "file"
+        label = f"file {part.filename[:_NAME_LIMIT]}" if part.filename else "file"
         if part.file_data is None and part.file_url is None and part.file_id is None:
             return self._note(path, label, "it has no content")
         text = text_in(part)
         if text is not None:
-            self._ledger.add("changed", f"{path}.file", "a text file: sent as text")
+            self._ledger.add("changed", f"{path}.file", "a text file: sent as text", loss=False)
             return {"type": "text", "text": f"Content of the {label}:\n{text}"}
         if refusal := self._refusal("pdf"):
             return self._note(path, label, refusal)
         data = data_of(part)
-        if data is None and part.file_id is None:
+        if data is None and part.file_url is not None:
             return self._note(path, label, "a chat upstream takes files as data only, not from an address")
+        if data is None and not self._profile.file_ids:
+            return self._note(path, label, "a file_id cannot be resolved here; send file_data")
         file = {
             key: value
             for key, value in (("filename", part.filename), ("file_data", data), ("file_id", part.file_id))
