@@ -80,8 +80,8 @@ class Options(SettingsModel):
 
     strict: bool = Field(
         False,
-        description="Refuse requests that would lose something (a tool that nobody can carry out, a field that the upstream "
-        "does not take) with status 400, instead of telling what was lost in the header x-responses-gateway-ledger.",
+        description="Refuse requests that would lose something (a tool that nobody can carry out, a field that the "
+        "upstream does not take) with status 400, instead of telling it in the header x-responses-gateway-ledger.",
     )
 
     heartbeat: NonNegativeFloat = Field(

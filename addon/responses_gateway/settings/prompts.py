@@ -3,10 +3,14 @@
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PLACEHOLDER = re.compile(r"\{\{ ?([A-Za-z0-9_-]{1,64}) ?\}\}")
 """Where a variable's value goes."""
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
 
 
 class Prompt(BaseModel):
@@ -39,5 +43,12 @@ def _versions(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-type Versions = Annotated[list[Prompt], BeforeValidator(_versions), Field(min_length=1)]
-"""The versions of one template; the last one is used when a request names none. A single one stands without the list."""
+def _distinct(prompts: list[Prompt]) -> list[Prompt]:
+    names = [prompt.version for prompt in prompts]
+    if double := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"two versions are named {double}")
+    return prompts
+
+
+type Versions = Annotated[list[Prompt], BeforeValidator(_versions), Field(min_length=1), AfterValidator(_distinct)]
+"""The versions of one template; one may stand without the list. A request that names none gets the last one."""

@@ -15,8 +15,8 @@ _LONGEST_FIELD = 100
 def ledger_header(ledger: Ledger) -> dict[str, str]:
     """The header for the losses so far, such as `dropped tools.mcp; changed reasoning.effort`; {} when there are none.
 
-    Names of fields can be the client's own words: what is no plain ASCII in them is percent-encoded. The reasons are left
-    to the record of the turn, because they may quote anything.
+    Names of fields can be the client's own words: what is no plain ASCII in them is percent-encoded. The reasons are
+    left to the record of the turn, because they may quote anything.
     """
     # One field can be lost for several reasons.
     named = [*dict.fromkeys(f"{entry.action} {_plain(entry.field)}" for entry in ledger.losses)]

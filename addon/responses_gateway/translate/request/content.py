@@ -91,6 +91,8 @@ class ContentTranslator:
             return self._note(path, "image", "it has no content")
         if part.image_url is None:
             return self._note(path, "image", "a file_id cannot be resolved here; send image_url")
+        if part.file_id is not None:
+            self._ledger.add("dropped", f"{path}.file_id", "its image_url is sent", loss=False)
         if refusal := self._refusal("image"):
             return self._note(path, "image", refusal)
         if not self._profile.image_urls and not part.image_url.startswith("data:"):
@@ -108,23 +110,21 @@ class ContentTranslator:
         label = f"file {part.filename[:_NAME_LIMIT]}" if part.filename else "file"
         if part.file_data is None and part.file_url is None and part.file_id is None:
             return self._note(path, label, "it has no content")
-        text = text_in(part)
+        text, data = text_in(part), data_of(part)
+        for name in ("file_id", "file_url"):
+            if data is not None and getattr(part, name) not in (None, data):
+                self._ledger.add("dropped", f"{path}.{name}", "its data is sent", loss=False)
         if text is not None:
             self._ledger.add("changed", f"{path}.file", "a text file: sent as text", loss=False)
             return {"type": "text", "text": f"Content of the {label}:\n{text}"}
         if refusal := self._refusal("pdf"):
             return self._note(path, label, refusal)
-        data = data_of(part)
         if data is None and part.file_url is not None:
             return self._note(path, label, "a chat upstream takes files as data only, not from an address")
         if data is None and not self._profile.file_ids:
             return self._note(path, label, "a file_id cannot be resolved here; send file_data")
-        file = {
-            key: value
-            for key, value in (("filename", part.filename), ("file_data", data), ("file_id", part.file_id))
-            if value is not None
-        }
-        return {"type": "file", "file": file}
+        content = {"file_data": data} if data is not None else {"file_id": part.file_id}
+        return {"type": "file", "file": {"filename": part.filename, **content} if part.filename else content}
 
     def _audio(self, part: wire.AudioPart, path: str) -> JsonObject:
         if refusal := self._refusal("audio"):

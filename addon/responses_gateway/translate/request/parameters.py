@@ -287,7 +287,8 @@ class ParameterTranslator:
     def _account(self) -> None:
         """What the parts of fields say that is not carried out."""
         request = self.request
-        for name, options in (("reasoning", request.reasoning), ("text", request.text)):
+        parts = (("reasoning", request.reasoning), ("text", request.text), ("stream_options", request.stream_options))
+        for name, options in parts:
             for field, value in ((options.model_extra or {}) if options else {}).items():
                 if value is not None:
                     self.ledger.add("dropped", f"{name}.{field}", "a chat request has no such field")

@@ -14,6 +14,12 @@ _CARRIED_OUT = {
     "custom": frozenset({"type", "name", "description", "format", "defer_loading"}),
     "namespace": frozenset({"type", "name", "description", "tools"}),
     "tool_search": frozenset({"type", "execution", "description", "parameters"}),
+    "web_search": frozenset(
+        (
+            *("type", "filters", "user_location", "search_context_size", "search_content_types"),
+            "external_web_access",
+        )
+    ),
     "local_shell": frozenset({"type"}),
     "shell": frozenset({"type", "environment"}),
     "apply_patch": frozenset({"type"}),
@@ -25,7 +31,8 @@ def account(declaration: JsonObject, ledger: Ledger) -> None:
     if declaration.get("defer_loading"):
         why = "offered at once: a chat upstream loads no tools later"
         ledger.add("changed", "tools.defer_loading", why, loss=False)
-    known = _CARRIED_OUT.get(str(declaration.get("type", "function")))
+    kind = str(declaration.get("type", "function"))
+    known = _CARRIED_OUT.get("web_search" if kind.startswith("web_search") else kind)
     if known is None:
         return
     for name, value in declaration.items():
