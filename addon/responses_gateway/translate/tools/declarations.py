@@ -108,7 +108,8 @@ def shell_description(environment: object) -> str:
     skills = [skill for skill in found if isinstance(skill, dict)] if isinstance(found, list) else []
     if not skills:
         return about
-    listed = [f"- {skill.get('name')} (in {skill.get('path')}): {skill.get('description')}" for skill in skills]
+    said = ([text_or_empty(skill.get(name)) for name in ("name", "path", "description")] for skill in skills)
+    listed = [f"- {name} (in {path}): {description}" for name, path, description in said]
     return "\n".join([f"{about} Instructions for special tasks are in these folders there, in SKILL.md:", *listed])
 
 
