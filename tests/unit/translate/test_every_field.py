@@ -31,7 +31,6 @@ HERE: Mapping[str, str] = {
     "include=reasoning.encrypted_content": "turn/opening.py seals reasoning",
     "include=web_search_call.action.sources": "hosted/web_search.py shows what was found",
     "max_tool_calls": "hosted/calls.py counts them",
-    "metadata": "stored and shown with the response",
     "reasoning": "an empty object",
     "reasoning.summary=*": "the model's own reasoning is shown",
     "service_tier=auto": "what upstreams do anyway",

@@ -49,14 +49,11 @@ _SERVED_HERE = frozenset(
 )
 """Fields that the gateway itself serves, or that this module translates."""
 
-_HINTS = frozenset({"prompt_cache_key", "prompt_cache_retention"})
-"""Fields that may make an answer cheaper, and never another one."""
+_NO_LOSS = frozenset({"prompt_cache_key", "prompt_cache_retention", "metadata"})
+"""Fields that upstreams can do without: what makes an answer cheaper but never another one, and what is kept here."""
 
 _ANYWAY: Mapping[str, Sequence[str]] = {"service_tier": ("auto", "default")}
 """Values that upstreams without such a field act by."""
-
-_KEPT_HERE = "metadata"
-"""What is stored with the response, also where the upstream does not take it."""
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -280,8 +277,8 @@ class ParameterTranslator:
                 continue
             if name in self.profile.parameters.accept:
                 body[name] = value
-            elif value not in _ANYWAY.get(name, ()) and name != _KEPT_HERE:
-                self.ledger.add("dropped", name, "the upstream is not known to take it", loss=name not in _HINTS)
+            elif value not in _ANYWAY.get(name, ()):
+                self.ledger.add("dropped", name, "the upstream is not known to take it", loss=name not in _NO_LOSS)
         self._account()
 
     def _account(self) -> None:
