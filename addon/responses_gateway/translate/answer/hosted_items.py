@@ -24,7 +24,7 @@ class HostedCallItem(CallItem):
         self._result: HostedResult | None = None
         super().__init__(output, tool, call_id, ledger)
         if tool.hosted.function.result is not None:
-            # The items come back without any other id.
+            # The items come back without any other id, by which the upstream's signature has to be found.
             self.call_id = self.id
         self._tell("opened")
 
