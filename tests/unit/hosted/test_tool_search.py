@@ -82,6 +82,8 @@ def names(tools: list[Json]) -> list[str]:
         ({"query": "inbox"}, ["mail.searchInbox"]),
         ({"query": "CITY"}, ["get_weather"]),
         ({"query": "查询"}, ["天气"]),
+        ({"paths": ["天气"]}, ["天气"]),
+        ({"paths": ["...", "翻译"]}, []),
         ({"paths": ["the weather"]}, ["get_weather"]),
         ({"query": "nonsense"}, []),
         ({"query": ""}, []),
@@ -287,6 +289,27 @@ def test_a_function_of_the_client_that_is_named_like_the_search() -> None:
     check(seen)
     assert output(seen)[0]["type"] == "tool_search_call"
     assert offered(exchange) == [first, second, "get_weather"]
+
+
+@pytest.mark.parametrize("arguments", ["[1]", '"weather"', "{", "", '{"query": null, "paths": {}}', '{"paths": [[]]}'])
+def test_arguments_that_mean_nothing(arguments: str) -> None:
+    exchange = opened()
+    seen = events(
+        served(exchange, [call(0, "tool_search", arguments, "c1"), delta("tool_calls")], [delta("stop", content="x")])
+    )
+    check(seen)
+    assert output(seen)[1]["tools"] == []
+    assert exchange.upstream_request.body["messages"][-1]["content"] == "No tools were found."
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [[{}], [{"type": "namespace", "name": 7, "tools": [1, None, {"name": []}]}], [{"type": "mcp", "tools": {}}]],
+)
+def test_odd_results_in_the_input(tools: list[Any]) -> None:
+    found = {"type": "tool_search_output", "call_id": None, "execution": "server", "status": "completed"}
+    exchange = opened(input=[{"role": "user", "content": "hi"}, {**found, "tools": tools}])
+    assert offered(exchange) == ["run", "tool_search"]
 
 
 def test_a_tool_that_is_not_declared_any_more_stays_away() -> None:
