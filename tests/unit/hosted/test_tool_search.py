@@ -204,6 +204,12 @@ def test_several_searches_at_once_belong_to_their_results() -> None:
     assert "mail__send" in results[2]
 
 
+def test_what_was_found_is_no_answer() -> None:
+    seen = events(served(opened(), [searching("weather"), delta("tool_calls")], [delta("stop")], [delta("stop")]))
+    check(seen)
+    assert seen[-1]["type"] == "response.failed"
+
+
 def test_searches_count_as_calls() -> None:
     exchange = opened(max_tool_calls=1)
     rounds = [[searching(word), delta("tool_calls")] for word in ("weather", "send")]

@@ -62,13 +62,15 @@ class HostedCallItem(CallItem):
             return None
         return hosted_result_entry(self.type, self.id, self.call_id, self.tool.wire, self.arguments, self._result.text)
 
-    def show_result(self) -> None:
-        """Show the result as an item, if that is its form."""
+    def show_result(self) -> str | None:
+        """Show the result as an item, if that is its form; returns the item's id."""
         if (form := self._hosted.function.result) is None:
-            return
-        item: JsonObject = {"id": self._output.new_id(form.prefix), "type": form.type}
+            return None
+        item_id = self._output.new_id(form.prefix)
+        item: JsonObject = {"id": item_id, "type": form.type}
         index = self._output.add({**item, "status": "in_progress", **form.fields(None)})
         self._output.done(index, {**item, "status": "completed", **form.fields(self._result)})
+        return item_id
 
     @property
     def arguments(self) -> str:

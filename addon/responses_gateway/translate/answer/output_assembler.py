@@ -38,7 +38,7 @@ class OutputAssembler:
         self._call_ids: set[str] = set()
         self._queue: deque[DeltaPart | Call] = deque()
         self._hosted_ids: set[str] = set()
-        """Of the items of calls that the gateway carried out."""
+        """Of the items of calls that the gateway carried out, and of their results."""
 
         self.begin_round()
 
@@ -308,7 +308,8 @@ class OutputAssembler:
         self._messages.end_choice(status, signatures, [entry for entry in carried if entry is not None])
         # Behind the reasoning, which belongs to the calls.
         for item in hosted.values():
-            item.show_result()
+            if (shown := item.show_result()) is not None:
+                self._hosted_ids.add(shown)
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""
