@@ -33,8 +33,8 @@ PAGE = (
 class Everything(LoggedProcess):
     """The reference server of the protocol's authors, over Streamable HTTP."""
 
-    def __init__(self, home: Path) -> None:
-        self.host = f"127.0.0.1:{(port := free_port())}"
+    def __init__(self, home: Path, port: int) -> None:
+        self.host = f"127.0.0.1:{port}"
         command = ["node", _npm_server("everything"), "streamableHttp"]
         super().__init__(command, clean_environment(home, {"PORT": str(port)}))
 
@@ -65,7 +65,7 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
-    with Everything(tmp_path_factory.mktemp("everything")) as process:
+    with Everything(tmp_path_factory.mktemp("everything"), free_port()) as process:
         yield process
 
 
@@ -78,7 +78,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gateway(
-    everything: Everything, files: Path, upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+    files: Path, upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     home = tmp_path_factory.mktemp("gateway")
     fetch = installed(PYPI_SERVERS, is_node=False) / "bin" / "mcp-server-fetch"
@@ -91,7 +91,7 @@ def gateway(
         },
     }
     config = home / "gateway.yaml"
-    config.write_text(json.dumps({"mcp_servers": servers, "mcp_private_hosts": [everything.host]}))
+    config.write_text(json.dumps({"mcp_servers": servers, "mcp_private_hosts": ["127.0.0.1"]}))
     with GatewayProcess(upstream.url, home, {"gateway_config": str(config)}) as process:
         yield process
         assert not process.faults(), process.log
@@ -176,6 +176,19 @@ def test_what_was_found_stays_found(
         assert after.messages[: len(before.messages)] == before.messages
         assert list(after.tools)[: len(before.tools)] == list(before.tools)
     assert "everything__echo" in script.requests[1].tools
+
+
+def test_a_server_that_was_restarted(gateway: GatewayProcess, script: Script, tmp_path: Path) -> None:
+    client, port = SyncClient(gateway.url), free_port()
+    input: list[Any] = [{"role": "user", "content": "Say it."}]
+    for words in ("before", "after"):
+        script.answer(reply(calls=[echo(words)]), reply(text="Said."))
+        with Everything(tmp_path, port) as server:
+            tool: Any = {"type": "mcp", "server_label": "everything", "server_url": server.url}
+            tools = [{**tool, "require_approval": "never"}]
+            response = client.create(model=script.model, input=input, tools=tools)
+        assert [item.output for item in response.output if item.type == "mcp_call"] == [f"Echo: {words}"]
+        input = [*input, *(item.model_dump(exclude_none=True) for item in response.output)]
 
 
 def test_programs_of_the_configuration(gateway: GatewayProcess, files: Path, script: Script) -> None:

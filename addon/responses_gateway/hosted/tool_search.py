@@ -173,28 +173,33 @@ class _Names:
         self._groups: defaultdict[str, list[int]] = defaultdict(list)
         self._tools: defaultdict[str, list[int]] = defaultdict(list)
         for position, tool in enumerate(tools):
-            self._tools[loose_name(tool.name)].append(position)
+            self._tools[_key(tool.name)].append(position)
             if tool.namespace is not None:
-                self._groups[loose_name(tool.namespace)].append(position)
-                self._tools[loose_name(f"{tool.namespace} {tool.name}")].append(position)
+                self._groups[_key(tool.namespace)].append(position)
+                self._tools[_key(f"{tool.namespace} {tool.name}")].append(position)
 
     def find(self, paths: Sequence[str], query: str) -> list[int]:
         """The positions of what is named, and of what matches the words best."""
         named: dict[int, None] = {}
         unknown: list[str] = []
         for name in filter(None, [*paths, query.strip()]):
-            key = loose_name(name)
+            key = _key(name)
             found = self._tools.get(key, ()) or self._groups.get(key, ())
             named |= dict.fromkeys(found)
             if not found:
                 unknown.append(name)
         for word in query.split()[:_WORDS]:
-            named |= dict.fromkeys(self._tools.get(loose_name(word), ()))
+            named |= dict.fromkeys(self._tools.get(_key(word), ()))
         if len(named) > _NAMED:
             by_words = [position for position in self._index.best(query, _NAMED) if position in named]
             named = dict.fromkeys([*by_words, *named])
         by_words = self._index.best(" ".join(unknown), _FOUND)
         return [*dict.fromkeys([*list(named)[:_NAMED], *by_words])][: max(_FOUND, min(len(named), _NAMED))]
+
+
+def _key(name: str) -> str:
+    """What is the same for all ways to write a name; one in another script has to be written as it is."""
+    return loose_name(name) or name.casefold()
 
 
 def _deferred(declared: DeclaredTool) -> Iterator[_Deferred]:

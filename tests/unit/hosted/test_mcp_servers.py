@@ -253,6 +253,19 @@ def test_a_session_that_the_server_has_forgotten(status: int) -> None:
         assert (server.asked("initialize"), server.asked("tools/call")) == (2, 4)
 
 
+def test_calls_at_the_same_time_in_a_forgotten_session() -> None:
+    def forgets(handler: Handler, message: Json) -> None:
+        server = handler.server.mcp
+        if server.asked("initialize") == 1 and server.asked("tools/call") > 1:
+            handler.plain(404)
+        else:
+            handler.result(message, {"content": [{"type": "text", "text": "seen"}]})
+
+    with ScriptedMcp(tools_call=forgets) as server:
+        assert [found.text for found in opened(server, calls=1, at_once=[{}] * 4).results] == ["seen"] * 5
+        assert server.asked("initialize") == 2
+
+
 def test_a_server_that_forgets_every_session() -> None:
     with ScriptedMcp(tools_call=lambda handler, message: handler.plain(404)) as server:
         [found] = opened(server, calls=1).results

@@ -82,6 +82,8 @@ def names(tools: list[Json]) -> list[str]:
         ({"query": "inbox"}, ["mail.searchInbox"]),
         ({"query": "CITY"}, ["get_weather"]),
         ({"query": "查询"}, ["天气"]),
+        ({"paths": ["天气"]}, ["天气"]),
+        ({"paths": ["...", "翻译"]}, []),
         ({"paths": ["the weather"]}, ["get_weather"]),
         ({"query": "nonsense"}, []),
         ({"query": ""}, []),
@@ -202,6 +204,12 @@ def test_several_searches_at_once_belong_to_their_results() -> None:
     assert "mail__send" in results[2]
 
 
+def test_what_was_found_is_no_answer() -> None:
+    seen = events(served(opened(), [searching("weather"), delta("tool_calls")], [delta("stop")], [delta("stop")]))
+    check(seen)
+    assert seen[-1]["type"] == "response.failed"
+
+
 def test_searches_count_as_calls() -> None:
     exchange = opened(max_tool_calls=1)
     rounds = [[searching(word), delta("tool_calls")] for word in ("weather", "send")]
@@ -289,6 +297,27 @@ def test_a_function_of_the_client_that_is_named_like_the_search() -> None:
     assert offered(exchange) == [first, second, "get_weather"]
 
 
+@pytest.mark.parametrize("arguments", ["[1]", '"weather"', "{", "", '{"query": null, "paths": {}}', '{"paths": [[]]}'])
+def test_arguments_that_mean_nothing(arguments: str) -> None:
+    exchange = opened()
+    seen = events(
+        served(exchange, [call(0, "tool_search", arguments, "c1"), delta("tool_calls")], [delta("stop", content="x")])
+    )
+    check(seen)
+    assert output(seen)[1]["tools"] == []
+    assert exchange.upstream_request.body["messages"][-1]["content"] == "No tools were found."
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [[{}], [{"type": "namespace", "name": 7, "tools": [1, None, {"name": []}]}], [{"type": "mcp", "tools": {}}]],
+)
+def test_odd_results_in_the_input(tools: list[Any]) -> None:
+    found = {"type": "tool_search_output", "call_id": None, "execution": "server", "status": "completed"}
+    exchange = opened(input=[{"role": "user", "content": "hi"}, {**found, "tools": tools}])
+    assert offered(exchange) == ["run", "tool_search"]
+
+
 def test_a_tool_that_is_not_declared_any_more_stays_away() -> None:
     found = {"type": "tool_search_output", "id": "o", "call_id": None, "execution": "server", "status": "completed"}
     history = [
@@ -299,7 +328,7 @@ def test_a_tool_that_is_not_declared_any_more_stays_away() -> None:
     exchange = opened(input=history)
     assert offered(exchange) == ["run", "tool_search", "get_weather"]
     [asked, result] = exchange.upstream_request.body["messages"][1:]
-    assert asked["tool_calls"][0]["id"] == result["tool_call_id"] == "c"
+    assert asked["tool_calls"][0]["id"] == result["tool_call_id"]
     assert "- gone" in result["content"]
 
 
@@ -311,14 +340,16 @@ def test_ten_turns_keep_their_prefix(with_ids: bool, with_reasoning: bool) -> No
     before: Json | None = None
     wanted = ["weather", "orders", "mail", "nonsense", "customer"]
     for turn in range(10):
-        exchange = opened(input=history)
+        exchange = opened({"provider": "gemini"}, input=history)
         first = exchange.upstream_request.body
-        if before is not None and with_ids:
-            assert first["messages"][: len(before["messages"])] == before["messages"]
         if before is not None:
+            assert first["messages"][: len(before["messages"])] == before["messages"]
             assert first["tools"][: len(before["tools"])] == before["tools"]
         thinks = [delta(reasoning_content=f"think {turn}")] if turn % 2 and with_reasoning else []
         searches = [searching(wanted[(turn + at) % 5], at) for at in range(turn % 3 + 1)]
+        if with_reasoning and with_ids:
+            entry = searches[0]["choices"][0]["delta"]["tool_calls"][0]
+            entry["extra_content"] = {"google": {"thought_signature": f"s{turn}"}}
         last = [call(0, "run", "{}", f"r{turn}"), delta("tool_calls")]
         if turn % 4 == 3:
             last = [delta("stop", content=f"answer {turn}")]
@@ -333,3 +364,11 @@ def test_ten_turns_keep_their_prefix(with_ids: bool, with_reasoning: bool) -> No
             history.append({"role": "user", "content": f"and {turn}"})
         else:
             history.append({"type": "function_call_output", "call_id": f"r{turn}", "output": f"ran {turn}"})
+    assert before is not None
+    signatures = [
+        call["extra_content"]["google"]["thought_signature"]
+        for message in before["messages"]
+        for call in message.get("tool_calls", ())
+        if "extra_content" in call
+    ]
+    assert ("s9" in signatures) == (with_reasoning and with_ids)

@@ -29,9 +29,9 @@ class Connections:
     ) -> T:
         """Do `work` with a connection. Raises HostedError.
 
-        A connection on which something failed takes no further work; what others have there goes on. `repeatable`:
-        work that fails on an old connection is done once more on a new one. So is all that the
-        server did not take, because it has forgotten the connection (MCP specification 2025-06-18, Session Management).
+        A connection on which something failed takes no further work; what others have there goes on. `repeatable`: work
+        that fails on an old connection is done once more on a new one. So is all that the server did not take, because
+        it has forgotten the connection (MCP specification 2025-06-18, Session Management).
         """
         key = owner, address
         known = self._open.get(key)
@@ -41,6 +41,9 @@ class Connections:
             except HostedError as error:
                 if isinstance(error, Refused) or not (repeatable or isinstance(error, NotTaken)):
                     raise
+            newer = self._open.get(key)
+            if newer is not None and newer.is_open:
+                return await self._done(key, newer, work)
         connection = _Connection(self._connect, address)
         self._open[key] = connection
         self._forget_old()
@@ -56,13 +59,10 @@ class Connections:
             return await work(await connection.session())
         except Refused:
             raise
-        except BaseException as error:
+        except BaseException:
             # What was cancelled may still be under way there.
             if self._open.get(key) is connection:
                 del self._open[key]
-            if connection in self._retired and isinstance(error, NotTaken):
-                # Another call may have been the one that was not taken.
-                raise HostedError(str(error)) from None
             self._retired.add(connection)
             raise
         finally:

@@ -113,6 +113,9 @@ class _Gate(httpx2.AsyncBaseTransport):
         self.status = 0
         """That of the last answer to one which was none of 2xx."""
 
+        self.not_taken = 0
+        """Requests for tools that the server refused to take, and of which nobody was told yet."""
+
         self.fault: HostedError | None = None
         """Why something was not sent or not read: the package itself would not tell."""
 
@@ -126,6 +129,7 @@ class _Gate(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError(f"{request.url.host} cannot be reached: {error}", request=request) from None
         if not response.is_success and request.method in self.noted:
             self.status = response.status_code
+            self.not_taken += self.status in _FORGOTTEN and b'"tools/' in request.read()
         if response.headers.get("content-encoding", "identity") != "identity":
             self.fault = HostedError(f"{request.url.host} sends an encoding that nobody asked for")
             await response.aclose()
@@ -266,8 +270,11 @@ def _explained(gate: _Gate | None) -> Iterator[None]:
 
 
 def _kind(error: Exception, gate: _Gate | None) -> type[HostedError]:
+    if gate is not None and gate.not_taken:
+        gate.not_taken -= 1
+        return NotTaken
     if gate is not None and gate.status:
-        return NotTaken if gate.status in _FORGOTTEN else HostedError
+        return HostedError
     return Refused if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED else HostedError
 
 

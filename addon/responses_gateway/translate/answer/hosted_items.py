@@ -27,7 +27,7 @@ class HostedCallItem(CallItem):
         self._result: HostedResult | None = None
         super().__init__(output, tool, call_id, ledger)
         if tool.hosted.function.result is not None:
-            # The items come back without any other id.
+            # The items come back without any other id, by which the upstream's signature has to be found.
             self.call_id = self.id
         self._tell("opened")
 
@@ -66,13 +66,15 @@ class HostedCallItem(CallItem):
         text, pictures = self._result.text, self._result.pictures
         return hosted_result_entry(self.type, self.id, self.call_id, self.tool.wire, self.arguments, text, pictures)
 
-    def show_result(self) -> None:
-        """Show the result as an item, if that is its form."""
+    def show_result(self) -> str | None:
+        """Show the result as an item, if that is its form; returns the item's id."""
         if (form := self._hosted.function.result) is None:
-            return
-        item: JsonObject = {"id": self._output.new_id(form.prefix), "type": form.type}
+            return None
+        item_id = self._output.new_id(form.prefix)
+        item: JsonObject = {"id": item_id, "type": form.type}
         index = self._output.add({**item, "status": "in_progress", **form.fields(None)})
         self._output.done(index, {**item, "status": "completed", **form.fields(self._result)})
+        return item_id
 
     @property
     def arguments(self) -> str:

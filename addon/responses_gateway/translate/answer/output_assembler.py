@@ -38,7 +38,7 @@ class OutputAssembler:
         self._call_ids: set[str] = set()
         self._queue: deque[DeltaPart | Call] = deque()
         self._hosted_ids: set[str] = set()
-        """Of the items of calls that the gateway carried out."""
+        """Of the items of calls that the gateway carried out, and of their results."""
 
         self.begin_round()
 
@@ -263,9 +263,6 @@ class OutputAssembler:
         item = self._hosted_items[call]
         item.end(result)
         self._hosted_ids.add(item.id)
-        if not self._hosted_pending:
-            for ended in self._hosted_items.values():
-                ended.show_result()
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -306,8 +303,13 @@ class OutputAssembler:
         signatures = {
             call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra
         }
-        carried = [item.carried_result for item in self._hosted_items.values()]
+        hosted, self._hosted_items = self._hosted_items, {}
+        carried = [item.carried_result for item in hosted.values()]
         self._messages.end_choice(status, signatures, [entry for entry in carried if entry is not None])
+        # Behind the reasoning, which belongs to the calls.
+        for item in hosted.values():
+            if (shown := item.show_result()) is not None:
+                self._hosted_ids.add(shown)
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""

@@ -9,15 +9,19 @@ SEARCH_FAILED = "The limit of tool searches is reached. Answer with what you hav
 
 
 def paired_searches(items: Sequence[wire.Item]) -> list[wire.Item]:
-    """Give each such call, and its output, the id of the call's item, which stays the same from turn to turn."""
+    """Give each such call, and its output, an id.
+
+    It is the call's number, and so the same from turn to turn, whether the client sends the ids of items back or not.
+    """
     waiting: deque[str] = deque()
+    calls = 0
     paired: list[wire.Item] = []
-    for position, item in enumerate(items):
+    for item in items:
         match item:
             case wire.ToolSearchCall(call_id=None):
-                call_id = item.id or f"tsc_{position}"
-                waiting.append(call_id)
-                paired.append(item.model_copy(update={"call_id": call_id}))
+                calls += 1
+                waiting.append(f"tool_search_{calls}")
+                paired.append(item.model_copy(update={"call_id": waiting[-1]}))
             case wire.ToolSearchOutput(call_id=None) if waiting:
                 paired.append(item.model_copy(update={"call_id": waiting.popleft(), "execution": "server"}))
             case _:

@@ -75,7 +75,7 @@ class ResultTranslator:
             children = tool.get("tools") if tool.get("type") == "namespace" else None
             namespace = str(tool.get("name")) if children is not None else None
             for child in children if isinstance(children, list) else [tool]:
-                if self._tools.denies(str(child.get("name")), namespace):
+                if not isinstance(child, dict) or self._tools.denies(str(child.get("name")), namespace):
                     continue
                 kind: Kind = "custom" if child.get("type") == "custom" else "function"
                 name = self._tools.wire_name(kind, namespace, str(child.get("name")))
