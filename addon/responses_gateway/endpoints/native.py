@@ -40,7 +40,7 @@ def passing_on(call: Call, runtime: Runtime) -> PassOn | None:
         return None
 
     async def pass_on(route: Route, ledger: Ledger) -> NativeRequest | None:
-        if runtime.apis.api(call.owner, route) == "chat":
+        if await runtime.apis.api(call.owner, route, runtime.state.storage) == "chat":
             return None
         return await _passed_on(call, runtime, route, ledger, None)
 
@@ -79,10 +79,10 @@ async def native_relay(call: Call, runtime: Runtime) -> Relay | None:
     return Relay(f"{route.base_url}{call.path}{_query(call)}", headers, content, route.secrets)
 
 
-def relay_to_maker(call: Call, runtime: Runtime, response_id: str) -> Relay:
+async def relay_to_maker(call: Call, runtime: Runtime, response_id: str) -> Relay:
     """A call about a response that is not kept here, for the upstream that made it. Raises GatewayError if it is not
     known which one did."""
-    provider = runtime.native_ids.provider(call.owner, response_id)
+    provider = await runtime.state.native_ids.provider(call.owner, response_id)
     upstream = runtime.router.of(call.owner).upstream(provider) if provider is not None else None
     if upstream is None:
         raise not_found(response_id, "" if runtime.state.storage else " This gateway keeps no responses.")
@@ -105,7 +105,7 @@ async def _native_route(call: Call, runtime: Runtime) -> Route | None:
     except GatewayError:
         # Said when the whole request is known to be valid.
         return None
-    return None if runtime.apis.api(call.owner, route) == "chat" else route
+    return None if await runtime.apis.api(call.owner, route, runtime.state.storage) == "chat" else route
 
 
 def _session(headers: Mapping[str, str], body: JsonObject) -> str | None:

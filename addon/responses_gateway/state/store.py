@@ -13,6 +13,9 @@ from responses_gateway.protocol.json import JsonObject
 FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """The statuses that do not change any more."""
 
+LONGEST_NAME = 512
+"""Characters in the name of a note, which upstreams and clients may choose."""
+
 
 class StoreError(Exception):
     """The store cannot do its work now; says why. Requests that need no stored state go on without it."""
@@ -115,6 +118,15 @@ class Store(Protocol):
         """Add items (with ids) at the end; False when there is no such conversation."""
 
     def delete_item(self, owner: str, conversation_id: str, item_id: str) -> bool: ...
+
+    def put_note(self, owner: str, name: str, value: str) -> None:
+        """Keep a short text under a name, in the place of what the owner had there. As many notes are kept as
+        responses, and as long."""
+
+    def note(self, owner: str, name: str) -> str | None: ...
+
+    def is_anothers(self, owner: str, name: str) -> bool:
+        """Whether others have a note of that name, and the owner has none."""
 
     def close(self) -> None: ...
 

@@ -111,7 +111,9 @@ class NativeRequest:
         """The upstream has told of the response that it makes."""
         response_id = response.get("id")
         if isinstance(response_id, str):
-            self.runtime.native_ids.remember(self.owner, response_id, self.route.provider)
+            is_kept = self.body.get("store") is not False and response.get("store") is not False
+            ids = self.runtime.state.native_ids
+            ids.remember(self.owner, response_id, self.route.provider, lasting=is_kept)
 
 
 def named(content: bytes, body: JsonObject, model: str) -> bytes:

@@ -306,7 +306,8 @@ class NativeTurn:
         """Whether another round may do better; decides where it goes."""
         before = self.native.route
         if self._has_no_api(fault):
-            self.native.runtime.apis.note_chat(self.native.owner, before)
+            runtime = self.native.runtime
+            runtime.apis.note_chat(self.native.owner, before, runtime.state.storage)
             why = f"{self._upstream} has no Responses API (HTTP {self._status}): asked by chat/completions from now on"
             self.native.ledger.add("learnt", "api", why)
             return await self._translate(before)
@@ -332,7 +333,8 @@ class NativeTurn:
 
     async def _go_to(self, route: Route) -> bool:
         """Prepare for another target; False when it cannot take the request."""
-        if self.native.runtime.apis.api(self.native.owner, route) != "chat":
+        runtime = self.native.runtime
+        if await runtime.apis.api(self.native.owner, route, runtime.state.storage) != "chat":
             self.native.reroute(route)
             return True
         return await self._translate(route)
