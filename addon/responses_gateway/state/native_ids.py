@@ -1,14 +1,12 @@
 """Which provider keeps a response that it has made: an id says whose it is, as long as it is remembered.
 
-The latest ids are in memory, so that the store need not be asked, nor even work; the store knows them after a restart,
-and at every gateway that uses it.
+The latest ids are in memory; the store knows them after a restart, and at every gateway that uses it.
 """
 
 from collections import OrderedDict
 
-from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.state.storage import Storage
-from responses_gateway.state.store import LONGEST_NAME, Store, StoreError
+from responses_gateway.state.store import LONGEST_NAME, Store
 
 MAX_IDS = 10_000
 """Ids in memory; the one that was told longest ago goes first."""
@@ -37,18 +35,14 @@ class NativeIds:
         if lasting and known != provider and self._storage is not None:
             self._storage.keep(lambda store: store.put_note(owner, _name(response_id), provider))
 
-    async def provider(self, owner: str, response_id: str) -> str | None:
+    def provider(self, owner: str, response_id: str, store: Store | None) -> str | None:
         """The name of the provider; None when the owner has no such response, or it is forgotten.
 
-        Raises GatewayError when the store cannot answer.
+        May wait for the store; raises StoreError.
         """
         known = self._recent.get(response_id, {}).get(owner)
-        if known is not None or self._storage is None or len(_name(response_id)) > LONGEST_NAME:
-            return known
-        try:
-            return await self._storage.read(lambda store: store.note(owner, _name(response_id)))
-        except StoreError as error:
-            raise GatewayError(str(error), 503, "server_error", type="server_error") from None
+        name = _name(response_id)
+        return known if known is not None or store is None or len(name) > LONGEST_NAME else store.note(owner, name)
 
     def is_anothers(self, owner: str, response_id: str, store: Store | None) -> bool:
         """Whether a provider has made it for others only. May wait for the store; raises StoreError."""

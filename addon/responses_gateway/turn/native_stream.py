@@ -48,6 +48,11 @@ class NativeStream:
     def keep_alives(self) -> int:
         return self._decoder.keep_alives
 
+    @property
+    def done_items(self) -> list[JsonObject]:
+        """The output items that are finished, in the order of the output."""
+        return [item for _, item in sorted(self._done_items.items())]
+
     def feed(self, data: bytes) -> tuple[bytes, list[JsonObject]]:
         """What the client gets of `data`, and the events in it. Raises FrameTooLong, and encoding.ERRORS."""
         if self._body is not None:
@@ -113,8 +118,7 @@ class NativeStream:
             response = begin()
             events.append(self._made("response.created", response))
         fault = failed_response_error(error, codex=codex)
-        output = [item for _, item in sorted(self._done_items.items())]
-        failed = {**response, "status": "failed", "error": fault, "output": output}
+        failed = {**response, "status": "failed", "error": fault, "output": self.done_items}
         return [*events, self._made("response.failed", failed)]
 
     def _made(self, kind: str, response: JsonObject) -> JsonObject:

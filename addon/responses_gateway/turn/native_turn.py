@@ -164,7 +164,8 @@ class NativeTurn:
     def finish(self) -> bytes:
         rest = self._passed(*self._stream.finish())
         if self._stream.is_over:
-            self.ended = True
+            # The end of the message waits until a conversation has the turn.
+            self.ended = self.native.conversation is None
         else:
             self.fail(Failure("broken", "the stream ended without its last event"))
         return rest
@@ -177,6 +178,8 @@ class NativeTurn:
             self.native.made(self._told or {})
         self.native.watch(events)
         self.native.observer.sent(data, events)
+        if self._stream.is_over and self._stream.response is not None:
+            self.native.ended(self._stream.response, self._stream.done_items)
         return data
 
     def take(self, body: bytes) -> None:
@@ -195,6 +198,7 @@ class NativeTurn:
             self._upstream_health.worked()
             self.native.made(response)
             self.native.watch(_events_of(body))
+            self.native.ended(response, ())
 
     def _refusal(self, body: bytes) -> GatewayError:
         route = self.native.route
@@ -292,6 +296,7 @@ class NativeTurn:
         """Whether `request` is to be sent again, or that of `successor`; they are made for the next round then."""
         fault = self._fault
         if fault is None or self._over or self.ended or self._stream.events:
+            await self.native.stored()
             return False
         if not await self._recovers(fault) or self._over:
             return False
@@ -347,7 +352,8 @@ class NativeTurn:
             exchange = await self.native.translate(route, self.native.ledger)
             exchange.go_on_for(self.native.observer)
             self.successor = ServedTurn(exchange, self._client_headers, self._services)
-        except GatewayError:
+        except GatewayError as error:
+            self.native.ledger.add("dropped", "fallback", error.message)
             return False
         return True
 
