@@ -28,7 +28,7 @@ from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.resting_upstream import RestingUpstream
 from responses_gateway.turn.recovery.retry import Retry
 from responses_gateway.turn.relay_turn import NOT_PASSED_ON
-from responses_gateway.turn.served_turn import EVENT_STREAM, FINAL, ServedTurn
+from responses_gateway.turn.served_turn import ANSWERED, EVENT_STREAM, FINAL, ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.routing import Route
 from responses_gateway.upstream.spoken_apis import NO_SUCH_PATH
@@ -134,7 +134,7 @@ class NativeTurn:
     # The upstream's answer --------------------------------------------------------------------------------------------
 
     def begin(self, status: int, headers: http.Headers) -> bool:
-        self._status, self._body = status, None
+        self._status, self._body = 200 if status in ANSWERED else status, None
         self._headers = messages.read(headers)
         clean = self.native.redactor.clean_text
         self._passed_on = [
@@ -144,7 +144,7 @@ class NativeTurn:
         ]
         self.native.observer.round_answered(status, self._headers)
         is_document = self._headers.get("content-type", "").startswith("application/json")
-        if status != 200 or not self.streams or is_document:
+        if self._status != 200 or not self.streams or is_document:
             return False
         try:
             self._stream = self._new_stream(self._headers.get("content-encoding", ""))
@@ -172,6 +172,8 @@ class NativeTurn:
 
     def _passed(self, data: bytes, events: Sequence[JsonObject]) -> bytes:
         """Note what the client gets, and return it."""
+        if self._stream.is_cut:
+            self.ledger.add("dropped", "output", "more events came behind the last one")
         if self._stream.response is not self._told:
             self._upstream_health.worked()
             self._told = self._stream.response
@@ -192,7 +194,11 @@ class NativeTurn:
         if self._fault is not None:
             return
         self._body = self._errors.whole(self._status, body)
-        if not 200 <= self._status < 300:
+        if 300 <= self._status < 400:
+            # The client is not to follow it: its key is for this gateway.
+            self._body = None
+            self._fault = RoundFault(server_error(502, f"{self._upstream} redirects (HTTP {self._status})."))
+        elif self._status != 200:
             self._fault = RoundFault.of_refusal(self._refusal(body), self._status, self._headers, body)
         elif isinstance(response := _parsed(body), dict):
             self._upstream_health.worked()
