@@ -16,7 +16,7 @@ from responses_gateway.state.history import conversation_not_found, previous_not
 from responses_gateway.state.items import parsed_items, stored_items
 from responses_gateway.state.state import State
 from responses_gateway.state.storage import Storage
-from responses_gateway.state.store import Store, StoreError
+from responses_gateway.state.store import Store, StoreError, is_name
 from responses_gateway.translate.answer.items import NewId
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec
@@ -62,9 +62,7 @@ async def inlined(
     items = body.get("input")
     own: list[Any] = items if isinstance(items, list) else []
     references = [item["id"] for item in own if _is_reference(item)]
-    previous, conversation = body.get("previous_response_id"), _id_of(body.get("conversation"))
-    if not isinstance(previous, str):
-        previous = None
+    previous, conversation = _id(body.get("previous_response_id")), _conversation_id(body.get("conversation"))
     if not (references or previous or conversation):
         return Inlined(_readable(body, compactions, ledger))
 
@@ -169,12 +167,16 @@ def _is_sealed(item: object) -> bool:
 
 
 def _is_reference(item: object) -> bool:
-    return isinstance(item, dict) and item.get("type") == "item_reference" and isinstance(item.get("id"), str)
+    return isinstance(item, dict) and item.get("type") == "item_reference" and _id(item.get("id")) is not None
 
 
-def _id_of(conversation: object) -> str | None:
-    found = conversation.get("id") if isinstance(conversation, dict) else conversation
-    return found if isinstance(found, str) else None
+def _conversation_id(conversation: object) -> str | None:
+    return _id(conversation.get("id") if isinstance(conversation, dict) else conversation)
+
+
+def _id(value: object) -> str | None:
+    """An id that can be one of ours."""
+    return value if isinstance(value, str) and is_name(value) else None
 
 
 def _replayable(items: Sequence[JsonObject], ledger: Ledger) -> list[JsonObject]:

@@ -6,7 +6,7 @@ The latest ids are in memory; the store knows them after a restart, and at every
 from collections import OrderedDict
 
 from responses_gateway.state.storage import Storage
-from responses_gateway.state.store import LONGEST_NAME, Store
+from responses_gateway.state.store import Store, is_name
 
 MAX_IDS = 10_000
 """Ids in memory; the one that was told longest ago goes first."""
@@ -25,7 +25,7 @@ class NativeIds:
 
     def remember(self, owner: str, response_id: str, provider: str, *, lasting: bool) -> None:
         """The provider has made this response for the owner. `lasting`: it keeps it for later."""
-        if len(_name(response_id)) > LONGEST_NAME:
+        if not is_name(_name(response_id)):
             return
         providers = self._recent.pop(response_id, {})
         known = providers.pop(owner, None)
@@ -42,16 +42,16 @@ class NativeIds:
         """
         known = self._recent.get(response_id, {}).get(owner)
         name = _name(response_id)
-        return known if known is not None or store is None or len(name) > LONGEST_NAME else store.note(owner, name)
+        return known if known is not None or store is None or not is_name(name) else store.note(owner, name)
 
     def is_anothers(self, owner: str, response_id: str, store: Store | None) -> bool:
         """Whether a provider has made it for others only. May wait for the store; raises StoreError."""
         providers = self._recent.get(response_id, {})
-        if owner in providers or len(_name(response_id)) > LONGEST_NAME:
+        name = _name(response_id)
+        if owner in providers or not is_name(name):
             return False
         if store is None:
             return bool(providers)
-        name = _name(response_id)
         return store.is_anothers(owner, name) or (bool(providers) and store.note(owner, name) is None)
 
 

@@ -13,8 +13,7 @@ from responses_gateway.protocol.json import JsonObject
 FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """The statuses that do not change any more."""
 
-LONGEST_NAME = 512
-"""Characters in the name of a note, which upstreams and clients may choose."""
+_LONGEST_NAME = 512
 
 
 class StoreError(Exception):
@@ -129,6 +128,14 @@ class Store(Protocol):
         """Whether others have a note of that name, and the owner has none."""
 
     def close(self) -> None: ...
+
+
+def is_name(name: str) -> bool:
+    """Whether something that upstreams and clients may choose, such as an id, can be the name of a note."""
+    try:
+        return len(name.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def continued(items: Sequence[JsonObject]) -> list[JsonObject]:

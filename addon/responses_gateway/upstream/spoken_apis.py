@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from responses_gateway.catalogue.providers.profile import Api
 from responses_gateway.state.storage import Storage
-from responses_gateway.state.store import LONGEST_NAME, StoreError
+from responses_gateway.state.store import StoreError, is_name
 from responses_gateway.upstream.routing import Route
 
 NO_SUCH_PATH = frozenset({404, 405})
@@ -48,7 +48,7 @@ class SpokenApis:
         """The target has said that it has no Responses API."""
         target, now = (owner, route.base_url, route.model), self._clock()
         self._put(target, now)
-        if storage is not None and len(_name(target)) <= LONGEST_NAME:
+        if storage is not None and is_name(_name(target)):
             storage.keep(lambda store: store.put_note(owner, _name(target), str(now)))
 
     def _put(self, target: _Target, when: float | None) -> None:
@@ -60,7 +60,7 @@ class SpokenApis:
 
 async def _noted(target: _Target, storage: Storage | None) -> float | None:
     """When the target was noted; None if it was not, or the store cannot say."""
-    if storage is None:
+    if storage is None or not is_name(_name(target)):
         return None
     try:
         value = await storage.read(lambda store: store.note(target[0], _name(target)))

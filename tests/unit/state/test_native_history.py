@@ -85,6 +85,12 @@ def test_what_is_not_the_clients_here_is_the_targets(owner: str, store: str) -> 
     assert asked(body, owner, store).body is body
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "x" * 10_000, 7, None, [], {}])
+def test_what_can_be_no_id_goes_on_as_it_is(odd: object) -> None:
+    body = {"input": [{"type": "item_reference", "id": odd}], "conversation": {"id": odd}, "previous_response_id": odd}
+    assert asked(body).body is body
+
+
 def test_unknown_ids_go_on_as_they_are() -> None:
     body = {"input": [{"type": "item_reference", "id": "msg_theirs"}], "conversation": {"id": "conv_theirs"}}
     assert asked(body).body is body

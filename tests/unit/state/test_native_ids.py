@@ -64,6 +64,7 @@ def test_one_id_for_everybody_fills_nothing() -> None:
     for number in range(100):
         ids.remember(f"owner_{number}", "resp_1", "openai", lasting=True)
         ids.remember("me", "x" * 10_000 + str(number), "openai", lasting=True)
+        ids.remember("me", "\ud800", "openai", lasting=True)
     assert len(ids._recent) == 1
     assert len(ids._recent["resp_1"]) == 16
     assert ids.provider("owner_99", "resp_1", None) == "openai"
