@@ -1,5 +1,6 @@
 """Upstreams that speak the Responses API themselves: nothing is translated, and everything else works as ever."""
 
+import gzip
 import json
 import re
 from contextlib import closing
@@ -22,6 +23,7 @@ from upstream.answers import completion
 from upstream.native import ID, beginning, message, native_event, native_reply, native_stream, response, said
 
 TIMEOUT = 60
+ENDS = ("response.completed", "response.failed", "error")
 VOLATILE = re.compile(rb"(?<=_)[A-Za-z0-9]{20,}|(?<=\":)[0-9.e-]+")
 CONFIG = """
 provider: native
@@ -299,6 +301,27 @@ def test_an_error_event_ends_the_turn_of_a_socket(native: Native, script: Script
     with open_socket(gateway.url) as socket:
         assert socket.turn(model=script.model, input="hi")[-1]["message"] == "theirs"
         assert socket.turn(model=script.model, input="hi")[-1]["type"] == "response.completed"
+
+
+def test_a_socket_outlives_a_hostile_upstream(native: Native, script: Script) -> None:
+    gateway = native()
+    end = native_event("response.completed", 9, response=response("completed"))
+    packed = gzip.compress(whole(native_reply("Packed.")))
+    huge = b"data: " + json.dumps({"type": "response.of_tomorrow", "deep": "x" * 500_000}).encode() + b"\n\n"
+    script.answer(
+        native_stream(beginning(), end, end, said("Late.")),
+        native_stream(beginning(), huge, b'data: {"type": 5}\n\n', b'data: {"type": "response.comp'),
+        Answer([packed], 200, {"content-type": "text/event-stream", "content-encoding": "gzip"}),
+        native_stream(beginning(), b'data: {"type": "error", "status": 401, "message": "sk-upstream"}\n\n'),
+        native_reply("After all."),
+    )
+    ends = []
+    with open_socket(gateway.url) as socket:
+        for _ in range(5):
+            told = socket.turn(model=script.model, input="hi")
+            ends.append([event["type"] for event in told if event["type"] in ENDS])
+    completed, failed = ["response.completed"], ["response.failed"]
+    assert ends == [completed, failed, completed, ["error"], completed]
 
 
 def test_check_says_which_api_was_used(native: Native, script: Script, tmp_path: Path) -> None:
