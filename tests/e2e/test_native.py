@@ -355,7 +355,7 @@ def test_a_conversation_of_the_gateway_goes_on_at_a_native_upstream(native: Nati
     gateway = native(options={"gateway_store": "memory"})
     made = call(gateway, "POST", "/v1/conversations", b'{"items": [{"role": "user", "content": "Before."}]}')
     conversation = json.loads(made[2])["id"]
-    script.answer(native_reply("One."), completion(response("completed", [{**message("Two."), "id": "msg_2"}])))
+    script.answer(native_reply("One."), completion(response("completed", [message("Two.")])))
     for streaming in (True, False):
         sent = body_of(script.model, stream=streaming, conversation=conversation)
         assert call(gateway, "POST", "/v1/responses", sent)[0] == 200

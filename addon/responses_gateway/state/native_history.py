@@ -80,7 +80,9 @@ async def inlined(
     history, is_conversation, found = await _asked(state.storage, look_up, after_writes=conversation is not None)
     if history is None and not found:
         return Inlined(_readable(body, compactions, ledger))
+    there = {item["id"] for item in history or ()}
     given = [{"role": "user", "content": items}] if isinstance(items, str) else own
+    given = [item for item in given if not (_is_reference(item) and item["id"] in there)]
     kept = [found.get(item["id"]) if _is_reference(item) else None for item in given]
     sent = [item if ours is None else _foreign(ours) for item, ours in zip(given, kept, strict=True)]
     changed = {**body, "input": [*_replayable(history or (), ledger), *sent]}
@@ -96,7 +98,7 @@ async def inlined(
     continued = None
     if body.get("store") is not False:
         new = _storable([item if ours is None else ours for item, ours in zip(given, kept, strict=True)], new_id)
-        continued = ContinuedConversation(state.storage, owner, conversation, new, new_id)
+        continued = ContinuedConversation(state.storage, owner, conversation, history, new, new_id)
     return Inlined(_readable(changed, compactions, ledger), continued)
 
 

@@ -53,8 +53,13 @@ def asked(body: Json, owner: str = "one", store: str = "memory", *, is_shared: b
                 body, owner, state, PLAIN_ENVELOPES, ledger, new_id, is_shared=is_shared
             )
             if conversation is not None and state.storage is not None:
+                output = [{**SAID, "id": "msg_new"}, SAID, {"type": "new_thing", "id": "\ud800"}]
                 for status in ("failed", "completed", "completed"):
-                    conversation.add({"status": status}, [{**SAID, "id": "msg_new"}, {"type": "new_thing"}], ledger)
+                    conversation.add(
+                        {"status": status},
+                        [{**SAID, "id": "msg_new"}, SAID, {"type": "new_thing", "id": "\ud800"}],
+                        ledger,
+                    )
                     await conversation.stored(ledger)
                 kept = await state.storage.read(lambda stored: stored.conversation_items("one", "conv_ours"))
         finally:
@@ -106,10 +111,10 @@ def test_a_conversation_that_is_kept_here_is_sent_as_its_items_and_gets_the_turn
     body = {"input": [{"type": "item_reference", "id": "msg_out"}, "new"], "conversation": {"id": "conv_ours"}}
     body["input"][1] = {"type": "new_thing", "id": "x_1", "deep": [1.0]}
     changed, noted, kept = asked(body)
-    assert changed == {"input": [*map(without_id, (ASKED, SAID, SAID)), body["input"][1]]}
+    assert changed == {"input": [*map(without_id, (ASKED, SAID)), body["input"][1]]}
     assert any("conversation" in note for note in noted)
     assert any("input.reasoning" in note for note in noted)
-    assert [item["id"] for item in kept] == ["msg_in", "rs_hidden", "msg_out", "x_1", "msg_new", "item_0"]
+    assert [item["id"] for item in kept] == ["msg_in", "rs_hidden", "msg_out", "x_1", "msg_new", "item_0", "item_1"]
     assert kept[3]["deep"] == [1.0]
 
 
