@@ -55,11 +55,7 @@ def asked(body: Json, owner: str = "one", store: str = "memory", *, is_shared: b
             if conversation is not None and state.storage is not None:
                 output = [{**SAID, "id": "msg_new"}, SAID, {"type": "new_thing", "id": "\ud800"}]
                 for status in ("failed", "completed", "completed"):
-                    conversation.add(
-                        {"status": status},
-                        [{**SAID, "id": "msg_new"}, SAID, {"type": "new_thing", "id": "\ud800"}],
-                        ledger,
-                    )
+                    conversation.add({"status": status}, output, ledger)
                     await conversation.stored(ledger)
                 kept = await state.storage.read(lambda stored: stored.conversation_items("one", "conv_ours"))
         finally:
