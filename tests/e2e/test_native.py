@@ -1,5 +1,6 @@
 """Upstreams that speak the Responses API themselves: nothing is translated, and everything else works as ever."""
 
+import gzip
 import json
 import re
 from contextlib import closing
@@ -22,6 +23,7 @@ from upstream.answers import completion
 from upstream.native import ID, beginning, message, native_event, native_reply, native_stream, response, said
 
 TIMEOUT = 60
+ENDS = ("response.completed", "response.failed", "error")
 VOLATILE = re.compile(rb"(?<=_)[A-Za-z0-9]{20,}|(?<=\":)[0-9.e-]+")
 CONFIG = """
 provider: native
@@ -38,12 +40,12 @@ class Native:
     def __init__(self, upstream: ScriptedUpstream, start: StartGateway, home: Path) -> None:
         self._upstream = upstream
         self._start = start
-        self._home = home
+        self.home = home
 
     def __call__(
         self, api: str = "responses", retries: int = 0, options: dict[str, str] | None = None
     ) -> GatewayProcess:
-        config = self._home / "config.yaml"
+        config = self.home / "config.yaml"
         config.write_text(CONFIG.format(url=self._upstream.url, api=api, retries=retries))
         chosen = {"gateway_config": str(config), "gateway_upstream": f"{self._upstream.url}/v1", **(options or {})}
         return self._start(chosen, environment={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})
@@ -57,7 +59,13 @@ def native(upstream: ScriptedUpstream, start_gateway: StartGateway, tmp_path: Pa
 def call(
     gateway: GatewayProcess, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=TIMEOUT)) as connection:
+    return call_port(gateway.port, method, path, body, **headers)
+
+
+def call_port(
+    port: int, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
         sent = {"content-type": "application/json", "authorization": f"Bearer {API_KEY}", **headers}
         connection.request(method, path, body, sent)
         answer = connection.getresponse()
@@ -295,6 +303,27 @@ def test_an_error_event_ends_the_turn_of_a_socket(native: Native, script: Script
         assert socket.turn(model=script.model, input="hi")[-1]["type"] == "response.completed"
 
 
+def test_a_socket_outlives_a_hostile_upstream(native: Native, script: Script) -> None:
+    gateway = native()
+    end = native_event("response.completed", 9, response=response("completed"))
+    packed = gzip.compress(whole(native_reply("Packed.")))
+    huge = b"data: " + json.dumps({"type": "response.of_tomorrow", "deep": "x" * 500_000}).encode() + b"\n\n"
+    script.answer(
+        native_stream(beginning(), end, end, said("Late.")),
+        native_stream(beginning(), huge, b'data: {"type": 5}\n\n', b'data: {"type": "response.comp'),
+        Answer([packed], 200, {"content-type": "text/event-stream", "content-encoding": "gzip"}),
+        native_stream(beginning(), b'data: {"type": "error", "status": 401, "message": "sk-upstream"}\n\n'),
+        native_reply("After all."),
+    )
+    ends = []
+    with open_socket(gateway.url) as socket:
+        for _ in range(5):
+            told = socket.turn(model=script.model, input="hi")
+            ends.append([event["type"] for event in told if event["type"] in ENDS])
+    completed, failed = ["response.completed"], ["response.failed"]
+    assert ends == [completed, failed, completed, ["error"], completed]
+
+
 def test_check_says_which_api_was_used(native: Native, script: Script, tmp_path: Path) -> None:
     called = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "ping", "arguments": "{}"}
     script.answer(native_reply(items=[called]), error(405, "no"), reply(calls=[a_call("ping", {"word": "hello"})]))
@@ -306,24 +335,70 @@ def test_check_says_which_api_was_used(native: Native, script: Script, tmp_path:
         assert words in checked.stdout
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-def test_llama_cpp_as_it_is(start_gateway: StartGateway, tmp_path: Path, streaming: bool) -> None:
+def test_llama_cpp_as_it_is(start_gateway: StartGateway, tmp_path: Path) -> None:
     """A real server, asked directly and through the gateway: all is the same but ids, times and counts."""
-    asked = json.dumps({"model": "tiny", "input": "hi", "seed": 11, "stream": streaming}).encode()
     (tmp_path / "llama").mkdir()
     with LlamaServer(tmp_path / "llama") as server:
         config = tmp_path / "config.yaml"
         config.write_text(f'providers: {{real: {{profile: llamacpp, base_url: "{server.url}/v1", api: responses}}}}\n')
         gateway = start_gateway({"gateway_config": str(config)}, url=server.url)
-        passed = call(gateway, "POST", "/v1/responses", asked)
-        with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=TIMEOUT)) as connection:
-            connection.request("POST", "/v1/responses", asked, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            told = answer.read()
-            direct = answer.status
-    assert (passed[0], direct) == (200, 200)
-    assert steady(passed[2]) == steady(told)
-    assert b"output_text" in told
+        direct = int(server.url.rpartition(":")[2])
+        for streaming in (True, False):
+            asked = json.dumps({"model": "tiny", "input": "hi", "seed": 11, "stream": streaming}).encode()
+            answers = [call_port(port, "POST", "/v1/responses", asked) for port in (gateway.port, direct)]
+            assert [status for status, *_ in answers] == [200, 200]
+            assert steady(answers[0][2]) == steady(answers[1][2])
+            assert b"output_text" in answers[0][2]
+
+
+def test_a_conversation_of_the_gateway_goes_on_at_a_native_upstream(native: Native, script: Script) -> None:
+    gateway = native(options={"gateway_store": "memory"})
+    made = call(gateway, "POST", "/v1/conversations", b'{"items": [{"role": "user", "content": "Before."}]}')
+    conversation = json.loads(made[2])["id"]
+    script.answer(native_reply("One."), completion(response("completed", [message("Two.")])))
+    for streaming in (True, False):
+        sent = body_of(script.model, stream=streaming, conversation=conversation)
+        assert call(gateway, "POST", "/v1/responses", sent)[0] == 200
+    first, second = (request.body for request in script.requests)
+    assert "conversation" not in first
+    assert [item["role"] for item in first["input"]] == ["user", "user"]
+    assert [item["role"] for item in second["input"]] == ["user", "user", "assistant", "user"]
+    listed = json.loads(call(gateway, "GET", f"/v1/conversations/{conversation}/items?order=asc")[2])["data"]
+    assert [item["role"] for item in listed] == ["user", "user", "assistant", "user", "assistant"]
+    assert [item["content"][0]["text"] for item in listed if item["role"] == "assistant"] == ["One.", "Two."]
+
+
+def test_a_restart_forgets_neither_ids_nor_apis(native: Native, script: Script, upstream: ScriptedUpstream) -> None:
+    options = {"gateway_store": "sqlite", "gateway_store_path": str(native.home / "store.sqlite3")}
+    before = native(options=options)
+    script.answer(native_reply("Theirs."))
+    call(before, "POST", "/v1/responses", body_of(script.model, stream=True))
+    before.stop()
+    upstream.kept[f"GET /v1/responses/{ID}"] = answer = completion(response("completed"))
+    auto = native(api="auto", options=options)
+    assert call(auto, "GET", f"/v1/responses/{ID}")[::2] == (200, whole(answer))
+    assert call(auto, "GET", f"/v1/responses/{ID}", authorization="Bearer sk-somebody-else")[0] == 404
+    stolen = body_of(script.model, previous_response_id=ID)
+    status, _, told = call(auto, "POST", "/v1/responses", stolen, authorization="Bearer sk-somebody-else")
+    assert (status, json.loads(told)["error"]["code"]) == (400, "previous_response_not_found")
+    script.answer(error(404, "Not Found"), reply(text="One."))
+    assert call(auto, "POST", "/v1/responses", body_of(script.model))[0] == 200
+    auto.stop()
+    script.answer(reply(text="Two."))
+    again = native(api="auto", options=options)
+    assert call(again, "POST", "/v1/responses", body_of(script.model))[0] == 200
+    refused = call(again, "POST", "/v1/responses", body_of(script.model, previous_response_id=ID))
+    assert (refused[0], "kept by the provider native" in refused[2].decode()) == (400, True)
+    paths = [request.path for request in script.requests]
+    assert paths == ["/v1/responses", "/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]
+
+
+def test_a_fallback_that_cannot_continue_a_response_is_not_asked(native: Native, script: Script) -> None:
+    gateway = native(options={"gateway_fallback": f"other/{script.model}-chat"})
+    script.answer(native_reply("Theirs."), error(500, "broken"))
+    call(gateway, "POST", "/v1/responses", body_of(script.model, stream=True))
+    status, _, told = call(gateway, "POST", "/v1/responses", body_of(script.model, previous_response_id=ID))
+    assert (status, json.loads(told)["error"]["message"]) == (500, "broken")
 
 
 def steady(body: bytes) -> bytes:

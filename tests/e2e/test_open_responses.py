@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 
 from e2e.client_environment import ClientLibrary
-from e2e.gateway import GatewayProcess
+from e2e.gateway import GatewayProcess, StartGateway
 from upstream import Script, call, reply
 from upstream.request import Request
 
@@ -18,6 +18,29 @@ TOOL: dict[str, Any] = {"type": "function", "name": "get_weather", "parameters":
 
 
 def test_acceptance_suite(gateway: GatewayProcess, script_for: Any, tmp_path: Path) -> None:
+    script = scripted_for_the_suite(script_for)
+    assert SUITE.run(tmp_path, f"{gateway.url}/v1", script.model, "suite") == []
+
+
+def test_a_native_upstream_passes_as_well_through_the_gateway(
+    gateway: GatewayProcess, start_gateway: StartGateway, script_for: Any, tmp_path: Path
+) -> None:
+    """The upstream is another gateway, which speaks the Responses API to its clients and passes the suite."""
+    script = scripted_for_the_suite(script_for)
+    config = tmp_path / "config.yaml"
+    config.write_text(f'providers: {{native: {{base_url: "{gateway.url}/v1", api: responses}}}}\nprovider: native\n')
+    # Without a store, whatever it finds is in the upstream's.
+    outer = start_gateway({"gateway_config": str(config), "gateway_store": "none"}, url=gateway.url)
+    assert SUITE.run(tmp_path, f"{outer.url}/v1", script.model, "suite") == []
+    with OpenAI(api_key="sk-client-key", base_url=f"{outer.url}/v1", max_retries=0) as client:
+        kept = client.responses.create(model=script.model, input="Hi.")
+        assert client.responses.retrieve(kept.id).to_dict() == kept.to_dict()
+        continued = client.responses.create(model=script.model, input="On.", previous_response_id=kept.id)
+        assert continued.previous_response_id == kept.id
+        assert len(client.responses.input_items.list(continued.id).data) == 4
+
+
+def scripted_for_the_suite(script_for: Any) -> Script:
     # The suite tests reasoning only with models of such names.
     script: Script = script_for("gpt-5-scripted")
 
@@ -29,7 +52,7 @@ def test_acceptance_suite(gateway: GatewayProcess, script_for: Any, tmp_path: Pa
         return reply(reasoning=thought, text="Hello there, friend.")
 
     script.always(answer)
-    assert SUITE.run(tmp_path, f"{gateway.url}/v1", script.model, "suite") == []
+    return script
 
 
 @pytest.mark.parametrize(

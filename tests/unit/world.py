@@ -18,7 +18,6 @@ from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
-from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.spoken_apis import SpokenApis
 
@@ -37,8 +36,7 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     lists = UpstreamLists(router, ListCache(), http)
     hosted = HostedTools(settings, http, new_id)
     state, jobs, apis = State(settings), Jobs(new_id, clock), SpokenApis(clock)
-    ids = NativeIds()
-    return Runtime(settings, router, Sessions(), state, jobs, lists, http, ids, apis, new_id, clock, hosted)
+    return Runtime(settings, router, Sessions(), state, jobs, lists, http, apis, new_id, clock, hosted)
 
 
 def open_exchange(

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.off_loop import off_loop
-from responses_gateway.endpoints.stored import not_found
+from responses_gateway.endpoints.stored import not_found, read
 from responses_gateway.protocol.client_headers import CONVERSATION, SESSION, THREAD, ClientFields
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Call
@@ -13,6 +13,7 @@ from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.json_fields import field_of
 from responses_gateway.security.redaction import is_secret
 from responses_gateway.state.native_history import inlined
+from responses_gateway.state.store import Store
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.background import JOB_HEADER
 from responses_gateway.turn.native_request import NativeRequest, Translate, named
@@ -40,7 +41,7 @@ def passing_on(call: Call, runtime: Runtime) -> PassOn | None:
         return None
 
     async def pass_on(route: Route, ledger: Ledger) -> NativeRequest | None:
-        if runtime.apis.api(call.owner, route) == "chat":
+        if await runtime.apis.api(call.owner, route, runtime.state.storage) == "chat":
             return None
         return await _passed_on(call, runtime, route, ledger, None)
 
@@ -54,7 +55,10 @@ async def _passed_on(
     given = await off_loop(size, call.json)
     sealed_for = call.owner if runtime.settings.access_keys else ""
     compactions = runtime.state.envelopes(COMPACTION, owner=sealed_for)
-    body = await inlined(given, call.owner, runtime.state, compactions, ledger)
+    shared = not route.forward_authorization
+    body, conversation = await inlined(
+        given, call.owner, runtime.state, compactions, ledger, runtime.new_id, is_shared=shared
+    )
     return NativeRequest(
         call.path + _query(call),
         call.body if body is given else await off_loop(size, dumps, body),
@@ -65,6 +69,7 @@ async def _passed_on(
         _session(call.headers, body),
         ledger,
         None if body.get("background") else translate,
+        conversation,
     )
 
 
@@ -79,10 +84,15 @@ async def native_relay(call: Call, runtime: Runtime) -> Relay | None:
     return Relay(f"{route.base_url}{call.path}{_query(call)}", headers, content, route.secrets)
 
 
-def relay_to_maker(call: Call, runtime: Runtime, response_id: str) -> Relay:
+async def relay_to_maker(call: Call, runtime: Runtime, response_id: str) -> Relay:
     """A call about a response that is not kept here, for the upstream that made it. Raises GatewayError if it is not
     known which one did."""
-    provider = runtime.native_ids.provider(call.owner, response_id)
+    ids, storage = runtime.state.native_ids, runtime.state.storage
+
+    def look_up(store: Store | None) -> str | None:
+        return ids.provider(call.owner, response_id, store)
+
+    provider = look_up(None) if storage is None else await read(storage, look_up)
     upstream = runtime.router.of(call.owner).upstream(provider) if provider is not None else None
     if upstream is None:
         raise not_found(response_id, "" if runtime.state.storage else " This gateway keeps no responses.")
@@ -105,7 +115,7 @@ async def _native_route(call: Call, runtime: Runtime) -> Route | None:
     except GatewayError:
         # Said when the whole request is known to be valid.
         return None
-    return None if runtime.apis.api(call.owner, route) == "chat" else route
+    return None if await runtime.apis.api(call.owner, route, runtime.state.storage) == "chat" else route
 
 
 def _session(headers: Mapping[str, str], body: JsonObject) -> str | None:

@@ -126,7 +126,7 @@ async def retrieve(call: Call, runtime: Runtime, response_id: str) -> Answer | F
     """The response, or (`stream=true`) its events behind `starting_after`."""
     record = await _kept(call, runtime, response_id)
     if record is None:
-        return relay_to_maker(call, runtime, response_id)
+        return await relay_to_maker(call, runtime, response_id)
     if not call.flag("stream"):
         return Answer.json(background.current(record, runtime.clock()))
     after = call.number("starting_after", default=-1, low=-1, high=1 << 53)
@@ -139,7 +139,7 @@ async def delete(call: Call, runtime: Runtime, response_id: str) -> Answer | Rel
     owner, storage = call.owner, runtime.state.storage
     runtime.jobs.cancel(owner, response_id)
     if storage is None or not await write(storage, lambda store: store.delete(owner, response_id)):
-        return relay_to_maker(call, runtime, response_id)
+        return await relay_to_maker(call, runtime, response_id)
     return Answer.json({"id": response_id, "object": "response", "deleted": True})
 
 
@@ -147,7 +147,7 @@ async def cancel(call: Call, runtime: Runtime, response_id: str) -> Answer | Rel
     """Stop a background response; one that has ended stays what it is."""
     record = await _kept(call, runtime, response_id)
     if record is None:
-        return relay_to_maker(call, runtime, response_id)
+        return await relay_to_maker(call, runtime, response_id)
     if not record.response.get("background"):
         raise GatewayError("Cannot cancel a synchronous response: only those with background=true.", param="id")
     if record.final:
@@ -173,7 +173,7 @@ async def input_items(call: Call, runtime: Runtime, response_id: str) -> Answer 
     if storage is not None:
         items = await read(storage, lambda store: store.history(owner, response_id, output=False))
     if items is None:
-        return relay_to_maker(call, runtime, response_id)
+        return await relay_to_maker(call, runtime, response_id)
     return Answer.json(page(items, call))
 
 

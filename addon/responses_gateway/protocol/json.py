@@ -17,7 +17,8 @@ def loads(data: bytes | str) -> Any:
     """
     try:
         return pydantic_core.from_json(data)
-    except ValueError:
+    except (ValueError, TypeError):
+        # Text with a lone surrogate is no text for it.
         return json.loads(data, strict=False)
 
 

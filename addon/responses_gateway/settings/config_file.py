@@ -97,7 +97,11 @@ def _provider(config: ConfigFile, name: str, entry: Any) -> Any:
     by_address = for_url(base_url, shipped().values()) if isinstance(base_url, str) else None
     chosen = shipped().get(str(wanted or name)) or by_address
     base = chosen or COMMON_GROUND
-    profile = merge(base.model_dump(), {**changes, "name": name})
+    known = base.model_dump()
+    if "api" in changes:
+        # Who says how a provider is asked means all of its models.
+        known["models"] = {glob: {**fields, "api": changes["api"]} for glob, fields in known["models"].items()}
+    profile = merge(known, {**changes, "name": name})
     return {**own, "base": base.name, "profile": profile, "changes": None if chosen else changes}
 
 

@@ -8,6 +8,7 @@ from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import ImageGenerationCall, Item, ItemReference, ResponsesRequest
 from responses_gateway.state.items import parsed_items, stored_items
+from responses_gateway.state.native_ids import NativeIds
 from responses_gateway.state.state import State
 from responses_gateway.state.store import Store, StoreError
 from responses_gateway.translate.answer.items import NewId
@@ -45,7 +46,7 @@ async def resolve(request: ResponsesRequest, owner: str, state: State, new_id: N
         return Turn(request, await asyncio.to_thread(_own, request, request.input, state, new_id), None)
 
     def look_up(store: Store | None) -> Turn:
-        history = _history(request, conversation, owner, store)
+        history = _history(request, conversation, owner, store, state.native_ids)
         own = _dereferenced(request.input, history, owner, store)
         before = parsed_items(history)
         whole = request.model_copy(update={"input": [*before, *own]})
@@ -73,22 +74,33 @@ def _conversation_id(request: ResponsesRequest) -> str | None:
     return found
 
 
-def _history(request: ResponsesRequest, conversation: str | None, owner: str, store: Store | None) -> list[JsonObject]:
+def _history(
+    request: ResponsesRequest, conversation: str | None, owner: str, store: Store | None, native_ids: NativeIds
+) -> list[JsonObject]:
     without = " This gateway keeps no responses: send the whole conversation as input." if store is None else ""
     if request.previous_response_id is not None:
         history = store.history(owner, request.previous_response_id) if store else None
         if history is None:
-            raise GatewayError(
-                f"Previous response with id '{request.previous_response_id}' not found.{without}",
-                code="previous_response_not_found",
-                param="previous_response_id",
+            keeper = native_ids.provider(owner, request.previous_response_id, store)
+            theirs = (
+                f" It is kept by the provider {keeper}, and this model is asked by chat/completions: continue it with "
+                "a model of that provider, or send the whole conversation as input."
             )
+            raise previous_not_found(request.previous_response_id, theirs if keeper is not None else without)
         return history
     if conversation is None:
         return []
     if store is None or store.get_conversation(owner, conversation) is None:
         raise conversation_not_found(conversation, without)
     return store.conversation_items(owner, conversation)
+
+
+def previous_not_found(response_id: str, more: str = "") -> GatewayError:
+    return GatewayError(
+        f"Previous response with id '{response_id}' not found.{more}",
+        code="previous_response_not_found",
+        param="previous_response_id",
+    )
 
 
 def conversation_not_found(conversation: str, more: str = "") -> GatewayError:

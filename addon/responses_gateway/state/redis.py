@@ -222,6 +222,31 @@ class RedisStore:
             self._redis.lrem(keys.order(conversation_id), 0, item_id)
             return bool(self._redis.hdel(keys.items(conversation_id), item_id))
 
+    # Notes ------------------------------------------------------------------------------------------------------------
+
+    def put_note(self, owner: str, name: str, value: str) -> None:
+        key = keys.note(name)
+        with self._explained():
+            batch = self._redis.pipeline()
+            batch.hset(key, owner, value)
+            batch.expire(key, self._age)
+            batch.zadd(keys.NOTED, {name: self._clock()})
+            batch.expire(keys.NOTED, self._age)
+            batch.zcard(keys.NOTED)
+            excess = batch.execute()[-1] - self._limits.responses
+            for oldest, _ in self._redis.zpopmin(keys.NOTED, excess) if excess > 0 else ():
+                self._redis.delete(keys.note(oldest.decode()))
+
+    def note(self, owner: str, name: str) -> str | None:
+        with self._explained():
+            value = self._redis.hget(keys.note(name), owner)
+        return value.decode() if value is not None else None
+
+    def is_anothers(self, owner: str, name: str) -> bool:
+        with self._explained():
+            owners = self._redis.hkeys(keys.note(name))
+        return bool(owners) and owner.encode() not in owners
+
     def close(self) -> None:
         self._redis.close()
 

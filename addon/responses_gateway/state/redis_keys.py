@@ -3,7 +3,7 @@
 _PREFIX = "responses-gateway:1:"
 """1 is the version of what the keys hold."""
 
-USED, SIZES, BYTES = (f"{_PREFIX}{name}" for name in ("used", "sizes", "bytes"))
+USED, SIZES, BYTES, NOTED = (f"{_PREFIX}{name}" for name in ("used", "sizes", "bytes", "noted"))
 
 PUT = """
 local head, node, sizes, bytes, live = unpack(KEYS)
@@ -75,3 +75,7 @@ def items(conversation_id: str) -> str:
 
 def order(conversation_id: str) -> str:
     return f"{_PREFIX}conversation-order:{conversation_id}"
+
+
+def note(name: str) -> str:
+    return f"{_PREFIX}note:{name}"

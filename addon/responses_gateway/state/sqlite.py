@@ -235,6 +235,30 @@ class SqliteStore:
             )
             return removed.rowcount == 1
 
+    # Notes ------------------------------------------------------------------------------------------------------------
+
+    def put_note(self, owner: str, name: str, value: str) -> None:
+        with self._writing() as connection:
+            # The position of what is replaced is new, so that the lowest one is that of the oldest note.
+            added = connection.execute(
+                "INSERT OR REPLACE INTO notes (name, owner, noted_at, value) VALUES (?, ?, ?, ?)",
+                (name, owner, self._clock(), value),
+            )
+            most = self._limits.responses
+            connection.execute("DELETE FROM notes WHERE position <= ?", ((added.lastrowid or 0) - most,))
+            connection.execute("DELETE FROM notes WHERE noted_at <= ?", (self._oldest,))
+
+    def note(self, owner: str, name: str) -> str | None:
+        rows = self._file.rows(
+            "SELECT value FROM notes WHERE name = ? AND owner = ? AND noted_at > ?", (name, owner, self._oldest)
+        )
+        return rows[0][0] if rows else None
+
+    def is_anothers(self, owner: str, name: str) -> bool:
+        rows = self._file.rows("SELECT owner FROM notes WHERE name = ? AND noted_at > ?", (name, self._oldest))
+        owners = {noted_for for (noted_for,) in rows}
+        return bool(owners) and owner not in owners
+
     def close(self) -> None:
         self._file.close()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from responses_gateway.security.terminal import get_logger
-from responses_gateway.state.sqlite_schema import LIVE_SCHEMA, SCHEMA, SCHEMA_VERSION
+from responses_gateway.state.sqlite_schema import LIVE_SCHEMA, NOTES_SCHEMA, SCHEMA, SCHEMA_VERSION
 from responses_gateway.state.store import StoreError
 
 logger = get_logger(__name__)
@@ -197,13 +197,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
         _execute(connection, SCHEMA)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _execute(connection, LIVE_SCHEMA)
+    _execute(connection, NOTES_SCHEMA)
     connection.execute("COMMIT")
 
 
 def _has_all_tables(connection: sqlite3.Connection) -> bool:
     """Whether nothing is to be made, so that another process's transaction need not be waited for."""
     [version] = connection.execute("PRAGMA user_version").fetchone()
-    query = "SELECT 1 FROM sqlite_schema WHERE name = 'live_response_removed'"
+    query = "SELECT 1 FROM sqlite_schema WHERE name = 'notes_noted'"
     return bool(version == SCHEMA_VERSION and connection.execute(query).fetchone())
 
 

@@ -83,6 +83,18 @@ CREATE TRIGGER IF NOT EXISTS live_response_removed AFTER DELETE ON responses BEG
 END;
 """
 """The events of responses that still run; gateways that know nothing of them work with the file as before."""
+NOTES_SCHEMA = """
+CREATE TABLE IF NOT EXISTS notes (
+    position INTEGER PRIMARY KEY,   -- grows with every note
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    noted_at REAL NOT NULL,
+    value TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS notes_name ON notes (name, owner);
+CREATE INDEX IF NOT EXISTS notes_noted ON notes (noted_at);
+"""
+"""Which upstream keeps what, and the like; these tables came last."""
 
 CHAIN = """
 WITH RECURSIVE chain (id, depth) AS (

@@ -8,6 +8,7 @@ from pathlib import Path
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.settings import Settings
 from responses_gateway.state.age_clock import AgeClock
+from responses_gateway.state.native_ids import NativeIds
 from responses_gateway.state.secret import AesEnvelopeCodec, read_secret
 from responses_gateway.state.sqlite import SqliteStore
 from responses_gateway.state.storage import Storage
@@ -29,6 +30,7 @@ class State:
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
         self.storage = Storage(partial(_open_store, settings, environ)) if settings.store != "none" else None
         self.thoughts = ThoughtCache()
+        self.native_ids = NativeIds(self.storage)
         self._secret = read_secret(settings.secret_file) if settings.secret_file is not None else None
 
     def envelopes(self, *purpose: str, owner: str = "") -> EnvelopeCodec:

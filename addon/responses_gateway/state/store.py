@@ -13,6 +13,8 @@ from responses_gateway.protocol.json import JsonObject
 FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """The statuses that do not change any more."""
 
+_LONGEST_NAME = 512
+
 
 class StoreError(Exception):
     """The store cannot do its work now; says why. Requests that need no stored state go on without it."""
@@ -116,7 +118,24 @@ class Store(Protocol):
 
     def delete_item(self, owner: str, conversation_id: str, item_id: str) -> bool: ...
 
+    def put_note(self, owner: str, name: str, value: str) -> None:
+        """Keep a short text under a name, in the place of what the owner had there. As many notes are kept as
+        responses, and as long."""
+
+    def note(self, owner: str, name: str) -> str | None: ...
+
+    def is_anothers(self, owner: str, name: str) -> bool:
+        """Whether others have a note of that name, and the owner has none."""
+
     def close(self) -> None: ...
+
+
+def is_name(name: str) -> bool:
+    """Whether something that upstreams and clients may choose, such as an id, can be the name of a note."""
+    try:
+        return len(name.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def continued(items: Sequence[JsonObject]) -> list[JsonObject]:

@@ -26,6 +26,7 @@ from responses_gateway.turn.observers import TurnObserver
 from responses_gateway.turn.runtime import Watch
 from responses_gateway.turn.sessions import Session
 from responses_gateway.turn.upstream_request import UpstreamRequest
+from responses_gateway.upstream.spoken_apis import NO_SUCH_PATH
 
 logger = get_logger(__name__)
 
@@ -289,6 +290,11 @@ class Exchange:
             credential=route.credential,
             codex=self.for_codex,
         )
+        if status in NO_SUCH_PATH and error.code != "model_not_found" and route.api != route.profile.api:
+            error.message += (
+                " The model was asked by chat/completions because tools are denied (deny_tools), which cannot be done "
+                f"by the Responses API (api: {route.profile.api})."
+            )
         return self._without_secrets(error)
 
     def _without_secrets(self, error: GatewayError) -> GatewayError:

@@ -20,7 +20,6 @@ from responses_gateway.upstream.health import UpstreamHealth
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs, default_path
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists, fetch_models
-from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.spoken_apis import SpokenApis
 
@@ -52,8 +51,7 @@ class Listeners:
         self._sessions = Sessions()
         self._lists = ListCache()
         self._http = HttpClient()
-        self._native_ids = NativeIds()
-        self._apis = SpokenApis(time.monotonic)
+        self._apis = SpokenApis(time.time)
         self._jobs = Jobs(new_id, time.time)
         self.learned_repairs = LearnedRepairs(default_path(os.environ), time.time)
         self._settings: Settings | None = None
@@ -124,7 +122,6 @@ class Listeners:
             self._jobs,
             lists,
             self._http,
-            self._native_ids,
             self._apis,
             new_id,
             time.time,

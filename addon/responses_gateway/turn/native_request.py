@@ -8,6 +8,7 @@ from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.json_fields import with_fields
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.security.redaction import Redactor
+from responses_gateway.state.continued_conversation import ContinuedConversation
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn.exchange import Exchange
@@ -34,8 +35,12 @@ class NativeRequest:
         session: str | None,
         ledger: Ledger,
         translate: Translate | None,
+        conversation: ContinuedConversation | None = None,
     ) -> None:
-        """`path` is that behind the base URL, with its query. `translate` None: nothing but this API can serve it."""
+        """`path` is that behind the base URL, with its query. `translate` None: nothing but this API can serve it.
+
+        `conversation` is kept here, and gets the turn.
+        """
         self.body = body
         self.route = route
         self.runtime = runtime
@@ -44,6 +49,7 @@ class NativeRequest:
         """The id of the client's thread."""
 
         self.translate = translate
+        self.conversation = conversation
         self.ledger = ledger
         self.redactor = Redactor()
         self.redactor.conceal(route.secrets)
@@ -111,7 +117,22 @@ class NativeRequest:
         """The upstream has told of the response that it makes."""
         response_id = response.get("id")
         if isinstance(response_id, str):
-            self.runtime.native_ids.remember(self.owner, response_id, self.route.provider)
+            is_kept = self.body.get("store") is not False and response.get("store") is not False
+            ids = self.runtime.state.native_ids
+            ids.remember(self.owner, response_id, self.route.provider, lasting=is_kept)
+
+    def ended(self, response: JsonObject, done: Sequence[JsonObject]) -> None:
+        """The upstream has told its answer to the end. `done` are the items that it told of; they are in the response
+        as well, unless the upstream leaves them out there."""
+        if self.conversation is not None:
+            output = response.get("output")
+            items = output if isinstance(output, list) and output else done
+            self.conversation.add(response, [item for item in items if isinstance(item, dict)], self.ledger)
+
+    async def stored(self) -> None:
+        """Return when the conversation has the turn, or cannot get it."""
+        if self.conversation is not None:
+            await self.conversation.stored(self.ledger)
 
 
 def named(content: bytes, body: JsonObject, model: str) -> bytes:

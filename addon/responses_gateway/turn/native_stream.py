@@ -30,6 +30,9 @@ class NativeStream:
 
         self._held_size = 0
 
+        self._comments = 0
+        """How many came that no blank line has ended yet."""
+
         self._tail = b""
         """The last bytes of it: the mark of its end may come in pieces."""
 
@@ -41,24 +44,44 @@ class NativeStream:
         self.is_over = False
         """Whether the last event of the answer has come."""
 
+        self.is_cut = False
+        """Whether more events came behind it: nothing of what follows is passed on."""
+
         self.response: JsonObject | None = None
         """The response as the stream told it last."""
 
     @property
     def keep_alives(self) -> int:
-        return self._decoder.keep_alives
+        return self._decoder.keep_alives + self._comments
+
+    @property
+    def done_items(self) -> list[JsonObject]:
+        """The output items that are finished, in the order of the output."""
+        return [item for _, item in sorted(self._done_items.items())]
 
     def feed(self, data: bytes) -> tuple[bytes, list[JsonObject]]:
         """What the client gets of `data`, and the events in it. Raises FrameTooLong, and encoding.ERRORS."""
         if self._body is not None:
             data = self._body.decode(data, encoding.MAX_PIECE)
-        events = self._read(self._decoder.feed(data))
-        return self._errors.feed(self._whole_events(data)), events
+        if self.is_cut:
+            return b"", []
+        whole = self._whole_events(data)
+        events, end = self._read(self._decoder.feed(whole))
+        if end is not None:
+            self.is_cut = True
+            whole = _first_events(whole, end)
+        return self._errors.feed(whole), events
 
     def finish(self) -> tuple[bytes, list[JsonObject]]:
         """The rest, when the upstream has ended its message."""
         rest, self._held = b"".join(self._held), []
-        events = self._read(self._decoder.finish())
+        was_over = self.is_over
+        events, end = self._read([*self._decoder.feed(rest), *self._decoder.finish()])
+        if self.is_cut or end is not None or not (was_over or events):
+            # What is no event would become one with whatever follows it.
+            rest = b""
+        elif not self.is_over:
+            rest += b"\n\n"
         return self._errors.feed(rest) + self._errors.finish(), events
 
     def _whole_events(self, data: bytes) -> bytes:
@@ -76,24 +99,29 @@ class NativeStream:
 
     def _hold(self, data: bytes) -> None:
         """Keep bytes until their event is whole. Also comments and names count, which the decoder does not keep."""
+        self._comments += data.startswith(b":")
         self._held.append(data)
         self._held_size += len(data)
         if self._held_size > _LARGEST_EVENT:
             raise FrameTooLong(f"an event of the stream is longer than {_LARGEST_EVENT} bytes")
 
-    def _read(self, payloads: list[bytes]) -> list[JsonObject]:
-        return [event for payload in payloads if (event := self._event(payload)) is not None]
+    def _read(self, payloads: list[bytes]) -> tuple[list[JsonObject], int | None]:
+        """The events of the answer, and how many payloads they are when more events come behind the last one: nobody
+        expects these. None: all."""
+        events: list[JsonObject] = []
+        for position, payload in enumerate(payloads):
+            event = _event(payload)
+            if event is not None and self.is_over:
+                return events, position
+            if event is not None:
+                self.events += 1
+                if isinstance(event.get("type"), str | None):
+                    self._note(event)
+                    events.append(event)
+        return events, None
 
-    def _event(self, payload: bytes) -> JsonObject | None:
-        """The event in a payload; None for what is none, such as [DONE]."""
-        try:
-            event = loads(payload)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(event, dict):
-            return None
+    def _note(self, event: JsonObject) -> None:
         kind = event.get("type")
-        self.events += 1
         if isinstance(number := event.get("sequence_number"), int):
             self._number = max(self._number, number)
         if isinstance(response := event.get("response"), dict):
@@ -101,8 +129,7 @@ class NativeStream:
         if kind == "response.output_item.done" and isinstance(item := event.get("item"), dict):
             index = event.get("output_index")
             self._done_items[index if isinstance(index, int) else len(self._done_items)] = item
-        self.is_over = self.is_over or kind in _TERMINAL or (kind is None and bool(event.get("error")))
-        return event
+        self.is_over = kind in _TERMINAL or (kind is None and bool(event.get("error")))
 
     def failed(self, error: GatewayError, begin: Callable[[], JsonObject], *, codex: bool) -> list[JsonObject]:
         """The events that end the answer with `error`: `response.failed` with the items that were finished, and before
@@ -113,10 +140,28 @@ class NativeStream:
             response = begin()
             events.append(self._made("response.created", response))
         fault = failed_response_error(error, codex=codex)
-        output = [item for _, item in sorted(self._done_items.items())]
-        failed = {**response, "status": "failed", "error": fault, "output": output}
+        failed = {**response, "status": "failed", "error": fault, "output": self.done_items}
         return [*events, self._made("response.failed", failed)]
 
     def _made(self, kind: str, response: JsonObject) -> JsonObject:
         self._number += 1
         return {"type": kind, "sequence_number": self._number, "response": response}
+
+
+def _event(payload: bytes) -> JsonObject | None:
+    """The event in a payload; None for what is none, such as [DONE]."""
+    try:
+        event = loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _first_events(data: bytes, count: int) -> bytes:
+    """Of the bytes of whole events, the first that have so many payloads."""
+    decoder, end = SseDecoder(_LARGEST_EVENT, wraps_errors=False), 0
+    while count > 0 and end < len(data):
+        begin = end
+        end = min((at + len(mark) for mark in _ENDS if (at := data.find(mark, begin)) >= 0), default=len(data))
+        count -= len(decoder.feed(data[begin:end]))
+    return data[:end]

@@ -28,7 +28,7 @@ from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.turn.recovery.resting_upstream import RestingUpstream
 from responses_gateway.turn.recovery.retry import Retry
 from responses_gateway.turn.relay_turn import NOT_PASSED_ON
-from responses_gateway.turn.served_turn import EVENT_STREAM, FINAL, ServedTurn
+from responses_gateway.turn.served_turn import ANSWERED, EVENT_STREAM, FINAL, ServedTurn
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.routing import Route
 from responses_gateway.upstream.spoken_apis import NO_SUCH_PATH
@@ -134,7 +134,7 @@ class NativeTurn:
     # The upstream's answer --------------------------------------------------------------------------------------------
 
     def begin(self, status: int, headers: http.Headers) -> bool:
-        self._status, self._body = status, None
+        self._status, self._body = 200 if status in ANSWERED else status, None
         self._headers = messages.read(headers)
         clean = self.native.redactor.clean_text
         self._passed_on = [
@@ -144,7 +144,7 @@ class NativeTurn:
         ]
         self.native.observer.round_answered(status, self._headers)
         is_document = self._headers.get("content-type", "").startswith("application/json")
-        if status != 200 or not self.streams or is_document:
+        if self._status != 200 or not self.streams or is_document:
             return False
         try:
             self._stream = self._new_stream(self._headers.get("content-encoding", ""))
@@ -164,19 +164,24 @@ class NativeTurn:
     def finish(self) -> bytes:
         rest = self._passed(*self._stream.finish())
         if self._stream.is_over:
-            self.ended = True
+            # The end of the message waits until a conversation has the turn.
+            self.ended = self.native.conversation is None
         else:
             self.fail(Failure("broken", "the stream ended without its last event"))
         return rest
 
     def _passed(self, data: bytes, events: Sequence[JsonObject]) -> bytes:
         """Note what the client gets, and return it."""
+        if self._stream.is_cut:
+            self.ledger.add("dropped", "output", "more events came behind the last one")
         if self._stream.response is not self._told:
             self._upstream_health.worked()
             self._told = self._stream.response
             self.native.made(self._told or {})
         self.native.watch(events)
         self.native.observer.sent(data, events)
+        if self._stream.is_over and self._stream.response is not None:
+            self.native.ended(self._stream.response, self._stream.done_items)
         return data
 
     def take(self, body: bytes) -> None:
@@ -189,12 +194,17 @@ class NativeTurn:
         if self._fault is not None:
             return
         self._body = self._errors.whole(self._status, body)
-        if not 200 <= self._status < 300:
+        if 300 <= self._status < 400:
+            # The client is not to follow it: its key is for this gateway.
+            self._body = None
+            self._fault = RoundFault(server_error(502, f"{self._upstream} redirects (HTTP {self._status})."))
+        elif self._status != 200:
             self._fault = RoundFault.of_refusal(self._refusal(body), self._status, self._headers, body)
         elif isinstance(response := _parsed(body), dict):
             self._upstream_health.worked()
             self.native.made(response)
             self.native.watch(_events_of(body))
+            self.native.ended(response, ())
 
     def _refusal(self, body: bytes) -> GatewayError:
         route = self.native.route
@@ -292,6 +302,7 @@ class NativeTurn:
         """Whether `request` is to be sent again, or that of `successor`; they are made for the next round then."""
         fault = self._fault
         if fault is None or self._over or self.ended or self._stream.events:
+            await self.native.stored()
             return False
         if not await self._recovers(fault) or self._over:
             return False
@@ -306,7 +317,8 @@ class NativeTurn:
         """Whether another round may do better; decides where it goes."""
         before = self.native.route
         if self._has_no_api(fault):
-            self.native.runtime.apis.note_chat(self.native.owner, before)
+            runtime = self.native.runtime
+            runtime.apis.note_chat(self.native.owner, before, runtime.state.storage)
             why = f"{self._upstream} has no Responses API (HTTP {self._status}): asked by chat/completions from now on"
             self.native.ledger.add("learnt", "api", why)
             return await self._translate(before)
@@ -332,7 +344,8 @@ class NativeTurn:
 
     async def _go_to(self, route: Route) -> bool:
         """Prepare for another target; False when it cannot take the request."""
-        if self.native.runtime.apis.api(self.native.owner, route) != "chat":
+        runtime = self.native.runtime
+        if await runtime.apis.api(self.native.owner, route, runtime.state.storage) != "chat":
             self.native.reroute(route)
             return True
         return await self._translate(route)
@@ -345,7 +358,8 @@ class NativeTurn:
             exchange = await self.native.translate(route, self.native.ledger)
             exchange.go_on_for(self.native.observer)
             self.successor = ServedTurn(exchange, self._client_headers, self._services)
-        except GatewayError:
+        except GatewayError as error:
+            self.native.ledger.add("dropped", "fallback", error.message)
             return False
         return True
 

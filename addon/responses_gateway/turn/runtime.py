@@ -12,7 +12,6 @@ from responses_gateway.turn.background import Jobs
 from responses_gateway.turn.sessions import Sessions
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import UpstreamLists
-from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.spoken_apis import SpokenApis
 
@@ -31,9 +30,6 @@ class Runtime:
     jobs: Jobs
     lists: UpstreamLists
     http: HttpClient
-    native_ids: NativeIds
-    """Whose the responses are that upstreams keep."""
-
     apis: SpokenApis
     """Which API upstreams speak."""
 

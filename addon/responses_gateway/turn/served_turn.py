@@ -34,7 +34,7 @@ EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-contr
 FINAL = frozenset({"turn_timeout", "shutdown", "killed", "crashed"})
 """Causes of failures that no further round can follow."""
 
-_ANSWERED = frozenset({200, 201, 202, 203})
+ANSWERED = frozenset({200, 201, 202, 203})
 """As good as 200, for clients of chat upstreams: some web frameworks answer every POST with 201."""
 
 
@@ -127,7 +127,7 @@ class ServedTurn:
     # The upstream's answer --------------------------------------------------------------------------------------------
 
     def begin(self, status: int, headers: http.Headers) -> bool:
-        self._status = 200 if status in _ANSWERED else status
+        self._status = 200 if status in ANSWERED else status
         self._headers = messages.read(headers)
         if self._status < 500:
             self._answered(self.exchange.upstream_request.route.provider, self.exchange.owner, self.client_headers)

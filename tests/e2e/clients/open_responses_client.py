@@ -19,7 +19,7 @@ SPECIFICATION = Path(llm_comply.__file__).parent / "specs" / "openresponses.json
 def suite(base_url: str, model: str) -> list[str]:
     """The tests that did not pass."""
     program = Path(sys.executable).with_name("llm-comply")
-    command = [program, "-u", base_url, "-k", "sk-client-key", "-m", model, "--json"]
+    command = [sys.executable, program, "-u", base_url, "-k", "sk-client-key", "-m", model, "--json"]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     results = json.loads(ended.stdout)["results"]
     assert len(results) >= 13

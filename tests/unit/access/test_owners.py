@@ -14,6 +14,7 @@ from responses_gateway.inspection.recording.session_memory import SessionMemory
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Settings
+from responses_gateway.state.native_ids import NativeIds
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.secret import AesEnvelopeCodec
 from responses_gateway.state.store import Store
@@ -28,7 +29,6 @@ from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
-from responses_gateway.upstream.native_ids import NativeIds
 from responses_gateway.upstream.routing import Router
 from responses_gateway.upstream.spoken_apis import SpokenApis
 from unit.world import runtime
@@ -129,12 +129,12 @@ REMEMBERS = {
     SessionMemory: {"get"},
     LearnedRepairs: {"repairs", "add"},
     ThoughtCache: {"learn", "restore"},
-    NativeIds: {"remember", "provider"},
+    NativeIds: {"remember", "provider", "is_anothers"},
     SpokenApis: {"api", "note_chat"},
     Store: {
         *("get", "history", "items", "delete", "renew", "find_replay", "put_conversation", "get_conversation"),
         *("delete_conversation", "conversation_items", "append_items", "delete_item"),
-        *("add_events", "live_events"),
+        *("add_events", "live_events", "put_note", "note", "is_anothers"),
     },
 }
 """What clients' requests put into and get out of these, first of all by owner."""
@@ -183,7 +183,6 @@ LASTING_LISTENERS = {
     "_sessions": "names the owner",
     "_lists": "what upstreams told the gateway itself",
     "_http": "keeps nothing",
-    "_native_ids": "names the owner",
     "_apis": "names the owner",
     "_jobs": "each has its owner",
     "learned_repairs": "names the owner",
@@ -202,7 +201,6 @@ LASTING_RUNTIME = {
     "jobs": "each has its owner",
     "lists": "taught to the owner's router",
     "http": "keeps nothing",
-    "native_ids": "names the owner",
     "apis": "names the owner",
     "new_id": "a function",
     "clock": "a function",

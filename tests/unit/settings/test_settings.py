@@ -192,6 +192,14 @@ def test_a_readable_file_with_a_key_in_it_is_reported(config, home, text, secret
     assert any("chmod 600" in warning for warning in settings.warnings) == (secret and readable)
 
 
+def test_the_api_of_a_provider_holds_for_all_of_its_models(config, home):
+    address = "https://a.openai.azure.com/openai/v1"
+    for entry, apis in (("", ["auto", "chat"]), (", api: chat", ["chat", "chat"]), (", api: auto", ["auto", "auto"])):
+        path = config(f"providers:\n  azure: {{base_url: '{address}'{entry}}}\n")
+        profile = load_settings({}, home, path).providers["azure"].profile
+        assert [profile.for_model(model).api for model in ("gpt-5.5", "gpt-4o")] == apis
+
+
 def test_a_provider_is_its_profile_with_the_files_changes(config, home):
     path = config(
         "providers:\n"

@@ -247,3 +247,27 @@ def test_a_file_that_somebody_else_writes_can_be_opened(tmp_path: Path, monkeypa
     other.close()
     first.close()
     second.close()
+
+
+def test_notes_grow_old(clock: Clock) -> None:
+    store = SqliteStore(None, PLENTY, clock)
+    store.put_note("me", "resp_1", "openai")
+    clock.now += PLENTY.age - 1
+    assert store.note("me", "resp_1") == "openai"
+    clock.now += 2
+    assert store.note("me", "resp_1") is None
+    assert not store.is_anothers("you", "resp_1")
+    store.put_note("me", "resp_2", "openai")
+    assert store._file.rows("SELECT count(*) FROM notes", ()) == [(1,)]
+    store.close()
+
+
+def test_a_file_of_an_earlier_gateway_gets_the_tables_that_came_later(tmp_path: Path, clock: Clock) -> None:
+    SqliteStore(tmp_path / "s", PLENTY, clock).close()
+    with sqlite3.connect(tmp_path / "s") as connection:
+        connection.execute("DROP TABLE notes")
+    connection.close()
+    store = SqliteStore(tmp_path / "s", PLENTY, clock)
+    store.put_note("me", "resp_1", "openai")
+    assert store.note("me", "resp_1") == "openai"
+    store.close()

@@ -295,3 +295,29 @@ def test_threads(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert faults == []
+
+
+def test_notes_are_their_owners(store: Store) -> None:
+    store.put_note("me", "resp_1", "openai")
+    store.put_note("me", "resp_1", "azure")
+    assert (store.note("me", "resp_1"), store.note("you", "resp_1"), store.note("me", "resp_2")) == (
+        "azure",
+        None,
+        None,
+    )
+    assert store.is_anothers("you", "resp_1")
+    assert not store.is_anothers("me", "resp_1")
+    assert not store.is_anothers("you", "resp_2")
+    store.put_note("you", "resp_1", "openai")
+    assert not store.is_anothers("you", "resp_1")
+    assert store.note("me", "resp_1") == "azure"
+
+
+def test_the_oldest_notes_go_first(open_store: OpenStore) -> None:
+    store = open_store(Limits(3, 1 << 30, 1000.0))
+    for number in range(3):
+        store.put_note("me", f"resp_{number}", "openai")
+    store.put_note("me", "resp_0", "azure")
+    store.put_note("me", "resp_3", "openai")
+    found = [store.note("me", f"resp_{number}") for number in range(4)]
+    assert found == ["azure", None, "openai", "openai"]

@@ -375,6 +375,17 @@ def test_denied_tools_are_kept_from_models_that_could_be_asked_natively(settings
     assert [tool["function"]["name"] for tool in world.outcome.upstream_request.body["tools"]] == ["run"]
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_provider_without_chat_completions_cannot_have_denied_tools(status: int) -> None:
+    world = World(deny_tools=["unheard_of"], retries=0)
+    turn = ServedTurn(world.outcome, world.headers, world.services)
+    turn.begin(status, http.Headers())
+    turn.take(b'{"detail": "Not Found"}')
+    assert not asyncio.run(turn.next_round())
+    error = json.loads(turn.answer().content or b"")["error"]
+    assert "deny_tools" in error["message"]
+
+
 @pytest.mark.parametrize("deny", [[], ["unheard_of"]])
 def test_a_fallback_denies_tools_too(deny: list[str]) -> None:
     world = World(models={"m": {"target": "chat/m"}}, fallback="native/other", retries=0, deny_tools=deny)

@@ -142,7 +142,7 @@ class Writer:
         changes = ", ".join(f"{name} = excluded.{name}" for name in values if name not in ("id", "row", "segment"))
         self._connection.execute(
             f"INSERT INTO turns ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}",  # noqa: S608
-            list(values.values()),
+            [_storable(value) for value in values.values()],
         )
 
     def _index(self, row: int, text: str) -> None:
@@ -203,3 +203,8 @@ class Writer:
         except ValueError:
             return []
         return digests_of(input_items(RecordedTurn({}, request, [], None)))
+
+
+def _storable(value: object) -> object:
+    """Upstreams and clients may say what is no text for SQLite."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

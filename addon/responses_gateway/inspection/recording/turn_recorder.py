@@ -24,6 +24,7 @@ from responses_gateway.inspection.recording import prefix
 from responses_gateway.inspection.recording.session_memory import RememberedSession, SessionMemory
 from responses_gateway.inspection.recording.stream_capture import StreamCapture
 from responses_gateway.inspection.recording.summary import cost
+from responses_gateway.inspection.recording.usage import counts
 from responses_gateway.protocol.json import JsonObject, loads
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.security.tool_secrets import without_tool_secrets
@@ -222,7 +223,8 @@ class TurnRecorder:
     def sent(self, data: bytes, events: Sequence[JsonObject] = ()) -> None:
         """Bytes of the client's event stream, and the events that they are."""
         for event in events:
-            if event.get("type") in self._notable:
+            kind = event.get("type")
+            if isinstance(kind, str) and kind in self._notable:
                 self._note_event(event)
         if self.keep and data:
             self.events.add(self._clock(), data)
@@ -254,7 +256,8 @@ class TurnRecorder:
             return
         if not isinstance(answer, dict):
             return
-        for item in answer.get("output") or ():
+        output = answer.get("output")
+        for item in output if isinstance(output, list) else ():
             self._note_item(item)
         self._note_response(answer)
 
@@ -266,11 +269,11 @@ class TurnRecorder:
         if isinstance(response.get("status"), str):
             self.facts["status"] = response["status"]
         if isinstance(response.get("usage"), dict):
-            self.facts["usage"] = response["usage"]
+            self.facts["usage"] = counts(response["usage"])
         error = response.get("error") or response.get("incomplete_details") or {}
         if isinstance(error, dict):
             message = str(error.get("message") or error.get("reason") or "")
-            self.facts["error"] = self.redactor.clean(message.encode()).decode()
+            self.facts["error"] = self.redactor.clean_text(message)
             if "status" not in response:
                 self.facts["status"] = "failed"
 

@@ -45,30 +45,36 @@ def _take(answer: Answer, event: JsonObject) -> None:
         return
     if event.get("object") == "response":
         answer.response = event
-        answer.items = dict(enumerate(event.get("output") or ()))
+        output = event.get("output")
+        answer.items = dict(enumerate(output if isinstance(output, list) else ()))
         return
     if kind is None:
         answer.refusal = event
         return
-    index = event.get("output_index")
+    index, item = event.get("output_index"), event.get("item")
     if not isinstance(index, int):
         return
-    if kind == "response.output_item.added":
-        answer.items[index] = dict(event["item"])
+    if kind == "response.output_item.added" and isinstance(item, dict):
+        answer.items[index] = dict(item)
         answer.open[index] = []
-    elif kind == "response.output_item.done":
-        answer.items[index] = event["item"]
+    elif kind == "response.output_item.done" and isinstance(item, dict):
+        answer.items[index] = item
         answer.open.pop(index, None)
     elif isinstance(event.get("delta"), str) and index in answer.open:
-        answer.open[index].append((kind, event["delta"]))
+        answer.open[index].append((str(kind), event["delta"]))
 
 
 def _grow(item: JsonObject, kind: str, text: str) -> None:
     """Add text to an open item, in the field that its kind of delta belongs to."""
     if kind == "response.function_call_arguments.delta":
-        item["arguments"] = item.get("arguments", "") + text
+        item["arguments"] = _text(item.get("arguments")) + text
     elif kind == "response.custom_tool_call_input.delta":
-        item["input"] = item.get("input", "") + text
+        item["input"] = _text(item.get("input")) + text
     else:
         name = "summary" if "summary" in kind else "content"
-        item[name] = [*(item.get(name) or ()), {"type": "text", "text": text}]
+        parts = item.get(name)
+        item[name] = [*(parts if isinstance(parts, list) else ()), {"type": "text", "text": text}]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

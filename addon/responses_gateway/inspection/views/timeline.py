@@ -109,7 +109,7 @@ def _essentials(response: dict[str, Any]) -> dict[str, Any]:
     """A Response object without the echo of the request."""
     names = ("id", "status", "model", "error", "incomplete_details", "usage")
     shown = {name: response[name] for name in names if response.get(name) is not None}
-    if output := response.get("output"):
+    if isinstance(output := response.get("output"), list) and output:
         shown["output"] = [item.get("type") if isinstance(item, dict) else item for item in output]
     return shown
 

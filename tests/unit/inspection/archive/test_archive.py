@@ -161,3 +161,11 @@ def test_another_process_goes_on_with_a_thread(kept: Kept) -> None:
     whole = kept.archive().turn(document.id)
     assert whole is not None
     assert (whole.new, same(whole.record, document.record)) == ([1, 2], True)
+
+
+def test_what_is_no_text_is_kept_as_well_as_it_can_be(kept: Kept) -> None:
+    document = Talk(Gateway(), **CODEX).turn("hello")
+    document.record.facts["status"] = "said \ud800"
+    kept.put(document)
+    [turn] = kept.archive().turns("s1")
+    assert turn.status == "said ?"
