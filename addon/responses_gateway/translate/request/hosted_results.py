@@ -64,6 +64,8 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
             restored += restored_foreign_item(item, position, ledger)
         else:
             restored.append(item)
+        # Clients that do not know an item leave it out; the call is then made where its result is.
+        restored += [_call(one) for one in carried[position] if one["id"] not in of_entries]
         restored += [_result(one, of_entries.get(one["id"]), ledger) for one in carried[position]]
     return restored
 
