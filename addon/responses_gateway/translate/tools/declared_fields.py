@@ -11,12 +11,21 @@ _CARRIED_OUT = {
             *("allowed_tools", "require_approval", "authorization", "headers", "defer_loading", "offered"),
         )
     ),
+    "image_generation": frozenset(
+        (
+            *("type", "action", "background", "complexity", "frame_count", "frame_duration_ms", "input_fidelity"),
+            *("input_image_mask", "model", "moderation", "output_compression", "output_format", "partial_images"),
+            *("quality", "size", "svg"),
+        )
+    ),
+    "computer": frozenset({"type"}),
+    "computer_use_preview": frozenset({"type", "display_width", "display_height", "environment"}),
     "custom": frozenset({"type", "name", "description", "format", "defer_loading"}),
 }
 
 
 def account(declaration: JsonObject, ledger: Ledger) -> None:
-    """Note the fields of a function, a custom tool or an MCP server that are lost."""
+    """Note the fields of a declaration that are lost."""
     if declaration.get("defer_loading"):
         ledger.add("changed", "tools.defer_loading", "offered at once: a chat upstream loads no tools later")
     known = _CARRIED_OUT.get(str(declaration.get("type", "function")))
