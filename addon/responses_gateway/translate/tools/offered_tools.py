@@ -176,13 +176,14 @@ class OfferedTools:
                 code="invalid_value",
                 param="tool_choice",
             )
-        if not any(tool["type"] == choice["type"] for tool in self.table.passed_on):
+        kind = choice["type"]
+        if kind not in {tool["type"] for tool in self.table.passed_on}:
             raise GatewayError(
-                f"Tool choice '{choice['type']}' cannot be served: this gateway offers the model no such tool.",
+                f"Tool choice '{kind}' cannot be served: no such tool is offered to the model here.",
                 code="unsupported_value",
                 param="tool_choice",
             )
-        self.ledger.add("dropped", "tool_choice", f"{choice['type']} is the upstream's own tool")
+        self.ledger.add("dropped", "tool_choice", f"{kind} is the upstream's own")
         return "auto", None
 
     def _allowed(self, choice: JsonObject) -> tuple[Mode | Tool, list[Tool]]:
