@@ -1,4 +1,4 @@
-"""Client libraries, each in an environment of its own below the cache: made on first use, kept after that."""
+"""Client libraries and MCP servers, each in an environment of its own below the cache: made on first use, kept then."""
 
 import json
 import shutil
@@ -21,10 +21,6 @@ class ClientLibrary:
     script: str
     packages: Sequence[str]
 
-    @property
-    def _directory(self) -> Path:
-        return CACHE / "clients" / "_".join(self.packages).replace("/", "-")
-
     def run(self, home: Path, *arguments: str, timeout: float = 60) -> Any:
         """Run the script; returns the JSON that it prints last."""
         command = [*self._install(), *arguments]
@@ -41,19 +37,26 @@ class ClientLibrary:
 
     def _install(self) -> list[str]:
         """The command that runs the script, up to its arguments."""
-        directory = self._directory
-        marker = directory / "installed"
         is_node = self.script.endswith(".mjs")
+        directory = installed(self.packages, is_node=is_node)
+        if not is_node:
+            return [str(directory / "bin" / "python"), str(SCRIPTS / self.script)]
+        # Node looks for packages beside the script.
+        copy = directory / self.script
         with exclusive(directory):
-            if not marker.exists():
-                (_install_node if is_node else _install_python)(directory, self.packages)
-                marker.touch()
-            if is_node:
-                # Node looks for packages beside the script.
-                copy = directory / self.script
-                shutil.copy(SCRIPTS / self.script, copy)
-                return ["node", str(copy)]
-        return [str(directory / "bin" / "python"), str(SCRIPTS / self.script)]
+            shutil.copy(SCRIPTS / self.script, copy)
+        return ["node", str(copy)]
+
+
+def installed(packages: Sequence[str], *, is_node: bool) -> Path:
+    """The directory that has the packages, of npm or of PyPI."""
+    directory = CACHE / "clients" / "_".join(packages).replace("/", "-")
+    marker = directory / "installed"
+    with exclusive(directory):
+        if not marker.exists():
+            (_install_node if is_node else _install_python)(directory, packages)
+            marker.touch()
+    return directory
 
 
 def _install_python(directory: Path, packages: Sequence[str]) -> None:

@@ -115,6 +115,9 @@ def searching(client: Client) -> None:
     found = "330 m ([The Tower](https://example.org/tower))."
     client.ask(reply(calls=[searches[0]]), reply(calls=[searches[1]]), reply(found), tools=tools)
     client.ask(reply(calls=searches), reply(found), tools=tools, stream=False)
+    finding = [call("tool_search", {"query": "shell"}), call("tool_search", {"paths": ["nothing"]}, "call_2")]
+    deferred = [{**TOOL, "defer_loading": True}, {"type": "tool_search"}]
+    client.ask(reply(calls=finding), reply(calls=[call("shell", {"cmd": "ls"})]), tools=deferred)
 
 
 def corrected(client: Client) -> None:
@@ -138,7 +141,7 @@ KINDS: list[tuple[Callable[[Client], None], int]] = [
     (failed, 6),
     (left, 1),
     (stored, 4),
-    (searching, 2),
+    (searching, 3),
     (corrected, 1),
     (compacted, 1),
     (odd, 1),

@@ -194,6 +194,10 @@ def test_input_tokens(client: OpenAI, script: Script) -> None:
     assert 10 <= short.input_tokens < 40
     assert 1000 <= long.input_tokens < 2000
     assert long.to_dict()["estimated"] is True
+    waiting: Any = {"type": "function", "name": "later", "description": "word " * 9_000, "defer_loading": True}
+    search: Any = {"type": "tool_search"}
+    deferred = client.responses.input_tokens.count(model=script.model, input="Hi.", tools=[waiting, search])
+    assert deferred.input_tokens < 1000
 
 
 def test_compact(client: OpenAI, script: Script) -> None:

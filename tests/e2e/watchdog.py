@@ -14,9 +14,9 @@ from types import FrameType
 BLAME = "The event loop waits"
 PACKAGE = "responses_gateway"
 LONG = 0.1
-EXCUSED = {("commands.py", "retranslate"), ("threading.py", "start")}
-"""Functions that may wait: a command of mitmproxy is over when it returns what it says, and the start of a thread waits
-for nothing but a processor."""
+EXCUSED = {("commands.py", "retranslate"), ("threading.py", "start"), ("subprocess.py", "_execute_child")}
+"""Functions that may wait: a command of mitmproxy is over when it returns what it says, the start of a thread waits
+for nothing but a processor, and asyncio itself starts programs (here MCP servers) that way."""
 
 _LOOK = 0.01
 _BUSY = 0.2

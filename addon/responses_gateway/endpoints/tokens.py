@@ -6,6 +6,7 @@ import importlib
 from responses_gateway.endpoints.chat import Relay
 from responses_gateway.endpoints.native import native_relay
 from responses_gateway.endpoints.off_loop import off_loop
+from responses_gateway.hosted.registry import search_of
 from responses_gateway.protocol.http import Answer, Call
 from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.protocol.responses import parse_request
@@ -25,6 +26,7 @@ async def count(call: Call, runtime: Runtime) -> Answer | Relay:
     request = await off_loop(size, lambda: parse_request(dumps({"input": [], **call.json(), "store": False})))
     turn = await history.resolve(request, call.owner, runtime.state, runtime.new_id)
     route = runtime.router.of(call.owner).resolve(request.model)
+    ledger = Ledger()
     translation = await off_loop(
         size,
         translate_request,
@@ -32,7 +34,8 @@ async def count(call: Call, runtime: Runtime) -> Answer | Relay:
         model=route.model,
         profile=route.profile,
         card=route.card,
-        ledger=Ledger(),
+        ledger=ledger,
+        hosted=search_of(turn.request, call.owner, ledger, runtime.new_id),
     )
     body = translation.body
     counted = await asyncio.to_thread(_counted_tokens, body, route.model)

@@ -1,7 +1,9 @@
 """The calls of hosted tools in one response: what holds for all tools alike."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,6 +13,9 @@ from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, Host
 
 _EXTRA_ROUNDS = 1
 """Rounds in which a model may answer after it was told not to call any more."""
+
+_AT_ONCE = 8
+"""Calls of one response that are carried out at the same time."""
 
 RESULT_LIMIT = 200_000
 """The most characters of one result that a model gets to read; tools have lower limits of their own."""
@@ -35,7 +40,7 @@ class Calls(Protocol):
         """The calls of another upstream round follow."""
 
     async def run(self, call: HostedCall) -> HostedResult:
-        """Carry out one call. What fails is told to the model and to the Ledger."""
+        """Carry out one call, beside others. What fails is told to the model and to the Ledger."""
 
 
 class HostedCalls:
@@ -45,6 +50,9 @@ class HostedCalls:
         self._used = [_Used(tool) for tool in tools]
         self._ledger = ledger
         self._calls_left = max_calls
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._queues: defaultdict[tuple[RunnableTool, str | None], asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Where calls wait that are carried out one at a time."""
 
     @property
     def tools(self) -> Sequence[HostedTool]:
@@ -76,7 +84,7 @@ class HostedCalls:
         if self._calls_left is not None:
             self._calls_left -= 1
         try:
-            async with asyncio.timeout(limits.seconds):
+            async with self._queue(used.tool, call), self._room, asyncio.timeout(limits.seconds):
                 result = await used.tool.run(call)
         except HostedError as error:
             fault = str(error)
@@ -86,6 +94,10 @@ class HostedCalls:
             return self._fitted(result, field)
         self._ledger.add("dropped", field, f"{call.name} failed: {fault}")
         return HostedResult(f"{call.name} failed: {fault}. Go on without it, or try something else.", failed=True)
+
+    def _queue(self, tool: RunnableTool, call: HostedCall) -> AbstractAsyncContextManager[object]:
+        function = call.function
+        return self._queues[tool, function.namespace] if function.one_at_a_time else nullcontext()
 
     def _fitted(self, result: HostedResult, field: str) -> HostedResult:
         if len(result.text) <= RESULT_LIMIT:

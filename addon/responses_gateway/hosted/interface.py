@@ -76,6 +76,9 @@ class DeclaredTool:
     new_id: Callable[[str], str]
     """Makes an id with the given prefix."""
 
+    others: Sequence[HostedTool] = ()
+    """The request's other hosted tools, as far as they are known already."""
+
 
 class ToolService(Protocol):
     """A kind of tool with all that the settings say of it, shared by all responses."""

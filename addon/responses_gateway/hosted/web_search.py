@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from responses_gateway.hosted.interface import DeclaredTool, HostedError, RunnableTool, ToolLimits
 from responses_gateway.hosted.pages import PageFetcher
@@ -14,7 +15,7 @@ from responses_gateway.hosted.search_declaration import (
     search_functions,
     search_settings,
 )
-from responses_gateway.hosted.search_engines import SearchEngine, SearchQuery, search_engine
+from responses_gateway.hosted.search_engines import SearchEngine, SearchQuery, SearchResult, search_engine
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.ledger import Ledger
@@ -107,17 +108,27 @@ class WebSearch(DeclaredSearch):
         self._services = services
         self.limits = ToolLimits(services.rounds, services.timeout + _SPARE_SECONDS, "searches", "searching")
         self._pages: dict[str, tuple[str, bool]] = {}
+        self._under_way: list[asyncio.Event] = []
+        """For each call that is under way, in their order; set when it ends."""
 
     async def run(self, call: HostedCall) -> HostedResult:
-        """Carry out one call."""
+        """Carry out one call. Sources are numbered in the order of the calls, whichever comes first."""
+        earlier, ended = tuple(self._under_way), asyncio.Event()
+        self._under_way.append(ended)
         try:
-            return await self._dispatch(call)
+            told = await self._dispatch(call)
+            for other in earlier:
+                await other.wait()
+            return told()
         except TimeoutError:
             raise HostedError(f"no answer within {self._services.timeout:g} seconds") from None
         except OSError as error:
             raise HostedError(f"{self._services.engine.name} cannot be reached: {error}") from None
+        finally:
+            self._under_way.remove(ended)
+            ended.set()
 
-    async def _dispatch(self, call: HostedCall) -> HostedResult:
+    async def _dispatch(self, call: HostedCall) -> Callable[[], HostedResult]:
         needed = {"web_search": ("query",), "open_page": ("url",), "find_in_page": ("url", "pattern")}[call.name]
         values = [call.arguments.get(name) for name in needed]
         given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
@@ -131,7 +142,7 @@ class WebSearch(DeclaredSearch):
             case _:
                 return await self._find(*given)
 
-    async def _search(self, query: str) -> HostedResult:
+    async def _search(self, query: str) -> Callable[[], HostedResult]:
         settings, size = self._settings, self._settings.context_size
         wanted = SearchQuery(
             query,
@@ -143,6 +154,10 @@ class WebSearch(DeclaredSearch):
         )
         async with asyncio.timeout(self._services.timeout):
             results = await self._services.engine.search(wanted)
+        return partial(self._told, results)
+
+    def _told(self, results: Sequence[SearchResult]) -> HostedResult:
+        size = self._settings.context_size
         if not results:
             return HostedResult("Nothing was found.")
         sources = [Source(result.url, result.title) for result in results]
@@ -152,15 +167,18 @@ class WebSearch(DeclaredSearch):
         ]
         return HostedResult("\n\n".join(blocks), sources)
 
-    async def _open(self, url: str) -> HostedResult:
+    async def _open(self, url: str) -> Callable[[], HostedResult]:
         text, whole = await self._page(url)
         limit = _PAGE_CHARACTERS[self._settings.context_size]
         if len(text) > limit or not whole:
             self._ledger.add("capped", _LEDGER_FIELD, f"a page is longer than the model gets to read: {url}")
             text = f"{text[:limit]}\n[The page goes on. Use find_in_page for the rest of it.]"
-        return HostedResult(text or "The page has no text.", [self._source(url)])
+        return partial(self._of_page, text or "The page has no text.", url)
 
-    async def _find(self, url: str, pattern: str) -> HostedResult:
+    def _of_page(self, text: str, url: str) -> HostedResult:
+        return HostedResult(text, [self._source(url)])
+
+    async def _find(self, url: str, pattern: str) -> Callable[[], HostedResult]:
         text, _ = await self._page(url)
         low, wanted = text.lower(), pattern.lower()
         passages: list[str] = []
@@ -170,7 +188,7 @@ class WebSearch(DeclaredSearch):
             end = min(len(text), at + len(wanted) + _AROUND)
             passages.append(text[max(0, at - _AROUND) : end])
             at = low.find(wanted, end)
-        return HostedResult("\n…\n".join(passages) or f"The page does not contain {pattern!r}.", [self._source(url)])
+        return partial(self._of_page, "\n…\n".join(passages) or f"The page does not contain {pattern!r}.", url)
 
     async def _page(self, url: str) -> tuple[str, bool]:
         if not self._settings.open_pages:

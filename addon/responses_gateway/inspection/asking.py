@@ -12,7 +12,7 @@ from mitmproxy import ctx, http
 from mitmproxy.addons import clientplayback
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from responses_gateway.hosted.registry import HOSTED_TYPES
+from responses_gateway.hosted.registry import is_hosted
 from responses_gateway.inspection.archive.flows import flow_of
 from responses_gateway.inspection.archive.rows import WholeTurn
 from responses_gateway.inspection.recording.turn_recorder import KEYS
@@ -113,4 +113,4 @@ def _request(request: JsonObject, model: str) -> JsonObject:
 
 
 def _is_hosted(tool: object) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in HOSTED_TYPES
+    return isinstance(tool, dict) and is_hosted(tool)

@@ -28,6 +28,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.reasoning import EnvelopeCodec
 from responses_gateway.translate.repair.request_repairs import Repair, describe
 from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult, HostedTool
+from responses_gateway.translate.tools.names import flat_name
 from responses_gateway.turn.background import JOB_HEADER, Jobs
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.native_request import NativeRequest
@@ -210,7 +211,8 @@ class _RecordedTools:
             tool
             for tool in recorded
             for first in declarations(request, tool.types)[:1]
-            if offered.issuperset(function.name for function in tool.functions(first.value))
+            if first.value.get("defer_loading")
+            or offered.issuperset(flat_name(one.namespace, one.name) for one in tool.functions(first.value))
         ]
         return _RecordedCalls(tools, self._texts())
 

@@ -3,7 +3,7 @@
 A round whose answer is no use leaves a fault instead of events, as long as another round may do better.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from responses_gateway.protocol import sse
@@ -116,18 +116,18 @@ class AnswerRounds:
         self.fault = None
 
     @property
-    def hosted_call(self) -> HostedCall | None:
-        """The call of the model that the gateway carries out before the answer can go on."""
-        return None if self.ended else self._machine.hosted_call
+    def hosted_calls(self) -> Sequence[HostedCall]:
+        """The calls of the model that the gateway carries out before the answer can go on."""
+        return () if self.ended else self._machine.hosted_calls
 
     @property
     def wants_round(self) -> bool:
         """Whether the model is to be asked again, with the results of its hosted calls."""
         return self._machine.wants_round and not self.ended
 
-    def add_hosted_result(self, result: HostedResult) -> Iterator[list[Event]]:
-        """The hosted call has ended."""
-        events = self._machine.add_hosted_result(result)
+    def add_hosted_result(self, call: HostedCall, result: HostedResult) -> Iterator[list[Event]]:
+        """A hosted call has ended."""
+        events = self._machine.add_hosted_result(call, result)
         self.response = final_response(events)
         yield events
 

@@ -4,7 +4,7 @@ An exchange knows HTTP's words (status, headers, bytes) but nothing of mitmproxy
 ever raises: whatever happens becomes the end of the client's stream.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from responses_gateway.hosted.calls import Calls
 from responses_gateway.protocol import encoding, sse
@@ -100,9 +100,9 @@ class Exchange:
         self._rounds.next_round()
 
     @property
-    def hosted_call(self) -> HostedCall | None:
-        """The call of the model that the gateway carries out before the answer can go on."""
-        return self._rounds.hosted_call
+    def hosted_calls(self) -> Sequence[HostedCall]:
+        """The calls of the model that the gateway carries out before the answer can go on."""
+        return self._rounds.hosted_calls
 
     @property
     def wants_round(self) -> bool:
@@ -114,9 +114,9 @@ class Exchange:
         """The response, if the result of a hosted call completed it."""
         return self._rounds.response
 
-    def add_hosted_result(self, result: HostedResult) -> None:
-        """The hosted call has ended."""
-        self._client.put_aside(self._safely(self._rounds.add_hosted_result(result)))
+    def add_hosted_result(self, call: HostedCall, result: HostedResult) -> None:
+        """A hosted call has ended."""
+        self._client.put_aside(self._safely(self._rounds.add_hosted_result(call, result)))
 
     def continue_answer(self) -> None:
         """Prepare the round after hosted calls: the same request, and everything that was answered so far."""
@@ -271,7 +271,7 @@ class Exchange:
             raise _translation_failed() from None
         if self.fault is not None:
             raise self.fault
-        if self.hosted_call is not None:
+        if self.hosted_calls:
             return None
         if response is None or response["status"] == "failed":
             fault = response["error"] if response else {}

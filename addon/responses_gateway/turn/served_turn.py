@@ -4,6 +4,7 @@ A round that gave nothing may be followed by another one, as long as nothing of 
 that. A round in which the model called hosted tools is followed by one with their results.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from mitmproxy import http
@@ -14,6 +15,7 @@ from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.proxy import messages
 from responses_gateway.proxy.contract import MAX_WHOLE_ANSWER, Failure
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.tools.hosted import HostedCall
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.native_request import NativeRequest
@@ -240,7 +242,7 @@ class ServedTurn:
         return False
 
     async def _prepare_round(self) -> bool:
-        if self.exchange.hosted_call is not None and self._fault is None and not self._over:
+        if self.exchange.hosted_calls and self._fault is None and not self._over:
             return await self._carry_out()
         fault = self._fault
         if fault is None or self._over or self.exchange.ended:
@@ -256,8 +258,9 @@ class ServedTurn:
         exchange = self.exchange
         exchange.observer.round_ended()
         exchange.hosted.begin_round()
-        while (call := exchange.hosted_call) is not None:
-            exchange.add_hosted_result(await exchange.hosted.run(call))
+        async with asyncio.TaskGroup() as group:
+            for call in exchange.hosted_calls:
+                group.create_task(self._run(call))
         if not exchange.wants_round:
             self._response = exchange.completed_response
             return False
@@ -267,3 +270,6 @@ class ServedTurn:
         exchange.continue_answer()
         self._recovery.request_repair.apply_learned()
         return True
+
+    async def _run(self, call: HostedCall) -> None:
+        self.exchange.add_hosted_result(call, await self.exchange.hosted.run(call))

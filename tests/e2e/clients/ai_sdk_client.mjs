@@ -3,8 +3,9 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { generateObject, generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 
-const [baseURL, name, scenario] = process.argv.slice(2);
-const model = createOpenAI({ baseURL, apiKey: "sk-client-key" }).responses(name);
+const [baseURL, name, scenario, serverUrl] = process.argv.slice(2);
+const openai = createOpenAI({ baseURL, apiKey: "sk-client-key" });
+const model = openai.responses(name);
 const common = { model, maxRetries: 0 };
 
 const scenarios = {
@@ -40,6 +41,11 @@ const scenarios = {
       providerOptions: { openai: { previousResponseId } },
     });
     return second.text;
+  },
+  async mcp() {
+    const everything = openai.tools.mcp({ serverLabel: "everything", serverUrl, requireApproval: "never" });
+    const result = await generateText({ ...common, prompt: "Say hi.", tools: { everything } });
+    return { text: result.text, results: result.toolResults.map(({ output }) => output.output) };
   },
 };
 

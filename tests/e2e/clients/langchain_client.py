@@ -38,9 +38,13 @@ def run(llm: ChatOpenAI, scenario: str) -> Any:
         case "chain":
             first = llm.invoke("My name is Ada.")
             return llm.invoke("My name?", previous_response_id=first.response_metadata["id"]).text
+        case "mcp":
+            server = {"type": "mcp", "server_label": "everything", "server_url": more[0], "require_approval": "never"}
+            answer = llm.bind_tools([server]).invoke("Say hi.")
+            return {"text": answer.text, "results": answer.content}
     raise AssertionError(scenario)
 
 
-base_url, model, scenario = sys.argv[1:]
+base_url, model, scenario, *more = sys.argv[1:]
 llm = ChatOpenAI(model=model, base_url=base_url, api_key="sk-client-key", use_responses_api=True, max_retries=0)
 print(json.dumps(run(llm, scenario)))

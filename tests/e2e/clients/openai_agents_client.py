@@ -5,7 +5,18 @@ import json
 import sys
 from typing import Any
 
-from agents import Agent, Computer, ComputerTool, Runner, function_tool, set_default_openai_client, set_tracing_disabled
+from agents import (
+    Agent,
+    Computer,
+    ComputerTool,
+    HostedMCPTool,
+    MCPToolApprovalRequest,
+    Runner,
+    ToolSearchTool,
+    function_tool,
+    set_default_openai_client,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
@@ -15,10 +26,17 @@ class City(BaseModel):
     people: int
 
 
-@function_tool
-def get_weather(city: str) -> str:
+def weather_of(city: str) -> str:
     """The weather of a city."""
     return f"snow in {city}"
+
+
+get_weather = function_tool(weather_of, name_override="get_weather")
+
+
+def mcp(approval: Any, decide: Any = None) -> HostedMCPTool:
+    config = {"type": "mcp", "server_label": "everything", "server_url": more[0], "require_approval": approval}
+    return HostedMCPTool(tool_config=config, on_approval_request=decide)
 
 
 class Screen(Computer):
@@ -64,10 +82,28 @@ async def run(model: str, scenario: str) -> Any:
             agent = Agent(name="a", model=model, tools=[ComputerTool(computer=screen)])
             said = (await Runner.run(agent, "Click.")).final_output
             return [*screen.clicks, said]
+        case "mcp":
+            result = await Runner.run(Agent(name="a", model=model, tools=[mcp("never")]), "Say hi.")
+            return {"text": result.final_output, "items": [item.type for item in result.new_items]}
+        case "approval":
+            asked: list[str] = []
+
+            def decide(request: MCPToolApprovalRequest) -> Any:
+                asked.append(request.data.arguments)
+                return {"approve": True} if len(asked) == 1 else {"approve": False, "reason": "once is enough"}
+
+            agent = Agent(name="a", model=model, tools=[mcp("always", decide)])
+            result = await Runner.run(agent, "Say hi, and hi again.")
+            return {"text": result.final_output, "asked": asked}
+        case "tool_search":
+            deferred = function_tool(weather_of, name_override="get_weather", defer_loading=True)
+            agent = Agent(name="a", model=model, tools=[deferred, ToolSearchTool()])
+            result = await Runner.run(agent, "Weather in Oslo?")
+            return {"text": result.final_output, "items": [item.type for item in result.new_items]}
     raise AssertionError(scenario)
 
 
-base_url, model, scenario = sys.argv[1:]
+base_url, model, scenario, *more = sys.argv[1:]
 set_tracing_disabled(True)
 set_default_openai_client(AsyncOpenAI(base_url=base_url, api_key="sk-client-key", max_retries=0), use_for_tracing=False)
 print(json.dumps(asyncio.run(run(model, scenario))))

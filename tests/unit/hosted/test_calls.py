@@ -1,7 +1,8 @@
 """What holds for the calls of all hosted tools: limits, failures, and how clients and models see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -118,23 +119,126 @@ def test_each_tool_has_its_rounds_and_all_share_the_calls() -> None:
     assert calls.excess == "went on rolling after 1 rounds of it"
 
 
-def served(exchange: Exchange, *rounds: list[Any]) -> bytes:
+def test_calls_of_a_round_are_carried_out_at_the_same_time() -> None:
+    everybody = asyncio.Event()
+    there = 0
+
+    async def together(arguments: JsonObject) -> HostedResult:
+        nonlocal there
+        there += 1
+        if there == 3:
+            everybody.set()
+        await everybody.wait()
+        if arguments["number"] == 1:
+            raise HostedError("the die is lost")
+        return HostedResult(str(arguments["number"]))
+
+    exchange = opened(Dice(together))
+    rolls = [call(number, "dice__roll", f'{{"number": {number}}}', f"c{number}") for number in range(3)]
+    seen = events(served(exchange, [*rolls, delta("tool_calls")], [delta("stop", content="Done.")]))
+    check(seen)
+    assert [item["status"] for item in output(seen)[:3]] == ["completed", "failed", "completed"]
+    results = [one["content"] for one in exchange.upstream_request.body["messages"] if one["role"] == "tool"]
+    assert results == ["0", "roll failed: the die is lost. Go on without it, or try something else.", "2"]
+
+
+def most_at_once(calls: int, *, one_at_a_time: bool = False, limit: int | None = None) -> tuple[int, list[str]]:
+    """How many of the calls of one round were under way at the same time, and what came of them."""
+    under_way: list[int] = [0]
+    most = 0
+
+    async def counted(_: JsonObject) -> HostedResult:
+        nonlocal most
+        under_way[0] += 1
+        most = max(most, under_way[0])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        under_way[0] -= 1
+        return HostedResult("6")
+
+    async def all_of_them() -> list[HostedResult]:
+        tool = Dice(counted)
+        function = replace(tool.function, one_at_a_time=one_at_a_time)
+        hosted = HostedCalls([tool], Ledger(), limit)
+        hosted.begin_round()
+        return await asyncio.gather(*(hosted.run(HostedCall(tool, function, {})) for _ in range(calls)))
+
+    texts = [result.text for result in asyncio.run(all_of_them())]
+    return most, texts
+
+
+def test_few_calls_are_under_way_at_once() -> None:
+    most, texts = most_at_once(50)
+    assert 1 < most < 20
+    assert texts == ["6"] * 50
+
+
+def test_calls_of_a_server_that_takes_one_at_a_time_wait_for_each_other() -> None:
+    assert most_at_once(5, one_at_a_time=True) == (1, ["6"] * 5)
+
+
+def test_calls_at_the_same_time_count_one_by_one() -> None:
+    _, texts = most_at_once(5, limit=3)
+    assert texts == ["6"] * 3 + ["The limit of rolls is reached. Answer with what you have."] * 2
+
+
+def test_a_turn_that_is_cancelled_cancels_all_its_calls() -> None:
+    begun, ended = [], []
+    all_begun = asyncio.Event()
+
+    async def stays(arguments: JsonObject) -> HostedResult:
+        begun.append(arguments["number"])
+        if len(begun) == 3:
+            all_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(arguments["number"])
+        return HostedResult("never")
+
+    async def cancelled(turn: ServedTurn) -> None:
+        waiting = asyncio.create_task(turn.next_round())
+        await all_begun.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+
+    turn = turn_of(opened(Dice(stays)))
+    assert turn.begin(200, http.Headers())
+    rolls = [call(number, "dice__roll", f'{{"number": {number}}}', f"c{number}") for number in range(3)]
+    sent = b"".join(turn.feed(frame(chunk)) for chunk in [*rolls, delta("tool_calls")]) + turn.feed(DONE)
+    sent += turn.finish()
+    asyncio.run(cancelled(turn))
+    assert sorted(ended) == [0, 1, 2]
+    seen = events(sent + turn.end() + turn.told())
+    check(seen)
+    assert [item["status"] for item in output(seen)] == ["incomplete"] * 3
+
+
+def served(
+    exchange: Exchange, *rounds: list[Any], run: Callable[[Coroutine[Any, Any, bool]], bool] = asyncio.run
+) -> bytes:
     """What a client gets of a turn whose upstream answers so."""
+    turn = turn_of(exchange)
+    sent = b""
+    for chunks in rounds:
+        assert turn.begin(200, http.Headers())
+        sent += b"".join(turn.feed(frame(chunk)) for chunk in chunks) + turn.feed(DONE) + turn.finish()
+        again = run(turn.next_round())
+        sent += turn.told()
+    assert not again
+    return sent
+
+
+def turn_of(exchange: Exchange) -> ServedTurn:
     around = runtime(Settings.model_validate({"upstream": "http://127.0.0.1:1/v1", "store": "none"}))
 
     async def no_models(*_: object) -> None:
         return None
 
-    services = TurnServices(around.settings, around.router, LearnedRepairs(None, lambda: 1.0), no_models)
-    turn = ServedTurn(exchange, {}, services)
-    sent = b""
-    for chunks in rounds:
-        assert turn.begin(200, http.Headers())
-        sent += b"".join(turn.feed(frame(chunk)) for chunk in chunks) + turn.feed(DONE) + turn.finish()
-        again = asyncio.run(turn.next_round())
-        sent += turn.told()
-    assert not again
-    return sent
+    return ServedTurn(
+        exchange, {}, TurnServices(around.settings, around.router, LearnedRepairs(None, lambda: 1.0), no_models)
+    )
 
 
 def opened(tool: Dice, **fields: Any) -> Exchange:

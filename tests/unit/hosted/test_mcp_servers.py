@@ -4,7 +4,8 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -37,7 +38,16 @@ def picture(data: str, kind: str = "image/png") -> Json:
 class Opened:
     """A server as a client may use it: what the model is offered, and what came of it."""
 
-    def __init__(self, url: str, *, calls: int = 0, hosts: list[str] | None = None, seconds: float = 20, **fields: Any):
+    def __init__(
+        self,
+        url: str,
+        *,
+        calls: int = 0,
+        at_once: Sequence[Json] = (),
+        hosts: list[str] | None = None,
+        seconds: float = 20,
+        **fields: Any,
+    ) -> None:
         self.ledger = Ledger()
         self.items: list[Json] = []
         self.results: list[HostedResult] = []
@@ -49,9 +59,10 @@ class Opened:
             **fields,
         }
         self.functions: list[HostedFunction] = []
-        asyncio.run(self._open(McpService(Settings(mcp_private_hosts=hosts or [], mcp_timeout=seconds)), calls))
+        service = McpService(Settings(mcp_private_hosts=hosts or [], mcp_timeout=seconds))
+        asyncio.run(self._open(service, calls, at_once))
 
-    async def _open(self, service: McpService, calls: int) -> None:
+    async def _open(self, service: McpService, calls: int, at_once: Sequence[Json]) -> None:
         declaration = self._declaration
         request = parse_request(dumps({"model": "m", "input": "hi", "tools": [declaration]}))
         declared = DeclaredTool(request, [Declaration("tools[0]", declaration)], "", "s", self.ledger, "{}_1".format)
@@ -62,6 +73,8 @@ class Opened:
             carried_out = HostedCalls([opened], self.ledger)
             for _ in range(calls):
                 self.results.append(await carried_out.run(HostedCall(opened, self.functions[0], {})))
+            together = [HostedCall(opened, self.functions[0], arguments) for arguments in at_once]
+            self.results += await asyncio.gather(*map(carried_out.run, together))
         finally:
             await service.close()
 
@@ -170,7 +183,7 @@ def nonsense(handler: Handler, message: Json) -> None:
         (bomb, "an encoding that nobody asked for"),
         (elsewhere, "Redirect to http://169.254.169.254/latest/meta-data/ not followed"),
         (nonsense, ""),
-        (result({"tools": [{"no": "name"}]}), "not what the protocol says"),
+        (result({"tools": [{"no": "name"}]}), "not what the protocol says (tools.0.inputSchema: Field required)"),
         (lambda handler, message: handler.plain(500), "answered 500"),
         (lambda handler, message: handler.plain(401), "answered 401"),
         (lambda handler, message: handler.error(message, -32000, "out of paper"), "out of paper"),
@@ -178,7 +191,7 @@ def nonsense(handler: Handler, message: Json) -> None:
 )
 @pytest.mark.parametrize("method", ["initialize", "tools_list"])
 def test_a_server_without_a_list(answer: Callable[[Handler, Json], None], says: str, method: str) -> None:
-    if method == "initialize" and answer is not hang and says in ("not what the protocol says", "out of paper"):
+    if method == "initialize" and answer is not hang and says.startswith(("not what the protocol", "out of paper")):
         says = ""
     with ScriptedMcp(**{method: answer}) as server:
         told = refused(server, seconds=2 if answer is hang else 20)
@@ -214,14 +227,54 @@ def test_a_call_that_goes_wrong(answer: Callable[[Handler, Json], None], says: s
 def test_after_a_failure_there_is_another_connection() -> None:
     def once(handler: Handler, message: Json) -> None:
         if handler.server.mcp.asked("tools/call") == 1:
-            handler.plain(404)
+            handler.plain(500)
         else:
             handler.result(message, {"content": [{"type": "text", "text": "here again"}]})
 
     with ScriptedMcp(tools_call=once) as server:
         first, second = opened(server, calls=2).results
+        assert server.asked("initialize") == 2
     assert first.failed
     assert second.text == "here again"
+
+
+@pytest.mark.parametrize("status", [404, 400])
+def test_a_session_that_the_server_has_forgotten(status: int) -> None:
+    """A restarted server is such a one, too."""
+
+    def forgets(handler: Handler, message: Json) -> None:
+        if handler.server.mcp.asked("tools/call") == 2:
+            handler.plain(status)
+        else:
+            handler.result(message, {"content": [{"type": "text", "text": "seen"}]})
+
+    with ScriptedMcp(tools_call=forgets) as server:
+        assert [found.text for found in opened(server, calls=3).results] == ["seen"] * 3
+        assert (server.asked("initialize"), server.asked("tools/call")) == (2, 4)
+
+
+def test_a_server_that_forgets_every_session() -> None:
+    with ScriptedMcp(tools_call=lambda handler, message: handler.plain(404)) as server:
+        [found] = opened(server, calls=1).results
+        assert server.asked("tools/call") == 2
+    assert "look failed: the server answered 404" in found.text
+
+
+def test_a_call_that_fails_does_not_hurt_others_on_its_connection() -> None:
+    waits = threading.Event()
+
+    def by_turns(handler: Handler, message: Json) -> None:
+        if message["params"]["arguments"].get("breaks"):
+            handler.plain(500)
+            waits.set()
+        else:
+            waits.wait(60)
+            handler.result(message, {"content": [{"type": "text", "text": "seen"}]})
+
+    with ScriptedMcp(tools_call=by_turns) as server:
+        good, bad = opened(server, at_once=[{}, {"breaks": True}]).results
+        assert server.asked("initialize") == 1
+    assert (good.text, bad.failed) == ("seen", True)
 
 
 def test_a_server_that_repeats_what_it_was_sent() -> None:

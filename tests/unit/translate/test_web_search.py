@@ -15,7 +15,7 @@ from responses_gateway.protocol.responses import items_of
 from responses_gateway.translate.answer.citations import citations
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.ledger import Ledger
-from responses_gateway.translate.reasoning import PLAIN_ENVELOPES
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES, open_reasoning
 from responses_gateway.translate.request.chat_request import translate_request
 from responses_gateway.translate.request.hosted_results import restore_hosted_results
 from responses_gateway.translate.tools.hosted import HostedResult, Source
@@ -32,9 +32,8 @@ def searching_machine(*tools: Json, ledger: Ledger | None = None, **options: Any
 
 def answer_calls(translator: AnswerStateMachine, *findings: HostedResult) -> list[Json]:
     events: list[Json] = []
-    for finding in findings:
-        assert translator.hosted_call is not None
-        events += translator.add_hosted_result(finding)
+    for pending, finding in zip(translator.hosted_calls, findings, strict=True):
+        events += translator.add_hosted_result(pending, finding)
     return events
 
 
@@ -43,8 +42,7 @@ def test_a_search_waits_for_its_finding_and_asks_for_a_round() -> None:
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "x"}', "c1"))
     events += translator.chunk(delta("tool_calls")) + translator.finish(True)
     assert translator.finish(True) == []
-    assert translator.hosted_call is not None
-    assert translator.hosted_call.arguments == {"query": "x"}
+    assert [pending.arguments for pending in translator.hosted_calls] == [{"query": "x"}]
     assert not translator.wants_round
     events += answer_calls(translator, HostedResult("found", [PAGE]))
     assert translator.wants_round
@@ -102,19 +100,55 @@ def test_two_calls_glued_together() -> None:
     translator = searching_machine()
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "x"}{"query": "y"}', "c1"))
     events += translator.finish(True)
-    assert translator.hosted_call is not None
-    assert translator.hosted_call.arguments == {"query": "x"}
-    events += translator.add_hosted_result(HostedResult("one"))
-    assert translator.hosted_call.arguments == {"query": "y"}
-    events += translator.add_hosted_result(HostedResult("two"))
+    assert [pending.arguments for pending in translator.hosted_calls] == [{"query": "x"}, {"query": "y"}]
+    events += answer_calls(translator, HostedResult("one"), HostedResult("two"))
     assert translator.wants_round
+
+
+def test_results_come_in_any_order_but_items_are_shown_in_that_of_the_calls() -> None:
+    translator = searching_machine(RUN)
+    events = translator.start()
+    for index, name in enumerate(["web_search", "run", "web_search", "web_search"]):
+        arguments = "{}" if name == "run" else f'{{"query": "{index}"}}'
+        events += translator.chunk(call(index, name, arguments, f"c{index}"))
+    events += translator.chunk(delta(content="Wait.")) + translator.finish(True)
+    first, second, third = translator.hosted_calls
+    assert translator.add_hosted_result(third, HostedResult("late")) == []
+    events += translator.add_hosted_result(first, HostedResult("early"))
+    assert [event["item"]["type"] for event in events if event["type"] == "response.output_item.done"] == [
+        "web_search_call",
+        "function_call",
+    ]
+    events += translator.add_hosted_result(second, HostedResult("", failed=True))
+    check(events)
+    searches = [item for item in output(events) if item["type"] == "web_search_call"]
+    assert [(item["action"]["query"], item["status"]) for item in searches] == [
+        ("0", "completed"),
+        ("2", "failed"),
+        ("3", "completed"),
+    ]
+    carried = open_reasoning(output(events)[-1]["encrypted_content"])
+    assert carried is not None
+    assert [entry["text"] for entry in carried.hosted_results] == ["early", "", "late"]
+
+
+def test_what_is_not_shown_when_an_answer_fails_is_in_its_last_event() -> None:
+    translator = searching_machine()
+    events = translator.start()
+    for index in range(3):
+        events += translator.chunk(call(index, "web_search", f'{{"query": "{index}"}}', f"c{index}"))
+    events += translator.finish(True)
+    events += translator.add_hosted_result(translator.hosted_calls[1], HostedResult("found"))
+    events += translator.fail(GatewayError("no", 503, "server_error"))
+    check(events)
+    assert [item["status"] for item in output(events)] == ["completed", "incomplete", "incomplete"]
 
 
 def test_a_search_that_a_limit_cut_off_is_not_carried_out() -> None:
     translator = searching_machine()
     events = translator.start() + translator.chunk(call(0, "web_search", '{"que', "c1"))
     events += translator.chunk(delta("length")) + translator.finish(True)
-    assert translator.hosted_call is None
+    assert not translator.hosted_calls
     check(events)
     assert events[-1]["type"] == "response.incomplete"
     assert output(events)[0]["status"] == "incomplete"
@@ -123,9 +157,11 @@ def test_a_search_that_a_limit_cut_off_is_not_carried_out() -> None:
 def test_a_failure_while_searching_ends_the_stream() -> None:
     translator = searching_machine()
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "x"}', "c1"))
-    events += translator.finish(True) + translator.fail(GatewayError("no", 503, "server_error"))
+    events += translator.finish(True)
+    [search] = translator.hosted_calls
+    events += translator.fail(GatewayError("no", 503, "server_error"))
     check(events)
-    assert translator.add_hosted_result(HostedResult("late")) == []
+    assert translator.add_hosted_result(search, HostedResult("late")) == []
 
 
 def test_without_a_search_engine_nothing_is_hosted() -> None:

@@ -163,8 +163,8 @@ def test_sources_of_searches_are_told_to_those_who_ask(include: list[str]) -> No
     one = opened(world(**SEARCHES), tools=[{"type": "web_search"}], include=include)
     one.feed(frame(call(0, "web_search", '{"query": "why"}', "c1")) + frame(delta("tool_calls")) + DONE)
     one.close()
-    assert one.hosted_call is not None
-    one.add_hosted_result(HostedResult("so", [Source("https://a.example/", "A")]))
+    [search] = one.hosted_calls
+    one.add_hosted_result(search, HostedResult("so", [Source("https://a.example/", "A")]))
     assert one.wants_round
     assert (b"https://a.example/" in one.take_waiting()) == bool(include)
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from responses_gateway.hosted.addresses import CheckedAddresses
 from responses_gateway.hosted.interface import HostedError
-from responses_gateway.hosted.mcp.session import CallOutcome, Connect, Refused, ServerAddress, Session
+from responses_gateway.hosted.mcp.session import CallOutcome, Connect, NotTaken, Refused, ServerAddress, Session
 from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.protocol.pictures import picture_address, picture_kind
 from responses_gateway.security.terminal import silence
@@ -33,6 +33,13 @@ _PICTURES_LIMIT = 4 << 20
 
 _ASKS_FOR_SSE = frozenset({400, 404, 405, 406, 410, 415})
 """Answers of older servers to Streamable HTTP (MCP specification 2025-06-18, Transports, Backwards Compatibility)."""
+
+_FORGOTTEN = frozenset({400, 404})
+"""Answers of servers that do not know the session that a request belongs to: 404 by the specification, 400 by older
+releases of the SDKs."""
+
+_PLACE_LIMIT = 200
+"""Characters of the place of a fault in an answer; the server has chosen some of them."""
 
 _INFO = types.Implementation(name="responses-gateway", version=__version__)
 
@@ -255,8 +262,13 @@ def _explained(gate: _Gate | None) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 (the package raises what its packages raise)
         if gate is not None and gate.fault is not None:
             raise gate.fault from None
-        said = isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED and not (gate and gate.status)
-        raise (Refused if said else HostedError)(_reason(error, gate)) from None
+        raise _kind(error, gate)(_reason(error, gate)) from None
+
+
+def _kind(error: Exception, gate: _Gate | None) -> type[HostedError]:
+    if gate is not None and gate.status:
+        return NotTaken if gate.status in _FORGOTTEN else HostedError
+    return Refused if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED else HostedError
 
 
 def _reason(error: BaseException, gate: _Gate | None) -> str:
@@ -266,7 +278,9 @@ def _reason(error: BaseException, gate: _Gate | None) -> str:
         case HostedError():
             return str(error)
         case ValidationError():
-            return "the server's answer is not what the protocol says"
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))[:_PLACE_LIMIT]
+            return f"the server's answer is not what the protocol says ({place}: {first['msg']})"
         case MCPError() if gate is None or not gate.status:
             return str(error)
     status = f"the server answered {gate.status}: " if gate is not None and gate.status else ""

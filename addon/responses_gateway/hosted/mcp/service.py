@@ -107,8 +107,9 @@ class McpService:
         )
         if servers and not asks_for_compaction(declared.request):
             tool.begun += [_list_item(server.label, found[server.label], declared) for server in missing]
-            for approved in _approved(tool, declared):
-                tool.begun.append(await _carried_out(approved, tool, declared))
+            calls = HostedCalls([tool], declared.ledger, declared.request.max_tool_calls)
+            approved = [_carried_out(one, tool, calls, declared) for one in [*_approved(tool, declared)]]
+            tool.begun += await asyncio.gather(*approved)
         return tool
 
     async def _tools_or_error(self, server: DeclaredServer, declared: DeclaredTool) -> list[JsonObject] | GatewayError:
@@ -219,11 +220,10 @@ def _approved(tool: ListedTools, declared: DeclaredTool) -> Iterator[_Approved]:
         yield function, request.arguments
 
 
-async def _carried_out(approved: _Approved, tool: McpTools, declared: DeclaredTool) -> BegunItem:
+async def _carried_out(approved: _Approved, tool: McpTools, calls: HostedCalls, declared: DeclaredTool) -> BegunItem:
     """Carry out a call before the model is asked: it waits for the result."""
     function, arguments = approved
-    call = HostedCall(tool, function, parsed_arguments(arguments))
-    result = await HostedCalls([tool], declared.ledger).run(call)
+    result = await calls.run(HostedCall(tool, function, parsed_arguments(arguments)))
     form, end = function.form, "failed" if result.failed else "completed"
     item: JsonObject = {"id": declared.new_id(form.prefix), "type": form.type}
     events: list[tuple[str, JsonObject]] = [
@@ -236,4 +236,5 @@ async def _carried_out(approved: _Approved, tool: McpTools, declared: DeclaredTo
         {**item, "status": "in_progress", **form.fields(function.name, "", None)},
         events,
         {**item, "status": end, **form.fields(function.name, arguments, result)},
+        is_call=True,
     )

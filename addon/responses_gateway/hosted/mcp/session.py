@@ -49,5 +49,9 @@ class Refused(HostedError):
     """The server has answered, with an error: the connection is as good as before."""
 
 
+class NotTaken(HostedError):
+    """The server does not know the connection any more, and has done nothing."""
+
+
 type Connect = Callable[[ServerAddress], AbstractAsyncContextManager[Session]]
 """Opens a connection, which lasts as long as the context. Raises HostedError."""

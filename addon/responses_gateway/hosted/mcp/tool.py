@@ -110,4 +110,6 @@ def _function(server: DeclaredServer, tool: JsonObject) -> HostedFunction:
         server.label,
         server.about,
         asks,
+        # Many programs answer one request after another, and then the second one's time runs while it waits.
+        one_at_a_time=bool(server.address.command),
     )

@@ -62,6 +62,7 @@ class CustomToolCall(Wire):
 class ToolSearchCall(Wire):
     type: Literal["tool_search_call"]
     arguments: Any = None
+    id: str | None = None
     call_id: str | None = None
     execution: str | None = None
 
@@ -166,6 +167,13 @@ class ToolSearchOutput(Wire):
     type: Literal["tool_search_output"]
     tools: list[JsonObject] = Field(default_factory=list)
     call_id: str | None = None
+    execution: str | None = None
+    status: str | None = None
+
+    @property
+    def by_server(self) -> bool:
+        """Whether the server has searched among the tools that the request declares."""
+        return self.execution == "server" or (self.execution is None and self.call_id is None)
 
 
 class AdditionalTools(Wire):

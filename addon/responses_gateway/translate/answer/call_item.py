@@ -7,7 +7,7 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.items import ItemStatus, Output, OutputItem
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import ArgumentStream, CallArguments
-from responses_gateway.translate.tools.table import Tool
+from responses_gateway.translate.tools.declared_tool import Tool
 
 
 class CallItem(OutputItem):
@@ -94,6 +94,6 @@ class CallItem(OutputItem):
         """Render the item with the arguments `text`."""
 
     def _named(self, item: JsonObject) -> JsonObject:
-        if self.tool.namespace is not None:
-            item["namespace"] = self.tool.namespace
+        if (namespace := self.tool.call_namespace) is not None:
+            item["namespace"] = namespace
         return item

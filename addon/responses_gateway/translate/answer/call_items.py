@@ -10,9 +10,9 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.arguments import CallArguments, InputStream, parsed_arguments
 from responses_gateway.translate.tools.command_tools import CommandArguments, command_field
 from responses_gateway.translate.tools.computer import actions_in
+from responses_gateway.translate.tools.declared_tool import Kind, Tool
 from responses_gateway.translate.tools.patch import PatchRepairer
 from responses_gateway.translate.tools.patch_arguments import PatchArguments, patch_field
-from responses_gateway.translate.tools.table import Kind, Tool
 
 
 class FunctionCallItem(CallItem):

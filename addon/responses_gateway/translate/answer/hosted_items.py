@@ -4,16 +4,20 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_item import CallItem
 from responses_gateway.translate.answer.items import ItemStatus, Output
 from responses_gateway.translate.ledger import Ledger
+from responses_gateway.translate.request.hosted_results import hosted_result_entry
 from responses_gateway.translate.tools.arguments import parsed_arguments
+from responses_gateway.translate.tools.declared_tool import Tool
 from responses_gateway.translate.tools.hosted import HostedCall, HostedResult, Step
-from responses_gateway.translate.tools.table import Tool
 
 _NEVER_INCOMPLETE = frozenset({"image_generation_call"})
 """Types whose items know no such status: a call that was cut off has failed."""
 
 
 class HostedCallItem(CallItem):
-    """A call of a hosted tool, in the form that the tool gives it; it stays open until it has its result."""
+    """A call of a hosted tool, in the form that the tool gives it; it stays open until it has its result.
+
+    Calls are open side by side, because they are carried out at the same time.
+    """
 
     def __init__(self, output: Output, tool: Tool, call_id: str, ledger: Ledger) -> None:
         assert tool.hosted is not None  # noqa: S101 (what the kind says)
@@ -22,6 +26,9 @@ class HostedCallItem(CallItem):
         self.prefix = self._form.prefix
         self._result: HostedResult | None = None
         super().__init__(output, tool, call_id, ledger)
+        if tool.hosted.function.result is not None:
+            # The items come back without any other id, by which the upstream's signature has to be found.
+            self.call_id = self.id
         self._tell("opened")
 
     @property
@@ -39,15 +46,37 @@ class HostedCallItem(CallItem):
         return False
 
     def start(self) -> HostedCall:
-        """Return the call to carry out, because its arguments are complete."""
+        """Return the call to carry out: its arguments are complete, or never will be."""
         self._send(self._remainder("completed"))
         if self._form.arguments_event is not None:
             self._emit(f"{self._form.arguments_event}.done", {"arguments": self.arguments})
         self._tell("started")
         return HostedCall(self._hosted.tool, self._hosted.function, parsed_arguments(self.arguments), self._emit)
 
-    def set_result(self, result: HostedResult) -> None:
+    def end(self, result: HostedResult) -> None:
+        """The call has its result."""
         self._result = result
+        self.close("completed")
+
+    @property
+    def carried_result(self) -> JsonObject | None:
+        """What has to travel to later turns besides the items; None when these say everything."""
+        if self._result is None or self._hosted.function.result is not None:
+            return None
+        result = self._result
+        return hosted_result_entry(
+            self.type, self.id, self.call_id, self.tool.wire, self.arguments, result.text, result.pictures
+        )
+
+    def show_result(self) -> str | None:
+        """Show the result as an item, if that is its form; returns the item's id."""
+        if (form := self._hosted.function.result) is None:
+            return None
+        item_id = self._output.new_id(form.prefix)
+        item: JsonObject = {"id": item_id, "type": form.type}
+        index = self._output.add({**item, "status": "in_progress", **form.fields(None)})
+        self._output.done(index, {**item, "status": "completed", **form.fields(self._result)})
+        return item_id
 
     @property
     def arguments(self) -> str:

@@ -5,6 +5,7 @@ Items are opened, fed and closed; an item gets its index when it opens. Event na
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -23,16 +24,32 @@ type ReasoningForm = Literal["summary", "text", "both", "none"]
 
 
 class Output:
-    """Collects events and finished items, and assigns sequence numbers and output indexes."""
+    """Collects events and finished items, and assigns sequence numbers and output indexes.
+
+    Items may be open side by side, but clients see one after another: the events of an item are held back until those
+    before it are done.
+    """
 
     def __init__(self, new_id: NewId) -> None:
         self.new_id = new_id
         self.items: list[JsonObject] = []
+        """Those that are done, in the order of their indexes."""
+
+        self._done: list[int] = []
+        """Their indexes."""
+
+        self._current = 0
+        """The index of the first item that is not done."""
+
+        self._held: list[tuple[str, JsonObject]] = []
         self._events: list[Event] = []
         self._sequence = 0
         self._indexes = 0
 
     def emit(self, kind: str, fields: JsonObject) -> None:
+        if fields.get("output_index", 0) > self._current:
+            self._held.append((kind, fields))
+            return
         self._events.append({"type": kind, "sequence_number": self._sequence, **fields})
         self._sequence += 1
 
@@ -47,8 +64,19 @@ class Output:
         return index
 
     def done(self, index: int, item: JsonObject) -> None:
-        self.items.append(item)
+        place = bisect(self._done, index)
+        self._done.insert(place, index)
+        self.items.insert(place, item)
         self.emit("response.output_item.done", {"output_index": index, "item": item})
+        if index == self._current:
+            self._show_next()
+
+    def _show_next(self) -> None:
+        while self._current < len(self._done) and self._done[self._current] == self._current:
+            self._current += 1
+        held, self._held = sorted(self._held, key=lambda event: int(event[1]["output_index"])), []
+        for kind, fields in held:
+            self.emit(kind, fields)
 
 
 class OutputItem(ABC):

@@ -1,6 +1,7 @@
 """Puts the parts of an answer together into output items, strictly one after another, as Codex wants them.
 
-While a tool call is incomplete, everything that arrives for a later item waits in a queue.
+While a tool call is incomplete, everything that arrives for a later item waits in a queue. Behind a call that the
+gateway carries out, it waits for the end of the upstream's answer; all such calls are then open side by side.
 """
 
 from collections import deque
@@ -19,7 +20,6 @@ from responses_gateway.translate.answer.parallel_calls import ParallelCalls, sta
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_call_values import TextCall
-from responses_gateway.translate.request.hosted_results import hosted_result_entry
 from responses_gateway.translate.tools.hosted import BegunItem, HostedCall, HostedResult
 from responses_gateway.translate.tools.table import ToolTable
 
@@ -38,14 +38,17 @@ class OutputAssembler:
         self._call_ids: set[str] = set()
         self._queue: deque[DeltaPart | Call] = deque()
         self._hosted_ids: set[str] = set()
-        """Of the items of calls that the gateway carried out."""
+        """Of the items of calls that the gateway carried out, and of their results."""
 
         self.begin_round()
 
     def begin_round(self) -> None:
         """Begin the next upstream answer of the response; the items so far stay."""
         self._items_before = len(self._output.items)
-        self._hosted_results: list[JsonObject] = []
+        self._hosted_items: dict[HostedCall, HostedCallItem] = {}
+        """The items of the round's hosted calls, in the order of the calls."""
+
+        self._hosted_pending: list[HostedCall] = []
         self.begin_choice()
 
     def begin_choice(self) -> None:
@@ -69,7 +72,7 @@ class OutputAssembler:
     def has_shown(self) -> bool:
         """Whether anything of the current round was shown."""
         items = self._output.items[self._items_before :]
-        return bool(items or self._messages.has_open_item or self._call)
+        return bool(items or self._messages.has_open_item or self._call or self._hosted_items)
 
     @property
     def empty(self) -> bool:
@@ -93,7 +96,7 @@ class OutputAssembler:
     def only_hosted(self) -> bool:
         """Whether the model waits for results of the gateway, and for none of the client."""
         items = [call.item for call in self._calls.calls if call.item is not None]
-        return bool(self._hosted_results) and all(isinstance(item, HostedCallItem) for item in items)
+        return bool(self._hosted_items) and all(isinstance(item, HostedCallItem) for item in items)
 
     @property
     def has_answer(self) -> bool:
@@ -241,36 +244,41 @@ class OutputAssembler:
         item = self._call.item if self._call is not None else None
         return item if isinstance(item, HostedCallItem) else None
 
-    def add_hosted_result(self, result: HostedResult) -> None:
-        """Take the result of the open hosted call, and close the call."""
-        call, item = self._call, self._hosted
-        if call is None or item is None:
+    def _start_hosted(self, item: HostedCallItem) -> None:
+        """Leave the call open, and go on to what waits behind it."""
+        started, call = item.start(), self._call
+        self._hosted_items[started] = item
+        self._hosted_pending.append(started)
+        self._call = None
+        if call is not None:
+            call.closed = True
+            self._split_glued(call, item.rest)
+
+    def add_hosted_result(self, call: HostedCall, result: HostedResult) -> None:
+        """Take the result of a pending hosted call, and close the call."""
+        if call not in self._hosted_pending:
             return
+        self._hosted_pending.remove(call)
         self._messages.add_sources(result.sources)
-        self._hosted_results.append(
-            hosted_result_entry(
-                item.type, item.id, item.call_id, item.tool.wire, item.arguments, result.text, result.pictures
-            )
-        )
-        item.set_result(result)
+        item = self._hosted_items[call]
+        item.end(result)
         self._hosted_ids.add(item.id)
-        self._close_call("completed")
-        self._advance()
 
     # The end ----------------------------------------------------------------------------------------------------------
 
-    def end_calls(self, status: ItemStatus) -> HostedCall | None:
-        """End the calls of the current choice, and what waits behind them, up to a hosted one that has to run first.
+    def end_calls(self, status: ItemStatus) -> Sequence[HostedCall]:
+        """End the calls of the current choice, and what waits behind them; returns the hosted ones without a result.
 
         Raises GatewayError for a call that was cut off, and whose item would not show it.
         """
         calls = iter(self._calls.calls)
         while self._call is not None or self._queue or self._open_bare_call(calls):
-            if self._hosted is not None and status == "completed":
-                return self._hosted.start()
-            self._end_call(status)
+            if (hosted := self._hosted) is not None and status == "completed":
+                self._start_hosted(hosted)
+            else:
+                self._end_call(status)
             self._advance(ending=True)
-        return None
+        return tuple(self._hosted_pending)
 
     def _end_call(self, status: ItemStatus) -> None:
         """Close the open call. If something came behind it, it was complete, whatever ended the answer."""
@@ -295,7 +303,13 @@ class OutputAssembler:
         signatures = {
             call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra
         }
-        self._messages.end_choice(status, signatures, self._hosted_results)
+        hosted, self._hosted_items = self._hosted_items, {}
+        carried = [item.carried_result for item in hosted.values()]
+        self._messages.end_choice(status, signatures, [entry for entry in carried if entry is not None])
+        # Behind the reasoning, which belongs to the calls.
+        for item in hosted.values():
+            if (shown := item.show_result()) is not None:
+                self._hosted_ids.add(shown)
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""
@@ -308,7 +322,7 @@ class OutputAssembler:
 
     def abandon(self) -> list[JsonObject]:
         """End what is open of an answer that failed; returns the items that must not be done."""
-        unfinished = []
+        unfinished = [self._hosted_items[call].abandon() for call in self._hosted_pending]
         if self._call is not None and self._call.item is not None:
             unfinished.append(self._call.item.abandon())
             self._call = None

@@ -89,12 +89,12 @@ class AnswerStateMachine:
         self.prompt_tokens = 0
         """An estimate of the prompt, for an upstream that sends no usage."""
         self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
-        self._hosted_call: HostedCall | None = None
+        self._hosted_calls: Sequence[HostedCall] = ()
         self._begin_round()
 
     def _begin_round(self) -> None:
         self._earlier_usage = self.usage
-        self._hosted_call = None
+        self._hosted_calls = ()
         self.wants_round = False
         """Whether another round has to follow, because this one ended with calls that the gateway carried out."""
         self._finish_reason: str | None = None
@@ -153,7 +153,7 @@ class AnswerStateMachine:
 
     def finish(self, done: bool) -> list[Event]:
         """End the round. `done`: the upstream itself marked the end of its stream, by [DONE] or a whole JSON body."""
-        if self.terminal or self._hosted_call is not None or self.wants_round:
+        if self.terminal or self._hosted_calls or self.wants_round:
             return []
         self.end_text()
         if error := self.forbidden_call or self._fault_at_end(done):
@@ -161,7 +161,7 @@ class AnswerStateMachine:
         return self._end()
 
     def _end(self) -> list[Event]:
-        """End the round, as far as possible without the result of a hosted call."""
+        """End the round, as far as possible without the results of hosted calls."""
         try:
             return self._end_round()
         except GatewayError as error:
@@ -171,8 +171,8 @@ class AnswerStateMachine:
         """Raise GatewayError for a call that was cut off, or that the client does not take."""
         verdict = _FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
-        self._hosted_call = self._assembler.end_calls(status)
-        if self._hosted_call is not None:
+        self._hosted_calls = self._assembler.end_calls(status)
+        if self._hosted_calls:
             return self._output.take()
         self.wants_round = verdict == "completed" and self._assembler.only_hosted
         if self.wants_round:
@@ -204,18 +204,18 @@ class AnswerStateMachine:
         return _LAST_LINES.get(verdict) if self._options.for_codex and self._options.incomplete_completes else None
 
     @property
-    def hosted_call(self) -> HostedCall | None:
-        """The call that the gateway has to carry out before the round, whose stream has ended, can end.
+    def hosted_calls(self) -> Sequence[HostedCall]:
+        """The calls that the gateway has to carry out before the round, whose stream has ended, can end.
 
-        `add_hosted_result` takes its result.
+        `add_hosted_result` takes their results, in any order.
         """
-        return self._hosted_call
+        return self._hosted_calls
 
-    def add_hosted_result(self, result: HostedResult) -> list[Event]:
-        """Take the result of the hosted call, and go on to the next such call or to the end of the round."""
-        if self.terminal or self._hosted_call is None:
+    def add_hosted_result(self, call: HostedCall, result: HostedResult) -> list[Event]:
+        """Take the result of a hosted call, and end the round if it was the last one."""
+        if self.terminal or call not in self._hosted_calls:
             return []
-        self._assembler.add_hosted_result(result)
+        self._assembler.add_hosted_result(call, result)
         return self._end()
 
     def fail(self, error: GatewayError) -> list[Event]:

@@ -113,6 +113,13 @@ def declare_tools(
     table = ToolTable(ledger, hosted=hosted, rules=rules)
     table.declare(request.tools or (), "tools")
     for position, item in enumerate(request.input):
-        if isinstance(item, wire.AdditionalTools | wire.ToolSearchOutput):
-            table.declare(item.tools, f"input[{position}].tools")
+        match item:
+            case wire.ToolSearchOutput(by_server=True) if request.tools:
+                table.load_found(item.tools)
+            case wire.AdditionalTools() | wire.ToolSearchOutput():
+                table.declare(item.tools, f"input[{position}].tools")
+            case wire.FunctionCall() | wire.CustomToolCall():
+                table.load(item.namespace, item.name)
+            case wire.McpCall() | wire.McpApprovalRequest():
+                table.load(item.server_label, item.name)
     return table

@@ -19,6 +19,7 @@ from responses_gateway.translate.request.foreign_items import (
     restored_foreign_item,
 )
 from responses_gateway.translate.request.mcp_items import MCP_ITEMS, restored_mcp_item
+from responses_gateway.translate.request.search_items import paired_searches
 
 _SEARCH = "web_search_call"
 """The type of the items in entries that have none: they were made when there was no other hosted tool."""
@@ -44,6 +45,7 @@ def hosted_result_entry(
 
 def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec, ledger: Ledger) -> list[wire.Item]:
     """Replace the items of hosted calls in an input by the function calls that they were, and add their results."""
+    items = paired_searches(items)
     carried = [_entries(item, envelopes) if isinstance(item, wire.Reasoning) else [] for item in items]
     by_id = {entry["id"]: entry for entries in carried for entry in entries}
     # Older clients send items back without their ids; then the order tells.

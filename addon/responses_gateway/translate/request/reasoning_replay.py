@@ -47,7 +47,9 @@ def give_signatures_back(
         return
     signatures = reasoning.calls
     for call, chat_call in zip(calls, rendered, strict=True):
-        if extra := signatures.get(call.call_id or ""):
+        # A search has no id of its own besides that of its item.
+        known_as = (call.call_id, getattr(call, "id", None))
+        if extra := next((signatures[name] for name in known_as if name in signatures), None):
             chat_call["extra_content"] = extra
     if rule.signature_placeholder is not None and "extra_content" not in rendered[0]:
         ledger.add("added", "messages.tool_calls", "a placeholder signature: the upstream insists on one")

@@ -10,7 +10,8 @@ from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.request_repairs import as_object
 from responses_gateway.translate.tools.declarations import INPUT_FIELD
-from responses_gateway.translate.tools.table import Kind, ToolTable
+from responses_gateway.translate.tools.declared_tool import Kind
+from responses_gateway.translate.tools.table import ToolTable
 
 type Call = (
     wire.FunctionCall

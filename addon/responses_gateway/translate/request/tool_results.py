@@ -7,8 +7,10 @@ from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.content import Content, ContentTranslator
+from responses_gateway.translate.request.search_items import SEARCH_FAILED
 from responses_gateway.translate.request.tool_result_images import parts_in
-from responses_gateway.translate.tools.table import Kind, ToolTable
+from responses_gateway.translate.tools.declared_tool import Kind
+from responses_gateway.translate.tools.table import ToolTable
 
 NO_RESULT = "[No result was recorded for this call.]"
 EMPTY_RESULT = "[The result is empty.]"
@@ -65,11 +67,15 @@ class ResultTranslator:
 
     def _found_tools(self, item: wire.ToolSearchOutput) -> str:
         """List the found tools by the names under which they can be called; their schemas are in the tool list."""
+        if item.by_server and item.status == "incomplete":
+            return SEARCH_FAILED
         lines = []
         for tool in item.tools:
             children = tool.get("tools") if tool.get("type") == "namespace" else None
             namespace = str(tool.get("name")) if children is not None else None
             for child in children if isinstance(children, list) else [tool]:
+                if not isinstance(child, dict) or self._tools.denies(str(child.get("name")), namespace):
+                    continue
                 kind: Kind = "custom" if child.get("type") == "custom" else "function"
                 name = self._tools.wire_name(kind, namespace, str(child.get("name")))
                 lines.append(f"- {name}: {child.get('description') or ''}".rstrip(": "))

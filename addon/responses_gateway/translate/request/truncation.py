@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.protocol.json import dumps
+from responses_gateway.protocol.json import JsonObject, dumps
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.token_estimate import BYTES_PER_TOKEN, PICTURE_TOKENS
 
@@ -24,7 +24,7 @@ def fit(request: wire.ResponsesRequest, card: ModelCard, ledger: Ledger) -> wire
     if window is None or request.truncation is None:
         return request
     sizes = [_size(item) for item in request.input]
-    fixed = len(dumps([request.tools, request.instructions])) // BYTES_PER_TOKEN
+    fixed = len(dumps([_offered(request.tools or ()), request.instructions])) // BYTES_PER_TOKEN
     if request.truncation == "disabled":
         if fixed + sum(sizes) > window:
             raise _too_long(window)
@@ -39,6 +39,19 @@ def fit(request: wire.ResponsesRequest, card: ModelCard, ledger: Ledger) -> wire
     dropped = len(request.input) - len(kept)
     ledger.add("dropped", "input", f"the oldest {dropped} items (truncation auto): the window has {window} tokens")
     return request.model_copy(update={"input": [request.input[position] for position in kept]})
+
+
+def _offered(tools: Sequence[JsonObject]) -> list[JsonObject]:
+    """The declarations without those that wait for a search."""
+    if not any(tool.get("type") == "tool_search" and tool.get("execution") != "client" for tool in tools):
+        return list(tools)
+    kept = [tool for tool in tools if not tool.get("defer_loading")]
+    return [_without_deferred(tool) if isinstance(tool.get("tools"), list) else tool for tool in kept]
+
+
+def _without_deferred(namespace: JsonObject) -> JsonObject:
+    children = namespace["tools"]
+    return {**namespace, "tools": [one for one in children if not (isinstance(one, dict) and one.get("defer_loading"))]}
 
 
 def _kept(items: Sequence[wire.Item], sizes: Sequence[int], room: int) -> list[int]:

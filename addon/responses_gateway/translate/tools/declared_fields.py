@@ -24,9 +24,12 @@ _CARRIED_OUT = {
 }
 
 
-def account(declaration: JsonObject, ledger: Ledger) -> None:
-    """Note the fields of a declaration that are lost."""
-    if declaration.get("defer_loading"):
+def account(declaration: JsonObject, ledger: Ledger, *, defers: bool) -> None:
+    """Note the fields of a declaration that are lost.
+
+    `defers`: whether tools are offered later than the others.
+    """
+    if declaration.get("defer_loading") and not defers:
         ledger.add("changed", "tools.defer_loading", "offered at once: a chat upstream loads no tools later")
     known = _CARRIED_OUT.get(str(declaration.get("type", "function")))
     if known is None:

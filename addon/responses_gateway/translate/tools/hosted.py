@@ -43,6 +43,26 @@ class BegunItem:
     """The types of the events between its beginning and its end, and their fields."""
 
     item: JsonObject
+    is_call: bool = False
+    """Whether it counts as a call of a tool."""
+
+
+class ResultForm(Protocol):
+    """How clients see the results of a hosted function, where they are items of their own."""
+
+    @property
+    def type(self) -> str:
+        """The type of the items."""
+
+    @property
+    def prefix(self) -> str:
+        """That of their ids."""
+
+    def fields(self, result: HostedResult | None) -> JsonObject:
+        """The fields of an item besides id, type and status; `result` is None before it is complete.
+
+        The items have to say all that the model needs of the result in later turns.
+        """
 
 
 class CallForm(Protocol):
@@ -65,7 +85,7 @@ class CallForm(Protocol):
         """The events for the arguments, without their `.delta` and `.done`; None when there are none."""
 
     def fields(self, name: str, arguments: str, result: HostedResult | None) -> JsonObject:
-        """The fields of an item besides id, type and status.
+        """The fields of an item besides id, type and status; a status among them is that of the item.
 
         `name` is that of the function, `arguments` are what the model wrote so far, and `result` is None until the call
         has ended.
@@ -88,6 +108,12 @@ class HostedFunction:
 
     asks: bool = False
     """Whether the client decides: a call is not carried out but shown to it, and ends the response."""
+
+    result: ResultForm | None = None
+    """How clients see what came of a call, if not in the item of the call."""
+
+    one_at_a_time: bool = False
+    """Whether calls of the functions of this namespace wait for each other."""
 
 
 class HostedTool(Protocol):
@@ -112,7 +138,7 @@ def _unseen(_: str, __: JsonObject) -> None:
     """Show nobody an event."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HostedCall:
     """One call of the model that the gateway carries out; `arguments` are what it sent, parsed."""
 

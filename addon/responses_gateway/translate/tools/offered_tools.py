@@ -13,7 +13,8 @@ from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.computer import COMPUTER_TYPES
 from responses_gateway.translate.tools.declarations import missing_parameter
-from responses_gateway.translate.tools.table import Kind, Tool, ToolTable
+from responses_gateway.translate.tools.declared_tool import Kind, Tool
+from responses_gateway.translate.tools.table import ToolTable
 
 type Mode = Literal["auto", "none", "required"]
 
@@ -197,14 +198,19 @@ class OfferedTools:
 
     def _named(self, choice: JsonObject) -> list[Tool]:
         """Return the tools that an entry names: one of the client's own, or all that stand for a hosted one."""
+        named = self._declared(choice)
+        for tool in named:
+            # What a client names need not be searched for.
+            self.table.load(tool.namespace, tool.name)
+        return named
+
+    def _declared(self, choice: JsonObject) -> list[Tool]:
         kind = _KINDS.get(choice.get("type"))
-        if kind is None:
-            return self.table.chosen(choice)
         if kind in ("function", "custom"):
             found = self.table.find(kind, _namespace_in(choice), _name_in(choice))
         else:
-            found = self.table.find(kind, None, kind)
-        return [found] if found is not None else []
+            found = self.table.find(kind, None, kind) if kind is not None else None
+        return [found] if found is not None else self.table.chosen(choice)
 
 
 def _mode(value: object) -> Mode:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from responses_gateway.protocol.json import JsonObject, dumps_text, loads, object_text
 from responses_gateway.protocol.json_scanner import Part
 from responses_gateway.translate.tools.arguments import NOTHING_CAME, CallArguments, InputStream
+from responses_gateway.translate.tools.declared_tool import Tool
 from responses_gateway.translate.tools.patch import PatchRepairer, is_patch
-from responses_gateway.translate.tools.table import Tool
 
 
 def patch_field(tool: Tool) -> str | None:

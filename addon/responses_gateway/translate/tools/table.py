@@ -5,8 +5,7 @@ code derives that from names.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
 
 from responses_gateway.catalogue.providers.profile import ToolsProfile
 from responses_gateway.protocol.chat import ChatTool
@@ -29,15 +28,16 @@ from responses_gateway.translate.tools.declarations import (
     text_or_empty,
 )
 from responses_gateway.translate.tools.declared_fields import account
-from responses_gateway.translate.tools.hosted import HostedFunction, HostedTool
+from responses_gateway.translate.tools.declared_tool import Hosted, Kind, Tool
+from responses_gateway.translate.tools.hosted import HostedTool
 from responses_gateway.translate.tools.names import flat_name, hashed_name, loose_name
 from responses_gateway.translate.tools.rules import NO_RULES, DeniedCall, ToolRules
 from responses_gateway.translate.tools.schema import dialect
 
-type Kind = Literal["function", "custom", "tool_search", "local_shell", "shell", "apply_patch", "computer", "hosted"]
-
 ABOUT_LIMIT = 4000
 """The most characters of a namespace's description that are sent with every request: some MCP servers send a lot."""
+
+_DEFERRABLE: tuple[Kind, ...] = ("function", "custom", "hosted")
 
 _DEFAULT_NAMESPACE = "functions"
 """Codex takes calls of plain functions with this namespace, and calls of this namespace without it."""
@@ -46,41 +46,15 @@ _SERVER_ENVIRONMENTS = ("container_auto", "container_reference")
 """Where a declared shell runs its commands, when the client has none itself."""
 
 
-class Hosted(NamedTuple):
-    """A function of a hosted tool."""
-
-    tool: HostedTool
-    function: HostedFunction
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """One declared tool. `schema` is that of the chat function's arguments."""
-
-    kind: Kind
-    namespace: str | None
-    name: str
-    wire: str
-    schema: JsonObject
-    description: str = ""
-    strict: bool | None = None
-    about: str = ""
-    """The description of the namespace, which its first function carries."""
-
-    hosted: Hosted | None = None
-    """What the gateway carries out itself when the function is called."""
-
-    @property
-    def identity(self) -> tuple[str, str | None, str]:
-        return (self.kind, self.namespace, self.name)
-
-
 @dataclass(slots=True)
 class ToolTable:
     """The tools of one request, in the order in which the upstream gets them."""
 
     ledger: Ledger
     _by_wire: dict[str, Tool] = field(default_factory=dict)
+    _offered: dict[str, None] = field(default_factory=dict)
+    """The wire names of the tools that are not deferred, in their order."""
+
     _by_identity: dict[tuple[str, str | None, str], Tool] = field(default_factory=dict)
     _loose: dict[str, Tool | None] | None = None
     _about: dict[str, str] = field(default_factory=dict)
@@ -89,8 +63,14 @@ class ToolTable:
     _untold: dict[str, str] = field(default_factory=dict)
     """Descriptions of namespaces that no function carries yet."""
 
+    _waiting: dict[str, int] = field(default_factory=dict)
+    """How many tools of each namespace are deferred."""
+
     hosted: Sequence[HostedTool] = ()
     """What the gateway can carry out itself."""
+
+    defers: bool = field(init=False)
+    """Whether tools can wait until a search of the gateway's finds them."""
 
     rules: ToolRules = NO_RULES
     passed_on: list[JsonObject] = field(default_factory=list)
@@ -102,6 +82,9 @@ class ToolTable:
     declared: int = 0
     """The number of declared tools; those inside of namespaces are counted one by one."""
 
+    def __post_init__(self) -> None:
+        self.defers = self._hosted("tool_search") is not None and not self.rules.passes_on("tool_search")
+
     def declare(self, tools: Iterable[JsonObject], path: str) -> None:
         """Add declarations found at `path` of the request. Raises GatewayError for a tool without a usable name."""
         for position, tool in enumerate(tools):
@@ -109,6 +92,7 @@ class ToolTable:
 
     def _declare_one(self, raw: JsonObject, path: str, namespace: JsonObject | None) -> None:
         kind = raw.get("type", "function" if "name" in raw else None)
+        later = self.defers and bool(raw.get("defer_loading") or (namespace or {}).get("defer_loading"))
         if kind == "namespace" and namespace is None:
             children = raw.get("tools")
             name = declared_name(raw, path)
@@ -116,7 +100,7 @@ class ToolTable:
             for position, child in enumerate(children if isinstance(children, list) else []):
                 if isinstance(child, dict):
                     self._declare_one(child, f"{path}.tools[{position}]", {**raw, "name": name})
-            if self._untold.pop(name, ""):
+            if not self._waits(name) and self._untold.pop(name, ""):
                 self.ledger.add("dropped", f"tools.{name}.description", "no new function of it was declared")
             return
         self.declared += 1
@@ -126,7 +110,7 @@ class ToolTable:
         if self.rules.passes_on(kind):
             self.passed_on.append(raw)
             return
-        account(raw, self.ledger)
+        account(raw, self.ledger, defers=self.defers)
         match kind:
             case "function":
                 flat = raw["function"] if isinstance(raw.get("function"), dict) else raw
@@ -138,13 +122,12 @@ class ToolTable:
                     object_schema(flat.get("parameters")),
                     text_or_empty(flat.get("description")),
                     flat.get("strict"),
+                    later=later,
                 )
             case "custom":
-                self._add("custom", inside, declared_name(raw, path), input_schema(raw), custom_description(raw))
-            case "tool_search":
-                if raw.get("execution") != "client":
-                    self.ledger.add("dropped", f"tools.{kind}", "searching tools at the server is not possible here")
-                    return
+                name = declared_name(raw, path)
+                self._add("custom", inside, name, input_schema(raw), custom_description(raw), later=later)
+            case "tool_search" if raw.get("execution") == "client":
                 schema = raw.get("parameters")
                 self._add(
                     "tool_search",
@@ -180,6 +163,7 @@ class ToolTable:
                         object_schema(function.schema),
                         function.description,
                         hosted=Hosted(tool, function),
+                        later=later,
                     )
             case _:
                 if not isinstance(kind, str):
@@ -230,6 +214,7 @@ class ToolTable:
         description: str,
         strict: bool | None = None,
         hosted: Hosted | None = None,
+        later: bool = False,
     ) -> None:
         identity = (kind, namespace, name)
         if known := self._by_identity.get(identity):
@@ -246,16 +231,53 @@ class ToolTable:
             wire, salt = hashed_name(wanted, salt), f"{salt}\0"
         if wire != (f"{namespace}__{name}" if namespace else name):
             self.ledger.add("renamed", f"tools.{wire}", f"stands for {'.'.join(filter(None, (namespace, name)))}")
-        about = self._untold.pop(namespace, "") if namespace else ""
-        tool = Tool(kind, namespace, name, wire, schema, description, strict, about, hosted)
+        tool = Tool(kind, namespace, name, wire, schema, description, strict, "", hosted, later)
         self._by_wire[wire] = self._by_identity[identity] = tool
         self._loose = None
+        if later:
+            self._waiting[namespace or ""] = self._waiting.get(namespace or "", 0) + 1
+        else:
+            self._offer(tool)
+
+    # Deferred tools ---------------------------------------------------------------------------------------------------
+
+    def load(self, namespace: str | None, name: str) -> None:
+        """Offer a deferred tool from here on, behind all others: where it is, it stays."""
+        for kind in _DEFERRABLE:
+            tool = self._called_by_client(kind, namespace, name)
+            if tool is not None and tool.wire not in self._offered:
+                self._waiting[tool.namespace or ""] -= 1
+                self._offer(tool)
+
+    def _called_by_client(self, kind: Kind, namespace: str | None, name: str) -> Tool | None:
+        """Find a tool by what stands in the item of its call."""
+        tool = self._by_identity.get((kind, namespace, name))
+        return self._by_identity.get((kind, None, name)) if tool is None and namespace == name else tool
+
+    def load_found(self, found: Iterable[JsonObject]) -> None:
+        """Offer what a search has found. What is not declared any more stays away."""
+        for tool in found:
+            children = tool.get("tools") if tool.get("type") == "namespace" else None
+            namespace = text_or_empty(tool.get("name")) if children is not None else None
+            for child in children if isinstance(children, list) else [tool]:
+                if isinstance(child, dict):
+                    self.load(namespace, text_or_empty(child.get("name")))
+
+    def _waits(self, namespace: str) -> bool:
+        """Whether a tool of the namespace is deferred."""
+        return self._waiting.get(namespace, 0) > 0
+
+    def _offer(self, tool: Tool) -> None:
+        if tool.namespace and (about := self._untold.pop(tool.namespace, "")):
+            tool = replace(tool, about=about)
+            self._by_wire[tool.wire] = self._by_identity[tool.identity] = tool
+        self._offered[tool.wire] = None
 
     def __len__(self) -> int:
-        return len(self._by_wire)
+        return len(self._offered)
 
     def __iter__(self) -> Iterator[Tool]:
-        return iter(self._by_wire.values())
+        return (self._by_wire[wire] for wire in self._offered)
 
     @property
     def wire_names(self) -> frozenset[str]:
@@ -263,7 +285,7 @@ class ToolTable:
 
     def wire_name(self, kind: Kind, namespace: str | None, name: str) -> str:
         """Return the wire name for a call in the history. An undeclared tool gets the name it would have."""
-        tool = self._by_identity.get((kind, namespace, name)) or self._by_identity.get(("hosted", namespace, name))
+        tool = self._called_by_client(kind, namespace, name) or self._by_identity.get(("hosted", namespace, name))
         if tool is None and namespace in (None, _DEFAULT_NAMESPACE):
             other = _DEFAULT_NAMESPACE if namespace is None else None
             tool = self._by_identity.get((kind, other, name))
@@ -273,7 +295,7 @@ class ToolTable:
         """Find a declaration by the client's own names, as in tool_choice; `kind` None takes any kind."""
         if kind is not None:
             return self._by_identity.get((kind, namespace, name))
-        return next((tool for tool in self if (tool.namespace, tool.name) == (namespace, name)), None)
+        return next((tool for tool in self._by_wire.values() if (tool.namespace, tool.name) == (namespace, name)), None)
 
     def chosen(self, choice: JsonObject) -> list[Tool]:
         """Find the functions that a tool_choice for a hosted tool stands for."""
@@ -300,7 +322,7 @@ class ToolTable:
     def _loosely(self, wire: str) -> Tool | None:
         if self._loose is None:
             self._loose = {}
-            for tool in self:
+            for tool in self._by_wire.values():
                 whole = f"{tool.namespace or ''} {tool.name}"
                 for key in {loose_name(tool.name), loose_name(whole), loose_name(f"functions {whole}")}:
                     self._loose[key] = None if key in self._loose else tool

@@ -146,7 +146,9 @@ def test_a_search_is_shown_from_its_beginning_to_its_result(failed: bool, wants_
     translator = machine({"type": "web_search"}, web_search=True, include=SOURCES if wants_sources else [])
     events = translator.start() + translator.chunk(call(0, "web_search", '{"query": "why"}', "c1"))
     events += translator.chunk(delta("tool_calls")) + translator.finish(True)
-    events += translator.add_hosted_result(HostedResult("so", [Source("https://a.example/", "A")], failed=failed))
+    [search] = translator.hosted_calls
+    result = HostedResult("so", [Source("https://a.example/", "A")], failed=failed)
+    events += translator.add_hosted_result(search, result)
     translator.next_round()
     events += translator.chunk(delta("stop", content="So.")) + translator.finish(True)
     check(events)

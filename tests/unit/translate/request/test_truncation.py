@@ -53,6 +53,20 @@ def test_nothing_goes_without_need(window: int | None, truncation: str | None) -
     assert ledger.entries == []
 
 
+def test_tools_that_wait_for_a_search_take_no_room() -> None:
+    waiting = {"type": "function", "name": "long", "description": "x" * 100_000, "defer_loading": True}
+    tools = [waiting, {"type": "namespace", "name": "n", "description": "", "tools": [waiting]}]
+    search = {"type": "tool_search"}
+    for more, fits in (([search], True), ([], False), ([{**search, "execution": "client"}], False)):
+        body = {"model": "m", "input": "hi", "tools": [*tools, *more], "truncation": "disabled"}
+        asked = parse_request(dumps(body))
+        if fits:
+            assert fit(asked, ModelCard(id="m", context_window=1_000), Ledger()) is asked
+        else:
+            with pytest.raises(GatewayError):
+                fit(asked, ModelCard(id="m", context_window=1_000), Ledger())
+
+
 def test_whole_turns_go_oldest_first() -> None:
     ids, ledger = kept(TURNS, 3000)
     assert ids == ["base", "u2", "a2", "u3"]
