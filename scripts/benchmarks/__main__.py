@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import report, translator
 from benchmarks.figures import PARTS, Benchmark, Plan
-from benchmarks.load import Load, Upstream, compile_load
-from benchmarks.targets import BARE, DIRECT, GATEWAY, GATEWAY_WEB, peers
+from benchmarks.load import Load, Upstream, compile_load, make_certificate
+from benchmarks.targets import BARE, DIRECT, GATEWAY, GATEWAY_WEB, in_tls, peers
 from benchmarks.workload import ROOT
 
 
@@ -41,6 +41,7 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench", description="Measure what the gateway costs, next to bare mitmproxy and its peers."
     )
     parser.add_argument("--peers", action="store_true", help="install and measure codex-relay and LiteLLM too")
+    parser.add_argument("--tls", action="store_true", help="speak TLS to the upstream, as providers do")
     parser.add_argument("--translator", action="store_true", help="only the translation, in process; takes seconds")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a first impression")
     parser.add_argument("--part", action="append", choices=PARTS, help="measure only this; may be repeated")
@@ -55,11 +56,16 @@ def _figures(options: argparse.Namespace) -> dict[str, Any]:
     plan = Plan(options.rounds, seconds=3, parts=parts)
     if options.quick:
         plan = Plan(1, seconds=2, parts=parts, requests=5, capacity_steps=1, starts=1, turns=1000)
-    targets = [DIRECT, BARE, GATEWAY, GATEWAY_WEB, *(peers(ROOT) if options.peers else ())]
+    programs = [BARE, GATEWAY, GATEWAY_WEB]
+    if options.tls:
+        targets = [in_tls(program) for program in programs]
+    else:
+        targets = [DIRECT, *programs, *(peers(ROOT) if options.peers else ())]
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         program = compile_load(work)
-        with Upstream(program) as upstream:
+        certificate = make_certificate(work) if options.tls else None
+        with Upstream(program, certificate) as upstream:
             benchmark = Benchmark(targets, plan, Load(program, work), upstream.port, work, _say)
             benchmark.run()
     print("\n" + report.table(benchmark.figures) + "\n")

@@ -1,7 +1,8 @@
 /* The two ends of the benchmark, compiled so that neither is the bottleneck.
  *
- *   load upstream
- *       A chat/completions server on a loopback port, which it prints. A request for the model `bench-RATE-COUNT` gets
+ *   load upstream [CERTIFICATE]
+ *       A chat/completions server on a loopback port, which it prints; with TLS if there is a file in PEM format with a
+ *       certificate and its key. A request for the model `bench-RATE-COUNT` gets
  *       COUNT deltas, RATE a second, on a schedule fixed when the request has arrived. Each delta's text holds
  *       `@NUMBER:TIME@`: its number from 0, and when it was due, in nanoseconds of CLOCK_MONOTONIC.
  *   load client PORT REQUEST STREAMS REPEAT COUNT STAGGER FROM UNTIL DEADLINE
@@ -17,6 +18,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +44,7 @@ typedef struct {
 
 typedef struct {
     int fd;
+    SSL *tls; /* server; NULL without TLS */
     ns due;    /* server: of the next delta; client: when to connect */
     ns period; /* server */
     ns sent;   /* client: when the request was sent */
@@ -148,10 +152,27 @@ static void prepare(int fd) {
     fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* As read and write do: -1 and EAGAIN when the connection has to wait. */
+static ssize_t tls_result(Connection *c, int n) {
+    if (n > 0) return n;
+    int error = SSL_get_error(c->tls, n);
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
+    ERR_clear_error();
+    return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t take(Connection *c, char *data, size_t size) {
+    return c->tls ? tls_result(c, SSL_read(c->tls, data, size)) : read(c->fd, data, size);
+}
+
+static ssize_t give(Connection *c, const char *data, size_t size) {
+    return c->tls ? tls_result(c, SSL_write(c->tls, data, size)) : write(c->fd, data, size);
+}
+
 /* Send what waits; false when the connection is broken. */
 static int flush(Connection *c) {
     while (c->out.start < c->out.size) {
-        ssize_t n = write(c->fd, c->out.data + c->out.start, c->out.size - c->out.start);
+        ssize_t n = give(c, c->out.data + c->out.start, c->out.size - c->out.start);
         if (n < 0 && errno != EAGAIN) return 0;
         if (n < 0) break;
         c->out.start += n;
@@ -188,7 +209,9 @@ static void put_end(Connection *c) {
 }
 
 static void drop(Connection *c) {
-    close(c->fd);
+    if (c->fd >= 0) close(c->fd);
+    SSL_free(c->tls);
+    c->tls = NULL;
     c->fd = -1; /* the heap may still hold it; forgotten when due */
     if (!c->streaming) {
         free(c->in.data);
@@ -253,7 +276,19 @@ static void serve_due(void) {
     set_timer();
 }
 
-static void upstream(void) {
+static SSL_CTX *tls_of(const char *certificate) {
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (!tls || SSL_CTX_use_certificate_chain_file(tls, certificate) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, certificate, SSL_FILETYPE_PEM) != 1) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return tls;
+}
+
+static void upstream(const char *certificate) {
+    SSL_CTX *tls = certificate ? tls_of(certificate) : NULL;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     Connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
@@ -274,12 +309,21 @@ static void upstream(void) {
                 prepare(fd);
                 if (!(c = calloc(1, sizeof *c))) die("calloc");
                 c->fd = fd;
+                if (tls) {
+                    c->tls = SSL_new(tls);
+                    SSL_set_fd(c->tls, fd);
+                    SSL_set_accept_state(c->tls);
+                }
                 watch(EPOLL_CTL_ADD, c, EPOLLIN);
             } else {
-                ssize_t n = read(c->fd, scratch, READ_SIZE);
-                if (n > 0) append(&c->in, scratch, n);
-                if (n > 0 && !c->streaming) take_request(c);
-                if (n == 0 || (n < 0 && errno != EAGAIN) || !flush(c)) drop(c);
+                ssize_t n = take(c, scratch, READ_SIZE);
+                while (n > 0) {
+                    append(&c->in, scratch, n);
+                    if (!c->tls || (n = take(c, scratch, READ_SIZE)) <= 0) break;
+                }
+                int ended = n == 0 || (n < 0 && errno != EAGAIN);
+                if (c->in.size > c->in.start && !c->streaming) take_request(c);
+                if (ended || !flush(c)) drop(c);
             }
         }
         serve_due();
@@ -476,7 +520,7 @@ static void client(char **arguments) {
 
 int main(int count, char **arguments) {
     begin();
-    if (count == 2 && !strcmp(arguments[1], "upstream")) upstream();
+    if ((count == 2 || count == 3) && !strcmp(arguments[1], "upstream")) upstream(arguments[2]);
     else if (count == 11 && !strcmp(arguments[1], "client")) client(arguments + 2);
     else return fputs("usage: see the head of load.c\n", stderr), 2;
     return 0;

@@ -10,7 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.targets import Running
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from mitmproxy.certs import CertStore
+
+from benchmarks.targets import AUTHORITY, Running
 from benchmarks.workload import ROOT, http_request, stream_model
 
 RATE = 50
@@ -20,25 +24,36 @@ _SECOND = 1_000_000_000
 
 
 def compile_load(work: Path) -> Path:
-    """Compile load.c. Raises RuntimeError when there is no C compiler."""
+    """Compile load.c. Raises RuntimeError when there is no C compiler, or no OpenSSL for it."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise RuntimeError("The load generator is a C program: install gcc or clang.")
     program = work / "load"
-    subprocess.run(
-        [compiler, "-O2", "-Wno-unused-result", "-o", program, ROOT / "scripts/benchmarks/load.c"], check=True
-    )
+    source = ROOT / "scripts/benchmarks/load.c"
+    command = [compiler, "-O2", "-Wno-unused-result", "-o", program, source, "-lssl", "-lcrypto"]
+    if subprocess.run(command, check=False).returncode:
+        raise RuntimeError("The load generator needs the headers of OpenSSL: install libssl-dev, or openssl-devel.")
     return program
 
 
-class Upstream:
-    """The scripted chat/completions server, from `__enter__` to `__exit__`."""
+def make_certificate(work: Path) -> Path:
+    """A certificate for localhost with its key, and next to it `AUTHORITY`, which vouches for it."""
+    store = CertStore.from_store(work, AUTHORITY.removesuffix("-ca-cert.pem"), 2048)
+    entry = store.get_cert("localhost", [x509.DNSName("localhost")])
+    key = entry.privatekey.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    certificate = work / "localhost.pem"
+    certificate.write_bytes(key + entry.cert.to_pem())
+    return certificate
 
-    def __init__(self, program: Path) -> None:
-        self._program = program
+
+class Upstream:
+    """The scripted chat/completions server, from `__enter__` to `__exit__`; with TLS if it gets a certificate."""
+
+    def __init__(self, program: Path, certificate: Path | None = None) -> None:
+        self._command = [program, "upstream", *([certificate] if certificate else ())]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen([self._program, "upstream"], stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         return self

@@ -3,13 +3,16 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from benchmarks.processes import Child, accepts, free_port
 from benchmarks.workload import API_KEY, ROOT
+
+AUTHORITY = "bench-ca-cert.pem"
+"""The file in `{work}` with the authority of the upstream's certificate."""
 
 _BIN = Path(sys.executable).parent
 
@@ -87,6 +90,13 @@ def peers(environments: Path) -> list[Target]:
             },
         ),
     ]
+
+
+def in_tls(target: Target) -> Target:
+    """The same target, one of mitmproxy, with TLS to the upstream."""
+    command = [word.replace("reverse:http://127.0.0.1:", "reverse:https://localhost:") for word in target.command]
+    trust = f"ssl_verify_upstream_trusted_ca={{work}}/{AUTHORITY}"
+    return replace(target, command=(*command, "--set", trust))
 
 
 class Running:

@@ -60,7 +60,7 @@ def opened_pages(running: Browser, excused: str | None = None) -> Iterator[Calla
     for page in opened:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
         page.close()
-    assert not complaints
+    assert not complaints, complaints
 
 
 class Screen:

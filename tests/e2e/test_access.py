@@ -122,10 +122,12 @@ def test_an_allowed_origin(locked: GatewayProcess, script: Script) -> None:
     assert preflight.headers["access-control-allow-headers"] == "authorization, content-type"
     assert "POST" in preflight.headers["access-control-allow-methods"]
     for stream in (False, True):
-        body = {"model": script.model, "input": "hi", "stream": stream}
+        body = {"model": script.model, "input": "hi", "stream": stream, "service_tier": "flex"}
         answered = ask(locked, "POST", "/v1/responses", body, origin=app, x_api_key=KEY)
         assert answered.status == 200
         assert answered.headers["access-control-allow-origin"] == app
+        exposed = answered.headers["access-control-expose-headers"]
+        assert answered.headers[exposed] == "dropped service_tier"
     refused = ask(locked, "POST", "/v1/responses", {}, origin=app)
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, app)
 

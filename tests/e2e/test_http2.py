@@ -4,13 +4,15 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
 
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.http2_client import Http2Client
-from e2e.responses import events, outcome_of, raw
+from e2e.responses import events, outcome_of, raw, turn
 from upstream import CUT, RESET, Ending, Gate, Script, done, error, finish, reply, stream, text
 from upstream.answers import GOAWAY
 from upstream.http2 import Http2Upstream
@@ -164,6 +166,29 @@ def test_plain_client(shared: GatewayProcess, script: Script) -> None:
     script.answer(FINE)
     assert raw(shared, script.model, True).text == "Fine."
     assert script.request.headers["host"].startswith("localhost:")
+
+
+def test_long_answers_in_tls(shared: GatewayProcess, modern: Http2Upstream, script: Script) -> None:
+    """Records of many pieces, pieces of many records, a pause, a connection that is used again, and one that breaks."""
+    words = ["", " lorem", " ipsum" * 9000, *(f" {number}" for number in range(300))]
+    gate, opened = Gate(), modern.opened
+    script.answer(
+        stream(text(*words), gate, text(*reversed(words)), finish(), done()),
+        stream(text(*words), finish(), done()),
+        stream(text(*words), CUT),
+    )
+    whole, back = "".join(words), "".join(reversed(words))
+    with closing(HTTPConnection("127.0.0.1", shared.port, timeout=30)) as connection:
+        body = {"model": script.model, "input": "hi", "stream": True}
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(turn, connection, body)
+            gate.wait_reached()
+            gate.open()
+            assert first.result(30).text == whole + back
+        assert turn(connection, body).text == whole
+        assert modern.opened == opened + 1
+        cut = turn(connection, body)
+    assert (cut.end, cut.text) == ("response.failed", whole)
 
 
 def test_unknown_authority(start_gateway: StartGateway, modern: Http2Upstream) -> None:

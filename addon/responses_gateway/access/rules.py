@@ -136,7 +136,11 @@ def preflight_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def origin_headers(origin: str) -> dict[str, str]:
     """The headers that every answer to a page of an allowed origin has."""
-    return {"access-control-allow-origin": origin, "vary": "origin"}
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": "x-responses-gateway-ledger",
+        "vary": "origin",
+    }
 
 
 def _offered(headers: Mapping[str, str]) -> list[str]:

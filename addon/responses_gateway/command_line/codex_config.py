@@ -63,7 +63,7 @@ def codex_config(settings: CodexSettings) -> str:
     )
 
 
-def is_codex(command: Sequence[str]) -> bool:
+def runs_codex(command: Sequence[str]) -> bool:
     """Whether a command starts Codex CLI."""
     return PurePath(command[0]).stem == "codex"
 

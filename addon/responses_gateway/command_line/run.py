@@ -34,8 +34,8 @@ from responses_gateway.command_line.codex_config import (
     CLIENT_KEY_VARIABLE,
     CodexSettings,
     codex_command,
-    is_codex,
     names_model,
+    runs_codex,
 )
 from responses_gateway.command_line.command_process import NOT_EXECUTABLE, NOT_FOUND, CommandProcess
 from responses_gateway.command_line.errors import CommandError
@@ -180,7 +180,7 @@ class _CommandAddon:
         server: Proxyserver = ctx.master.addons.get("proxyserver")
         url = base_url(self._options.host, server.listen_addrs()[0][1])
         proxy = None
-        if self._proxy_port is not None and not is_codex(self._command):
+        if self._proxy_port is not None and not runs_codex(self._command):
             authority = Path(ctx.options.confdir).expanduser() / f"{CONF_BASENAME}-ca-cert.pem"
             bundle = write_bundle(state_directory(os.environ), authority, os.environ)
             proxy = Proxy(f"http://127.0.0.1:{self._proxy_port}", bundle)
@@ -192,7 +192,7 @@ class _CommandAddon:
 
 async def _run(process: CommandProcess, place: ClientPlace, model: str | None, command: Sequence[str]) -> None:
     """Run the command so that it uses the gateway at `place`. Raises CommandError."""
-    if is_codex(command):
+    if runs_codex(command):
         if model is None and not names_model(command):
             model = await asyncio.to_thread(_first_model, place)
         settings = CodexSettings(place.url, model, CLIENT_KEY_VARIABLE if place.key else None)

@@ -13,6 +13,7 @@ from responses_gateway.protocol.responses import parse_request
 from responses_gateway.state import history
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.request.chat_request import translate_request
+from responses_gateway.translate.request.prompts import with_prompt
 from responses_gateway.translate.token_estimate import PICTURE_TOKENS, estimated_tokens, prompt_text
 from responses_gateway.turn.runtime import Runtime
 
@@ -30,7 +31,7 @@ async def count(call: Call, runtime: Runtime) -> Answer | Relay:
     translation = await off_loop(
         size,
         translate_request,
-        turn.request,
+        with_prompt(turn.request, runtime.settings.prompts),
         model=route.model,
         profile=route.profile,
         card=route.card,

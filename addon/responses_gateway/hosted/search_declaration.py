@@ -53,7 +53,8 @@ def search_settings(declaration: JsonObject, ledger: Ledger) -> SearchSettings:
         ledger.add("dropped", "tools.web_search.search_content_types", "only text is searched for")
     live = declaration.get("external_web_access") is not False
     if not live:
-        ledger.add("changed", "tools.web_search.external_web_access", "false: searches only, no page is opened")
+        why = "false: searches only, no page is opened"
+        ledger.add("changed", "tools.web_search.external_web_access", why, loss=False)
     return SearchSettings(
         allowed_domains=_domains(filters.get("allowed_domains")),
         blocked_domains=_domains(filters.get("blocked_domains")),

@@ -148,7 +148,11 @@ class ChunkTranslator(Protocol):
 
     @property
     def bytes_received(self) -> int:
-        """Bytes that the layers have received from the connection."""
+        """Bytes that the layers have received from the connection, once they are out of TLS."""
+
+    @property
+    def is_translating(self) -> bool:
+        """Whether an answer is under way, of which whole chunks can be translated."""
 
     def translate_chunks(self, data: bytes) -> bytes | None:
         """What the client's socket gets for `data`; None if `data` has to go through the layers."""
@@ -176,7 +180,7 @@ class Gateway(Protocol):
         """The turn that the request hook made for a flow; None for flows that are not the gateway's to serve."""
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
-        """The socket of an upstream connection, if there is no TLS on it nor on the client's."""
+        """The socket of an upstream connection, unless a proxy is on the way or the client speaks TLS."""
 
     def may_serve(self, host: str) -> bool:
         """Whether the gateway is a proxy that answers requests for this host, so that it has to read them."""

@@ -62,6 +62,12 @@ class FastPath(layer.Layer):
         """The round is over."""
         self._stream = None
 
+    @property
+    def is_translating(self) -> bool:
+        """Whether an answer is under way, of which whole chunks can be translated."""
+        stream = self._stream
+        return stream is not None and self._client.chunked and stream.may_translate(self._round_id)
+
     def translate_chunks(self, data: bytes) -> bytes | None:
         """What the client's connection gets for `data` from the upstream's.
 

@@ -69,7 +69,8 @@ FAST_PATH = Feature(
         (Http1Client, "buf"),
     ),
 )
-"""`fast_path` and `socket_fast_path`; what goes through TLS anyway has only the former. Needs UPSTREAM_CONNECTION."""
+"""`fast_path` and `socket_fast_path`; where a client speaks TLS, or a proxy is on the way, there is only the former.
+Needs UPSTREAM_CONNECTION."""
 
 CLIENT_WATCH = Feature(
     "a client that has sent its last byte is taken for one that has left",

@@ -1,6 +1,6 @@
 """The fast path of a streamed answer from socket to socket, past the asyncio task and the layers of its connection.
 
-It is taken only where there is no TLS on either side, because what is read and written must be plain HTTP/1.
+What the client gets must be plain HTTP/1; what the upstream sends may be in TLS.
 """
 
 import asyncio
@@ -11,12 +11,15 @@ from weakref import WeakValueDictionary
 
 from mitmproxy import ctx
 from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import events
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.tls import TlsData
 
 from responses_gateway.proxy.contract import AnswerChanged, ChunkTranslator
 from responses_gateway.proxy.private_parts import FAST_PATH, missing_parts
+from responses_gateway.proxy.upstream_tls import UpstreamTls
 
 
 class SocketFastPath(asyncio.Protocol):
@@ -29,63 +32,102 @@ class SocketFastPath(asyncio.Protocol):
     def __init__(
         self,
         handler: ConnectionHandler,
-        upstream: asyncio.StreamReaderProtocol,
+        server: Server,
+        protocol: asyncio.StreamReaderProtocol,
+        upstream: asyncio.WriteTransport,
         client: asyncio.WriteTransport,
-        sock: TransportSocket | socket.socket,
     ) -> None:
-        """`sock` is the upstream's."""
+        """`protocol` is that of `upstream`, the transport to `server`."""
         self._translator: ChunkTranslator | None = None
+        self._tls: UpstreamTls | None = None
         self._bytes_handed_on = 0
         self._ended = False
         self._handler = handler
+        self._server = server
+        self._protocol = protocol
         self._upstream = upstream
         self._client = client
-        self._socket = sock
         self._tasks: set[asyncio.Task[None]] = set()
 
     def attach(self, translator: ChunkTranslator) -> None:
         """The layers know the connection now; `translator` is theirs."""
         self._translator = translator
 
+    def attach_tls(self, tls: UpstreamTls) -> None:
+        """The layers begin TLS on the connection."""
+        self._tls = tls
+
     def data_received(self, data: bytes) -> None:
-        translator = self._translator
-        if translator is not None and translator.bytes_received == self._bytes_handed_on:
-            client = self._client
-            if not client.get_write_buffer_size() and not client.is_closing():
-                out = translator.translate_chunks(data)
-                if out is not None:
-                    self._handler.timeout_watchdog.register_activity()
-                    client.write(out)
-                    if (flow := translator.flow_to_look_at) is not None:
-                        self._tell_layers(AnswerChanged(flow))
-                    return
+        translator, client = self._translator, self._client
+        if (
+            translator is not None
+            and self._layers_have_read_all(translator)
+            and not client.get_write_buffer_size()
+            and not client.is_closing()
+        ):
+            tls = self._tls
+            if self._translate(translator, data) if tls is None else self._decrypt(translator, tls, data):
+                return
         self._bytes_handed_on += len(data)
-        self._upstream.data_received(data)
+        self._protocol.data_received(data)
+
+    def _translate(self, translator: ChunkTranslator, data: bytes) -> bool:
+        """Send the client what it gets for `data`, which is not in TLS. False if the layers have to read it."""
+        out = translator.translate_chunks(data)
+        if out is None:
+            return False
+        self._handler.timeout_watchdog.register_activity()
+        self._client.write(out)
+        if (flow := translator.flow_to_look_at) is not None:
+            self._tell_layers(AnswerChanged(flow))
+        return True
+
+    def _decrypt(self, translator: ChunkTranslator, tls: UpstreamTls, data: bytes) -> bool:
+        """Send the client what it gets for `data`, which is in TLS. False, and nothing was read, if no answer is under
+        way. What cannot be translated is left in `tls` for the layers.
+        """
+        if not translator.is_translating:
+            return False
+        content, reply = tls.decrypt(data)
+        if reply:
+            self._upstream.write(reply)
+        if content and not self._translate(translator, content):
+            tls.put_back(content)
+        if tls.has_unread:
+            self._tell_layers(events.DataReceived(self._server, b""))
+        return True
+
+    def _layers_have_read_all(self, translator: ChunkTranslator) -> bool:
+        tls = self._tls
+        if tls is not None:
+            return tls.bytes_received == self._bytes_handed_on and not tls.has_unread
+        return translator.bytes_received == self._bytes_handed_on
 
     @property
     def has_unread(self) -> bool:
         """Whether the upstream has sent anything, or closed, and the layers do not know it yet."""
-        received = self._translator.bytes_received if self._translator is not None else 0
-        return self._ended or self._bytes_handed_on != received or _is_readable(self._socket)
+        translator = self._translator
+        have_read = self._layers_have_read_all(translator) if translator is not None else not self._bytes_handed_on
+        return self._ended or not have_read or _is_readable(self._upstream.get_extra_info("socket"))
 
-    def _tell_layers(self, event: AnswerChanged) -> None:
+    def _tell_layers(self, event: events.Event) -> None:
         task = asyncio.get_running_loop().create_task(self._handler.server_event(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def eof_received(self) -> bool | None:
         self._ended = True
-        return self._upstream.eof_received()
+        return self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
-        self._upstream.connection_lost(exc)
+        self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._upstream.pause_writing()
+        self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        self._upstream.resume_writing()
+        self._protocol.resume_writing()
 
 
 def _is_readable(sock: TransportSocket | socket.socket) -> bool:
@@ -107,6 +149,19 @@ class SocketFastPaths:
         """The path of an upstream connection that is open; None if it has none."""
         return self._paths.get(connection)
 
+    def tls_start_server(self, data: TlsData) -> None:
+        """TLS begins on an upstream connection: nothing was read yet."""
+        path = self._paths.get(data.conn)
+        if path is None:
+            return
+        if data.ssl_conn is None and (maker := ctx.master.addons.get("tlsconfig")) is not None:
+            # mitmproxy asks it behind all scripts; it leaves alone what is there then.
+            maker.tls_start_server(data)
+        if data.ssl_conn is not None:
+            tls = UpstreamTls(data.ssl_conn)
+            path.attach_tls(tls)
+            data.ssl_conn = tls.for_layers
+
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """mitmproxy has read nothing yet from the connection, so that from here on all of its bytes can be counted."""
         if missing_parts(FAST_PATH):
@@ -120,7 +175,7 @@ class SocketFastPaths:
 
 
 def _install(handler: ConnectionHandler, server: Server) -> SocketFastPath | None:
-    if server.tls or server.via or handler.client.tls:
+    if server.via or handler.client.tls:
         return None
     upstream, client = handler.transports[server].writer, handler.transports[handler.client].writer
     if not isinstance(upstream, asyncio.StreamWriter) or not isinstance(client, asyncio.StreamWriter):
@@ -128,6 +183,6 @@ def _install(handler: ConnectionHandler, server: Server) -> SocketFastPath | Non
     protocol = upstream.transport.get_protocol()
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return None
-    path = SocketFastPath(handler, protocol, client.transport, upstream.get_extra_info("socket"))
+    path = SocketFastPath(handler, server, protocol, upstream.transport, client.transport)
     upstream.transport.set_protocol(path)
     return path

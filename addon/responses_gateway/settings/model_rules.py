@@ -8,7 +8,7 @@ from responses_gateway.catalogue.models.card import ModelCard
 from responses_gateway.catalogue.providers.profile import Api
 from responses_gateway.protocol.json import loads
 
-_OWN_KEYS = ("provider", "model", "api")
+_OWN_KEYS = ("provider", "model", "api", "strict")
 
 
 class ModelRule(BaseModel):
@@ -23,6 +23,9 @@ class ModelRule(BaseModel):
     model: str | None = None
     api: Api | None = None
     """Replaces that of the provider's profile."""
+
+    strict: bool | None = None
+    """The same."""
 
     card: ModelCard | None = None
     """Only the fields that are set matter: they replace those of the model's card."""

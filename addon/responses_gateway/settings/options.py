@@ -78,6 +78,12 @@ class Options(SettingsModel):
         "declarations go there as they are.",
     )
 
+    strict: bool = Field(
+        False,
+        description="Refuse requests that would lose something (a tool that nobody can carry out, a field that the "
+        "upstream does not take) with status 400, instead of telling it in the header x-responses-gateway-ledger.",
+    )
+
     heartbeat: NonNegativeFloat = Field(
         10, description="Seconds of silence until a streaming client gets a keep-alive; 0: never."
     )

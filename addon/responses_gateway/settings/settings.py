@@ -12,6 +12,7 @@ from responses_gateway.proxy.contract import Limits
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
 from responses_gateway.settings.options import Options, SettingsModel
+from responses_gateway.settings.prompts import Versions
 
 
 class Provider(SettingsModel):
@@ -115,6 +116,8 @@ class Configuration(Options):
     """By label."""
 
     image_generation: ImageGeneration | None = None
+    prompts: dict[str, Versions] = Field(default_factory=dict)
+    """By id."""
 
 
 class Settings(Configuration):

@@ -54,7 +54,7 @@ async def inlined(body: JsonObject, owner: str, state: State, compactions: Envel
     changed = {**body, "input": [*map(_foreign, history or ()), *given]}
     if history is not None:
         del changed["previous_response_id"]
-        ledger.add("changed", "previous_response_id", "kept by this gateway: its items are sent instead")
+        ledger.add("changed", "previous_response_id", "kept by this gateway: its items are sent instead", loss=False)
     return _readable(changed, compactions, ledger)
 
 
@@ -71,7 +71,7 @@ def _readable(body: JsonObject, compactions: EnvelopeCodec, ledger: Ledger) -> J
         if not _is_sealed(item):
             kept.append(item)
         elif (summary := expanded(item["encrypted_content"], compactions)) is not None:
-            ledger.add("changed", f"input.{item.get('type')}", "its summary is sent as text")
+            ledger.add("changed", f"input.{item.get('type')}", "its summary is sent as text", loss=False)
             kept.append({"role": "user", "content": summary})
         else:
             ledger.add("dropped", f"input.{item.get('type')}", "sealed by this gateway for another model")

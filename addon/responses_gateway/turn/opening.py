@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from responses_gateway.hosted.calls import NO_CALLS, Calls
-from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.protocol.responses import McpApprovalResponse, ResponsesRequest, items_of
 from responses_gateway.settings.settings import Settings
@@ -17,6 +16,7 @@ from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.request.chat_fields import with_chat_fields
 from responses_gateway.translate.request.compaction import asks_for_compaction
 from responses_gateway.translate.request.configuration_updates import with_updates
+from responses_gateway.translate.request.prompts import with_prompt
 from responses_gateway.translate.request.tool_results import CALL_RESULTS
 from responses_gateway.translate.tools.offered_tools import forbids_calls
 from responses_gateway.turn.exchange import Exchange
@@ -46,13 +46,12 @@ def open_exchange(
     `hosted` carries out the hosted tools that the request declares. `kind` is the class of the exchange. `route` is
     where the request goes, if not where its model says. Raises GatewayError with what the client is to be told.
     """
-    _refuse_unserved(request)
     request = with_updates(with_chat_fields(request, recorder.ledger), recorder.ledger)
     route = route or runtime.router.of(recorder.owner).resolve(request.model)
     thread = session_id(request, headers)
     session = runtime.sessions.get(recorder.owner, thread) if thread else None
     upstream_request = UpstreamRequest(
-        completed_request(request, runtime.state.thoughts, recorder),
+        completed_request(with_prompt(request, runtime.settings.prompts), runtime.state.thoughts, recorder),
         route,
         recorder,
         session,
@@ -125,9 +124,3 @@ def is_codex(headers: Mapping[str, str]) -> bool:
     return any(name.lower().startswith("codex") for name in names) or any(
         name.startswith("x-codex-") for name in headers
     )
-
-
-def _refuse_unserved(request: ResponsesRequest) -> None:
-    """Raise GatewayError for what would change the meaning of the request if it were ignored."""
-    if request.prompt:
-        raise GatewayError("'prompt' is not supported by this gateway.", code="unsupported_parameter", param="prompt")

@@ -18,6 +18,7 @@ from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedCall
 from responses_gateway.turn.error_response import error_response
 from responses_gateway.turn.exchange import Exchange
+from responses_gateway.turn.ledger_header import ledger_header
 from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.recovery.failure_errors import failure_error, server_error
 from responses_gateway.turn.recovery.fault import RoundFault
@@ -192,7 +193,8 @@ class ServedTurn:
 
     def head(self) -> http.Response:
         """Only the gateway's own headers: those of upstreams (`openai-model` …) mislead clients."""
-        response = messages.response(200, b"", {**EVENT_STREAM, "transfer-encoding": "chunked"})
+        told = ledger_header(self.ledger)
+        response = messages.response(200, b"", {**EVENT_STREAM, **told, "transfer-encoding": "chunked"})
         response.headers.pop("content-length", None)
         response.stream = True
         return response
@@ -205,7 +207,8 @@ class ServedTurn:
 
     def answer(self) -> http.Response:
         if self._response is not None:
-            return messages.response(200, dumps(self._response), {"content-type": "application/json"})
+            told = ledger_header(self.ledger)
+            return messages.response(200, dumps(self._response), {"content-type": "application/json", **told})
         error = self._error
         if self.streams and self.exchange.for_codex:
             if error.code in _FAILURES_FOR_CODEX:

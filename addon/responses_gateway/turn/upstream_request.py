@@ -124,6 +124,8 @@ class UpstreamRequest:
             compaction_envelopes=self._recorder.envelopes(COMPACTION),
             hosted=self._hosted,
         )
+        if route.profile.strict:
+            ledger.refuse_losses()
         if self._session and "tools" in translation.body:
             self._session.tools = translation.body["tools"]
         if self._session:

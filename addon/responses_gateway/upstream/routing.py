@@ -148,8 +148,9 @@ class Router:
             route: Route | None = self._route(upstream, rule.model or model or name)
         else:
             route = self._find(rule.target or rule.model or name, seen | {name})
-        if route is not None and rule.api is not None:
-            route = replace(route, profile=route.profile.model_copy(update={"api": rule.api}))
+        own = {"api": rule.api, "strict": rule.strict}
+        if route is not None and (changes := {name: value for name, value in own.items() if value is not None}):
+            route = replace(route, profile=route.profile.model_copy(update=changes))
         return route and _changed(route, rule.card)
 
     def _rule(self, name: str) -> ModelRule | None:

@@ -99,6 +99,8 @@ def with_settings(profile: Profile, settings: Settings) -> Profile:
     """The profile with what the settings say for all upstreams."""
     extra, drop = settings.extra_parameters, settings.drop_parameters
     deny, hosted = settings.deny_tools, settings.hosted_tools
+    if profile.strict is None and settings.strict:
+        profile = profile.model_copy(update={"strict": True})
     if not (extra or drop or deny or hosted):
         return profile
     of, tools = profile.parameters, profile.tools

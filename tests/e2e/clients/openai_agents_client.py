@@ -77,11 +77,6 @@ async def run(model: str, scenario: str) -> Any:
             first = await Runner.run(agent, "My name is Ada.")
             second = await Runner.run(agent, "My name?", previous_response_id=first.last_response_id)
             return second.final_output
-        case "computer":
-            screen = Screen()
-            agent = Agent(name="a", model=model, tools=[ComputerTool(computer=screen)])
-            said = (await Runner.run(agent, "Click.")).final_output
-            return [*screen.clicks, said]
         case "mcp":
             result = await Runner.run(Agent(name="a", model=model, tools=[mcp("never")]), "Say hi.")
             return {"text": result.final_output, "items": [item.type for item in result.new_items]}
@@ -100,6 +95,11 @@ async def run(model: str, scenario: str) -> Any:
             agent = Agent(name="a", model=model, tools=[deferred, ToolSearchTool()])
             result = await Runner.run(agent, "Weather in Oslo?")
             return {"text": result.final_output, "items": [item.type for item in result.new_items]}
+        case "computer":
+            screen = Screen()
+            agent = Agent(name="a", model=model, tools=[ComputerTool(computer=screen)])
+            said = (await Runner.run(agent, "Click.")).final_output
+            return [*screen.clicks, said]
     raise AssertionError(scenario)
 
 

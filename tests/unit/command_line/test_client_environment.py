@@ -12,7 +12,7 @@ from responses_gateway.command_line.client_environment import (
     client_environment,
     proxy_mode,
 )
-from responses_gateway.command_line.codex_config import CodexSettings, codex_command, is_codex, names_model
+from responses_gateway.command_line.codex_config import CodexSettings, codex_command, names_model, runs_codex
 
 URL = "http://127.0.0.1:4141/v1"
 PLACE = ClientPlace(URL, proxy=Proxy("http://127.0.0.1:8080", Path("/state/ca-bundle.pem")))
@@ -23,7 +23,7 @@ PLACE = ClientPlace(URL, proxy=Proxy("http://127.0.0.1:8080", Path("/state/ca-bu
     [(["codex"], True), (["/usr/bin/codex", "exec"], True), (["codex.exe"], True), (["codex-helper"], False)],
 )
 def test_codex_is_known_by_its_name(command: list[str], is_it: bool) -> None:
-    assert is_codex(command) == is_it
+    assert runs_codex(command) == is_it
 
 
 def test_codex_is_told_by_overrides_before_its_own_arguments() -> None:

@@ -382,4 +382,4 @@ def test_a_recorded_turn_needs_the_lists_in_its_request() -> None:
 def test_fields_that_mean_nothing_here_are_noted() -> None:
     ledger = Ledger()
     ToolTable(ledger).declare([{"type": "mcp", "server_label": "x", "allowed_callers": ["programmatic"]}], "tools")
-    assert "dropped tools.allowed_callers" in str(ledger.entries[0])
+    assert "changed tools.allowed_callers" in str(ledger.entries[0])

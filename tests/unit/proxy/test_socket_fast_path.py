@@ -1,6 +1,8 @@
 """The way past the layers: whatever takes it or does not, the client gets everything, once and in order."""
 
 import asyncio
+import datetime
+import functools
 import itertools
 import socket
 from collections import deque
@@ -9,18 +11,24 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import ctx
+from mitmproxy import ctx, http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Server
-from mitmproxy.proxy import events
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.tls import TlsStartServerHook
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionIO, SimpleConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
+from OpenSSL import SSL
 
 from responses_gateway.proxy.socket_fast_path import SocketFastPath, SocketFastPaths
+from responses_gateway.proxy.upstream_tls import UpstreamTls
 from unit.proxy_layers import HEAD, Turn, Wire, chunked
 
 
@@ -36,22 +44,42 @@ class Echo(Turn):
         return b""
 
 
-class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
-    """Both transports, and the task between an upstream connection and the layers, which may fall behind."""
+class UpstreamTransport(asyncio.WriteTransport):
+    """The transport to the upstream: its socket, and what was written past the layers."""
 
-    def __init__(self) -> None:
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__({"socket": sock})
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+
+class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
+    """The client's transport, and the task between an upstream connection and the layers, which may fall behind."""
+
+    def __init__(self, wire: Wire | None = None) -> None:
         self.loop = asyncio.new_event_loop()
         super().__init__(asyncio.StreamReader(loop=self.loop), loop=self.loop)
-        self.wire = Wire(Echo())
+        self.wire = wire or Wire(Echo())
         self.client_is_slow = self.client_is_gone = False
         self.told: list[object] = []
         self.waiting: deque[bytes] = deque()
         self.took_fast_path = 0
         self.timeout_watchdog = self
         self.far_end, self._near_end = socket.socketpair()
-        self.path = SocketFastPath(self, self, self, self._near_end)  # type: ignore[arg-type]
+        self.upstream = UpstreamTransport(self._near_end)
+        self.path = self.new_path()
         self.wire.upstream_socket_path = self.path
         self.wire.connect()
+
+    def new_path(self) -> SocketFastPath:
+        server = Server(address=("upstream", 80))
+        return SocketFastPath(self, server, self, self.upstream, self)  # type: ignore[arg-type]
+
+    def encrypt(self, data: bytes) -> bytes:
+        """`data` as the upstream sends it."""
+        return data
 
     def close(self) -> None:
         self.loop.close()
@@ -104,6 +132,83 @@ class Sockets(asyncio.StreamReaderProtocol, asyncio.WriteTransport):
             self.wire.upstream(data)
 
 
+class EncryptedWire(Wire):
+    """A layer whose upstream speaks TLS."""
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        super().__init__(Echo(request=http.Request.make("POST", "https://upstream/chat", b"{}")))
+        self.tls = UpstreamTls(connection)
+
+    def hooked(self, hook: commands.StartHook) -> None:
+        if isinstance(hook, TlsStartServerHook):
+            assert isinstance(self.upstream_socket_path, SocketFastPath)
+            self.upstream_socket_path.attach_tls(self.tls)
+            hook.data.ssl_conn = self.tls.for_layers
+
+
+class EncryptedSockets(Sockets):
+    """The same with TLS to the upstream, which is here."""
+
+    def __init__(self, version: int = SSL.TLS1_3_VERSION) -> None:
+        client, self.server = SSL.Connection(SSL.Context(SSL.TLS_METHOD)), SSL.Connection(server_context(version))
+        client.set_connect_state()
+        self.server.set_accept_state()
+        super().__init__(EncryptedWire(client))
+        # The layers look up what is told of a connection by the connection itself.
+        self.path = self.wire.upstream_socket_path = self.new_path()
+        while b"POST" not in self.received():
+            self.read(self.sent())
+            self.catch_up()
+
+    def new_path(self) -> SocketFastPath:
+        server = self.wire.opened[-1] if self.wire.opened else Server(address=("upstream", 443))
+        path = SocketFastPath(self, server, self, self.upstream, self)  # type: ignore[arg-type]
+        assert isinstance(self.wire, EncryptedWire)
+        path.attach_tls(self.wire.tls)
+        return path
+
+    def received(self) -> bytes:
+        """What the upstream reads."""
+        for data in (*self.wire.asked, *self.upstream.written):
+            self.server.bio_write(data)
+        self.wire.asked.clear()
+        self.upstream.written.clear()
+        try:
+            return self.server.recv(65535)
+        except SSL.WantReadError:
+            return b""
+
+    def sent(self) -> bytes:
+        """What the upstream has to send."""
+        try:
+            return self.server.bio_read(65535)
+        except SSL.WantReadError:
+            return b""
+
+    def encrypt(self, data: bytes) -> bytes:
+        if data:
+            self.server.sendall(data)
+        return self.sent()
+
+
+@functools.cache
+def server_context(version: int) -> SSL.Context:
+    """A server's for this version of TLS, with a certificate that nobody checks."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(1))
+    certificate = builder.sign(key, hashes.SHA256())
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(version)
+    context.set_max_proto_version(version)
+    context.use_certificate(certificate)
+    context.use_privatekey(key)
+    return context
+
+
+BOTH = pytest.mark.parametrize("make", [Sockets, EncryptedSockets], ids=["plain", "TLS"])
+
+
 def body(sent: list[bytes]) -> bytes:
     chunks, payload = b"".join(sent).partition(b"\r\n\r\n")[2], b""
     while chunks:
@@ -113,14 +218,17 @@ def body(sent: list[bytes]) -> bytes:
     return payload
 
 
+@BOTH
 @given(
-    st.lists(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)),
-    st.lists(st.integers(0, 999)),
-    st.data(),
+    writes=st.lists(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)),
+    cuts=st.lists(st.integers(0, 999)),
+    data=st.data(),
 )
-def test_everything_arrives_once_and_in_order(writes: list[list[bytes]], cuts: list[int], data: st.DataObject) -> None:
-    sockets = Sockets()
-    whole = [HEAD, *(chunked(*pieces) for pieces in writes), b"0\r\n\r\n"]
+def test_everything_arrives_once_and_in_order(
+    make: Callable[[], Sockets], writes: list[list[bytes]], cuts: list[int], data: st.DataObject
+) -> None:
+    sockets = make()
+    whole = [sockets.encrypt(part) for part in (HEAD, *(chunked(*pieces) for pieces in writes), b"0\r\n\r\n")]
     wire = b"".join(whole)
     edges = sorted({0, *(sum(map(len, whole[: n + 1])) for n in range(len(whole))), *(cut % len(wire) for cut in cuts)})
     for begin, end in itertools.pairwise(edges):
@@ -164,6 +272,79 @@ def streaming() -> Sockets:
     sockets.catch_up()
     sockets.wire.sent.clear()
     return sockets
+
+
+def streaming_in_tls(version: int = SSL.TLS1_3_VERSION) -> EncryptedSockets:
+    """Sockets on which an answer has begun, in TLS."""
+    sockets = EncryptedSockets(version)
+    sockets.read(sockets.encrypt(HEAD))
+    sockets.catch_up()
+    sockets.wire.sent.clear()
+    return sockets
+
+
+def test_chunks_in_tls_take_the_fast_path_whatever_records_and_reads_they_come_in() -> None:
+    sockets = streaming_in_tls()
+    sockets.read(sockets.encrypt(chunked(b"a")) + sockets.encrypt(chunked(b"b")))
+    record = sockets.encrypt(chunked(b"c"))
+    sockets.read(record[:9])
+    sockets.read(record[9:])
+    sockets.close()
+    assert not sockets.waiting
+    assert sockets.wire.sent == [chunked(b"ab"), chunked(b"c")]
+
+
+def test_what_is_not_whole_chunks_is_left_to_the_layers_when_it_is_out_of_tls() -> None:
+    sockets = streaming_in_tls()
+    for data in (b"2\r\na", b"b\r\n", chunked(b"c")):
+        sockets.read(sockets.encrypt(data))
+    sockets.close()
+    assert not sockets.waiting
+    assert body([HEAD, *sockets.wire.sent]) == b"abc"
+    assert sockets.took_fast_path == 1
+
+
+def test_what_comes_before_the_layers_have_read_what_was_left_is_read_behind_it() -> None:
+    sockets = streaming_in_tls()
+    cut, rest = sockets.encrypt(b"2\r\na"), sockets.encrypt(b"b\r\n")
+
+    async def at_once() -> None:
+        sockets.path.data_received(cut)
+        sockets.path.data_received(rest)
+        assert list(sockets.waiting) == [rest]
+        sockets.catch_up()
+
+    sockets.loop.run_until_complete(at_once())
+    sockets.close()
+    assert body([HEAD, *sockets.wire.sent]) == b"ab"
+
+
+@pytest.mark.parametrize("ending", ["close_notify", "garbage"])
+def test_the_end_of_tls_is_told_behind_what_came_with_it(ending: str) -> None:
+    sockets = streaming_in_tls()
+    data = sockets.encrypt(chunked(b"a"))
+    if ending == "close_notify":
+        sockets.server.shutdown()
+        data += sockets.sent()
+    else:
+        data += b"not a record at all"
+    sockets.read(data)
+    assert sockets.wire.sent[:1] == [chunked(b"a")]
+    assert sockets.path.has_unread
+    sockets.read(sockets.encrypt(b"") or b"late")
+    assert list(sockets.waiting) == [b"late"]
+    sockets.close()
+    assert bool(sockets.wire.served.failures) is (ending == "close_notify")
+
+
+def test_tls_is_answered_past_the_layers() -> None:
+    sockets = streaming_in_tls(SSL.TLS1_2_VERSION)
+    sockets.server.renegotiate()
+    sockets.server.do_handshake()
+    sockets.read(sockets.sent())
+    sockets.close()
+    assert [data[0] for data in sockets.upstream.written] == [22], "a handshake record"
+    assert not sockets.waiting
 
 
 @pytest.mark.parametrize("attribute", ["client_is_slow", "client_is_gone"])
@@ -238,7 +419,7 @@ def test_an_answer_that_ends_on_the_way_past_the_layers_is_ended_by_them() -> No
 
 def test_before_the_layers_know_the_connection_everything_goes_to_them() -> None:
     sockets = Sockets()
-    path = SocketFastPath(sockets, sockets, sockets, sockets._near_end)  # type: ignore[arg-type]
+    path = sockets.new_path()
     assert not path.has_unread
     path.data_received(chunked(b"a"))
     assert path.has_unread
@@ -296,9 +477,9 @@ async def _open_and_close() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["none", "upstream's TLS", "client's TLS", "via", "mode", "stranger", "upstream", "client", "protocol"]
+    "change", ["none", "client's TLS", "via", "mode", "stranger", "upstream", "client", "protocol"]
 )
-def test_only_plain_connections_of_the_gateway_have_a_path(change: str) -> None:
+def test_only_connections_between_a_plain_client_and_an_upstream_have_a_path(change: str) -> None:
     asyncio.run(_changed(change))
 
 
@@ -309,7 +490,7 @@ async def _changed(change: str) -> None:
         transport = transports[server].writer.transport
         before = transport.get_protocol()
         other = Server(address=("upstream", 80))
-        other.tls, client.tls = change == "upstream's TLS", change == "client's TLS"
+        client.tls = change == "client's TLS"
         other.via = ("http", ("proxy", 3128)) if change == "via" else None
         client.proxy_mode = ProxyMode.parse("regular" if change == "mode" else "reverse:http://upstream")
         transports[other] = transports[server]

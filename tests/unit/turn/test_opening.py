@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from responses_gateway.catalogue.providers.profile import AnswersProfile, ParametersProfile, Profile
-from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Provider, Settings
@@ -49,12 +48,6 @@ def answered(*chunks: Json, end: bytes = DONE, **options: Any) -> list[Json]:
 
 def profile(**fields: Any) -> Profile:
     return Profile(name="p", base_url="http://127.0.0.1:1/v1", **fields)
-
-
-def test_a_prompt_of_the_server_is_refused() -> None:
-    with pytest.raises(GatewayError) as raised:
-        opened(prompt={"id": "pmpt_1"})
-    assert (raised.value.status, raised.value.code, raised.value.param) == (400, "unsupported_parameter", "prompt")
 
 
 def test_a_request_without_a_model_tells_which_one_answers() -> None:

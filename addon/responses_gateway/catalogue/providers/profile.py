@@ -120,6 +120,9 @@ class MessagesProfile(_Data):
     media: list[Media] = Field(default_factory=_ALL_MEDIA.copy)
     """Media that messages may carry besides text; other media become a note in the text."""
 
+    file_ids: bool = False
+    """Whether files may be ids of files that the upstream keeps."""
+
     image_urls: bool = True
     """Whether images may be http addresses; otherwise only those with their data come along."""
 
@@ -244,6 +247,9 @@ class Profile(_Data):
     tools: ToolsProfile = ToolsProfile()
     parameters: ParametersProfile = ParametersProfile()
     answers: AnswersProfile = AnswersProfile()
+    strict: bool | None = None
+    """Whether a request is refused that would lose something here; None: as the settings say."""
+
     heal_markup: bool = True
     """Whether tool calls that the model wrote as text become real calls."""
 

@@ -63,10 +63,8 @@ class HostedCallItem(CallItem):
         """What has to travel to later turns besides the items; None when these say everything."""
         if self._result is None or self._hosted.function.result is not None:
             return None
-        result = self._result
-        return hosted_result_entry(
-            self.type, self.id, self.call_id, self.tool.wire, self.arguments, result.text, result.pictures
-        )
+        text, pictures = self._result.text, self._result.pictures
+        return hosted_result_entry(self.type, self.id, self.call_id, self.tool.wire, self.arguments, text, pictures)
 
     def show_result(self) -> str | None:
         """Show the result as an item, if that is its form; returns the item's id."""

@@ -7,8 +7,8 @@ from responses_gateway.protocol.responses import ResponsesRequest
 class Snapshot:
     """Renders the Response object of one turn at any moment.
 
-    Every field of the Open Responses specification is present, and null where it has no value. `user`, which the
-    specification lacks, is present only when the client sent it.
+    Every field of the Open Responses specification is present, and null where it has no value. `user` and `prompt`,
+    which the specification lacks, are present only when the client sent them.
     """
 
     def __init__(self, request: ResponsesRequest, response_id: str, created_at: int) -> None:
@@ -73,7 +73,12 @@ def _settings(request: ResponsesRequest) -> JsonObject:
         "top_p": _given(request.top_p, 1.0),
         "truncation": request.truncation or "disabled",
         **({"user": request.user} if request.user is not None else {}),
+        **({"prompt": _prompt(request.prompt)} if request.prompt is not None else {}),
     }
+
+
+def _prompt(value: JsonObject) -> JsonObject:
+    return {"id": value.get("id"), "variables": value.get("variables"), "version": value.get("version")}
 
 
 def _given(value: object, default: object) -> object:

@@ -71,6 +71,17 @@ def describe(repair: Repair) -> tuple[str, str]:
     }.get(kind, (repair, "changed"))
 
 
+def loses(repair: Repair) -> bool:
+    """Whether a repaired request asks for less, or for something else, than the client did."""
+    kind, _, rest = repair.partition(":")
+    return kind in _LOSING and rest not in _OUR_OWN
+
+
+_LOSING = frozenset({"drop", "cap", "set", "effort_with_tools", "images", "files", "detail", "strict"})
+_OUR_OWN = frozenset({"stream_options", "thinking", "prompt_cache_key", "prompt_cache_retention"})
+"""Fields that no client's meaning depends on."""
+
+
 def _drop(body: JsonObject, name: str) -> JsonObject:
     return {key: value for key, value in body.items() if key != name}
 

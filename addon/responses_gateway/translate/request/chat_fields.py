@@ -39,7 +39,7 @@ def _is_said(ledger: Ledger, field: str, own: str, value: object) -> bool:
     if value is not None:
         ledger.add("dropped", field, f"{own} says it already")
         return False
-    ledger.add("changed", field, f"taken as {own}")
+    ledger.add("changed", field, f"taken as {own}", loss=False)
     return True
 
 

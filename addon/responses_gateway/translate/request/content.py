@@ -13,6 +13,9 @@ from responses_gateway.translate.request.text_files import data_of, text_in
 
 _NAMES: dict[Media, str] = {"image": "images", "audio": "audio", "video": "video", "pdf": "files"}
 
+_NAME_LIMIT = 200
+"""Characters of a file's name that the model gets to read."""
+
 _CIPHERTEXT = re.compile(r"gAAAA[\w-]{80,}=*")
 """A Fernet token (https://github.com/fernet/spec): the form in which OpenAI encrypts."""
 
@@ -84,8 +87,12 @@ class ContentTranslator:
         return self._note(path, kind, "a chat upstream has nothing like this part")
 
     def _image(self, part: wire.ImagePart, path: str) -> JsonObject:
+        if part.image_url is None and part.file_id is None:
+            return self._note(path, "image", "it has no content")
         if part.image_url is None:
             return self._note(path, "image", "a file_id cannot be resolved here; send image_url")
+        if part.file_id is not None:
+            self._ledger.add("dropped", f"{path}.file_id", "its image_url is sent", loss=False)
         if refusal := self._refusal("image"):
             return self._note(path, "image", refusal)
         if not self._profile.image_urls and not part.image_url.startswith("data:"):
@@ -100,24 +107,24 @@ class ContentTranslator:
         return {"type": "image_url", "image_url": image}
 
     def _file(self, part: wire.FilePart, path: str) -> JsonObject:
-        label = f"file {part.filename}" if part.filename else "file"
+        label = f"file {part.filename[:_NAME_LIMIT]}" if part.filename else "file"
         if part.file_data is None and part.file_url is None and part.file_id is None:
             return self._note(path, label, "it has no content")
-        text = text_in(part)
+        text, data = text_in(part), data_of(part)
+        for name in ("file_id", "file_url"):
+            if data is not None and getattr(part, name) not in (None, data):
+                self._ledger.add("dropped", f"{path}.{name}", "its data is sent", loss=False)
         if text is not None:
-            self._ledger.add("changed", f"{path}.file", "a text file: sent as text")
+            self._ledger.add("changed", f"{path}.file", "a text file: sent as text", loss=False)
             return {"type": "text", "text": f"Content of the {label}:\n{text}"}
         if refusal := self._refusal("pdf"):
             return self._note(path, label, refusal)
-        data = data_of(part)
-        if data is None and part.file_id is None:
+        if data is None and part.file_url is not None:
             return self._note(path, label, "a chat upstream takes files as data only, not from an address")
-        file = {
-            key: value
-            for key, value in (("filename", part.filename), ("file_data", data), ("file_id", part.file_id))
-            if value is not None
-        }
-        return {"type": "file", "file": file}
+        if data is None and not self._profile.file_ids:
+            return self._note(path, label, "a file_id cannot be resolved here; send file_data")
+        content = {"file_data": data} if data is not None else {"file_id": part.file_id}
+        return {"type": "file", "file": {"filename": part.filename, **content} if part.filename else content}
 
     def _audio(self, part: wire.AudioPart, path: str) -> JsonObject:
         if refusal := self._refusal("audio"):

@@ -51,6 +51,8 @@ _SHOWN = {
 
 _BOOKKEEPING = {"type", "id", "status", "background"}
 _NOT_KEPT = "[What was found did not come back with this call.]"
+_ENDINGS = {"failed": "[This call failed.]", "incomplete": "[This call was cut off.]"}
+"""What the model is told of a call by its status."""
 
 
 def restored_foreign_item(item: ForeignItem, position: int, ledger: Ledger) -> list[wire.Item]:
@@ -63,17 +65,21 @@ def restored_foreign_item(item: ForeignItem, position: int, ledger: Ledger) -> l
         case wire.WebSearchCall():
             return _search(item, call_id, ledger)
         case wire.FileSearchCall():
-            found = "\n\n".join(map(_passage, item.results or ())) or _NOT_KEPT
+            found = "\n\n".join(map(_passage, item.results or ())) or _ENDINGS.get(item.status or "", _NOT_KEPT)
             return [_call(call_id, "file_search", {"queries": item.queries}), call_result(call_id, found)]
         case wire.CodeInterpreterCall():
             call = _call(call_id, "code_interpreter", {"code": item.code or ""})
-            return [call, call_result(call_id, "", map(_code_output, item.outputs or ()))]
+            return [
+                call,
+                call_result(call_id, _ENDINGS.get(item.status or "", ""), map(_code_output, item.outputs or ())),
+            ]
         case wire.ImageGenerationCall():
             return [_made_picture(item, ledger)]
         case wire.Program():
             return [_call(item.call_id or call_id, "program", {"code": item.code})]
         case wire.ProgramOutput():
-            return [call_result(item.call_id or call_id, item.result)]
+            said = "\n".join(filter(None, (item.result, _ENDINGS.get(item.status or ""))))
+            return [call_result(item.call_id or call_id, said)]
         case wire.MultiAgentCall():
             return [_call(item.call_id or call_id, item.action, item.arguments)]
         case wire.MultiAgentCallOutput():

@@ -97,9 +97,7 @@ class MessageTranslator:
         return self._messages
 
     def _item(self, position: int, item: wire.Item) -> None:
-        if item.model_extra:
-            for name in item.model_extra.keys() - _BOOKKEEPING:
-                self._ledger.add("dropped", f"input.{item.type}.{name}", "a chat message has no such field")
+        self._account(item)
         match item:
             case wire.Message(role="assistant"):
                 self._assistant_message(item)
@@ -149,6 +147,18 @@ class MessageTranslator:
                 kind = getattr(item, "type", None)
                 self._ledger.add("dropped", f"input.{kind}", "a chat upstream has nothing like this item")
 
+    def _account(self, item: wire.Item) -> None:
+        """Note what an item says that no chat message can say."""
+        extra = item.model_extra or {}
+        for name in sorted(extra.keys() - _BOOKKEEPING):
+            # Who offers tools to a model makes no difference to it.
+            lost = not isinstance(item, wire.AdditionalTools)
+            self._ledger.add("dropped", f"input.{item.type}.{name}", "a chat message has no such field", loss=lost)
+        if extra.get("status") not in (None, "completed"):
+            self._ledger.add("dropped", f"input.{item.type}.status", "a chat message has none", loss=False)
+        if isinstance(item, wire.Message) and item.phase is not None:
+            self._ledger.add("dropped", "input.message.phase", "a chat message has none", loss=False)
+
     def _assistant_message(self, item: wire.Message) -> None:
         if self._turn.answered:
             self._end_turn()
@@ -190,7 +200,7 @@ class MessageTranslator:
             return
         text = self._content.text(item.content, "input.content")
         if not text:
-            self._ledger.add("dropped", f"input.{item.role}", "an empty message")
+            self._ledger.add("dropped", f"input.{item.role}", "an empty message", loss=False)
             return
         self._add_system(item.role, text)
 
@@ -200,9 +210,12 @@ class MessageTranslator:
             if all(message["role"] == "system" for message in self._messages):
                 head = self._messages[0]
                 head["content"] = f"{head['content']}\n\n{text}"
-                self._ledger.add("changed", f"input.{role}", "joined: the upstream takes one system message")
+                self._ledger.add(
+                    "changed", f"input.{role}", "joined: the upstream takes one system message", loss=False
+                )
             else:
-                self._ledger.add("changed", f"input.{role}", "sent as user: the upstream takes system messages first")
+                why = "sent as user: the upstream takes system messages first"
+                self._ledger.add("changed", f"input.{role}", why, loss=False)
                 self._add_user(text)
             return
         self._bridge()
@@ -222,7 +235,7 @@ class MessageTranslator:
         self, text: str, media: list[JsonObject] | None = None, parts: list[JsonObject] | None = None
     ) -> None:
         if not text and not media:
-            self._ledger.add("dropped", "input.user", "an empty message")
+            self._ledger.add("dropped", "input.user", "an empty message", loss=False)
             return
         content: str | list[JsonObject] = text
         if media:
@@ -236,7 +249,7 @@ class MessageTranslator:
         turn.reasoning += turn.late_reasoning
         if not turn.texts and not turn.calls:
             if turn.reasoning:
-                self._ledger.add("dropped", "input.reasoning", "reasoning that led to no answer")
+                self._ledger.add("dropped", "input.reasoning", "reasoning that led to no answer", loss=False)
             return
         message: ChatMessage = {"role": "assistant", "content": "\n\n".join(turn.texts) or None}
         call_ids = distinct_ids([call_id_of(call) or "call" for call in turn.calls])
@@ -273,9 +286,8 @@ class MessageTranslator:
             return []
         text = content.text
         if content.media:
-            self._ledger.add(
-                "changed", f"input.{result.type}.output", "images moved to a user message after the results"
-            )
+            why = "images moved to a user message after the results"
+            self._ledger.add("changed", f"input.{result.type}.output", why, loss=False)
             note = f"[{len(content.media)} attachment(s) of this result follow in the next user message.]"
             text = f"{text}\n{note}" if text else note
         elif not text:

@@ -1,6 +1,6 @@
 """Translates the parameters of a request: everything besides messages and tools."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -39,6 +39,7 @@ _SERVED_HERE = frozenset(
         "background",
         "previous_response_id",
         "conversation",
+        "prompt",
         "client_metadata",
         "max_tool_calls",
         "truncation",
@@ -47,6 +48,12 @@ _SERVED_HERE = frozenset(
     }
 )
 """Fields that the gateway itself serves, or that this module translates."""
+
+_NO_LOSS = frozenset({"prompt_cache_key", "prompt_cache_retention", "metadata"})
+"""Fields that upstreams can do without: what makes an answer cheaper but never another one, and what is kept here."""
+
+_ANYWAY: Mapping[str, Sequence[str]] = {"service_tier": ("auto", "default")}
+"""Values that upstreams without such a field act by."""
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -180,10 +187,12 @@ class ParameterTranslator:
             return None
         held = self._enforced_format(kind)
         if held == "none":
-            self.ledger.add("changed", "text.format", "not held by the upstream in this request; asked for in words")
+            why = "not held by the upstream in this request; asked for in words"
+            self.ledger.add("changed", "text.format", why, loss=False)
             return None
         if held != kind:
-            self.ledger.add("changed", "text.format", f"{kind} → {held}: what the upstream takes")
+            # The answer is checked here.
+            self.ledger.add("changed", "text.format", f"{kind} → {held}: what the upstream takes", loss=False)
         if held == "json_object":
             return {"type": "json_object"}
         if kind == "json_object":
@@ -258,7 +267,7 @@ class ParameterTranslator:
             value = body.get(name)
             if isinstance(value, str) and not value.isascii():
                 body[name] = quote(value)
-                self.ledger.add("changed", name, "percent-encoded: the upstream takes ASCII only")
+                self.ledger.add("changed", name, "percent-encoded: the upstream takes ASCII only", loss=False)
 
     def _others(self, body: JsonObject) -> None:
         """Pass on further fields to upstreams that are known to take them."""
@@ -268,14 +277,15 @@ class ParameterTranslator:
                 continue
             if name in self.profile.parameters.accept:
                 body[name] = value
-            else:
-                self.ledger.add("dropped", name, "the upstream is not known to take it")
+            elif value not in _ANYWAY.get(name, ()):
+                self.ledger.add("dropped", name, "the upstream is not known to take it", loss=name not in _NO_LOSS)
         self._account()
 
     def _account(self) -> None:
         """What the parts of fields say that is not carried out."""
         request = self.request
-        for name, options in (("reasoning", request.reasoning), ("text", request.text)):
+        parts = (("reasoning", request.reasoning), ("text", request.text), ("stream_options", request.stream_options))
+        for name, options in parts:
             for field, value in ((options.model_extra or {}) if options else {}).items():
                 if value is not None:
                     self.ledger.add("dropped", f"{name}.{field}", "a chat request has no such field")

@@ -15,7 +15,7 @@ def give_reasoning_back(
     """Put `reasoning` into the assistant message that it led to, in the upstream's field and form."""
     if rule.replay == "never":
         if reasoning:
-            ledger.add("dropped", "input.reasoning", "the upstream does not take earlier reasoning")
+            ledger.add("dropped", "input.reasoning", "the upstream does not take earlier reasoning", loss=False)
         return
     if rule.replay == "details" and reasoning.details:
         message["reasoning_details"] = reasoning.details
@@ -43,7 +43,8 @@ def give_signatures_back(
     """Put signatures back on the calls that they came with; `rendered` are the chat forms of `calls`."""
     if not rule.signatures:
         if reasoning.calls:
-            ledger.add("dropped", "input.reasoning", "signatures of calls: the upstream does not take them")
+            why = "signatures of calls: the upstream does not take them"
+            ledger.add("dropped", "input.reasoning", why, loss=False)
         return
     signatures = reasoning.calls
     for call, chat_call in zip(calls, rendered, strict=True):

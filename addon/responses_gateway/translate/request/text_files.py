@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from urllib.parse import unquote_to_bytes
 
 from responses_gateway.protocol.responses import FilePart
@@ -35,6 +36,9 @@ _TEXT_ENDINGS = (
 )
 """Names of text files, for data of which nobody says what it is."""
 
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+"""Control characters that stand in no text."""
+
 
 def text_in(part: FilePart) -> str | None:
     """What a text file says; None for any other file, and for one that is not UTF-8."""
@@ -45,13 +49,15 @@ def text_in(part: FilePart) -> str | None:
     if not data.startswith("data:") or not separator:
         head, body = "data:;base64", data
     kind, *parameters = head.removeprefix("data:").split(";")
-    if not _is_text(kind.strip().lower(), (part.filename or "").lower()):
+    is_text = _is_text(kind.strip().lower(), (part.filename or "").lower())
+    if is_text is False:
         return None
     try:
         raw = base64.b64decode(body, validate=True) if "base64" in parameters else unquote_to_bytes(body)
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except (binascii.Error, ValueError):
         return None
+    return None if is_text is None and (_NO_TEXT.search(text) or text.startswith("%PDF-")) else text
 
 
 def data_of(part: FilePart) -> str | None:
@@ -61,7 +67,8 @@ def data_of(part: FilePart) -> str | None:
     return part.file_url if part.file_url and part.file_url.startswith("data:") else None
 
 
-def _is_text(kind: str, name: str) -> bool:
+def _is_text(kind: str, name: str) -> bool | None:
+    """None when neither the type nor the name says it."""
     if kind in ("", "application/octet-stream"):
-        return name.endswith(_TEXT_ENDINGS)
+        return name.endswith(_TEXT_ENDINGS) or (False if "." in name else None)
     return kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml", "+yaml"))

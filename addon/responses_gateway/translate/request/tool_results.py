@@ -43,14 +43,15 @@ class ResultTranslator:
             case wire.CallOutput(output=dict() as value):
                 return Content(dumps_text(value))
             case wire.CallOutput(output=[wire.TextPart(text=text)]) if pictures := parts_in(text):
-                self._ledger.add("changed", f"input.{item.type}.output", "pictures taken out of JSON text")
+                self._ledger.add("changed", f"input.{item.type}.output", "pictures taken out of JSON text", loss=False)
                 return self._content.translate(pictures, f"input.{item.type}.output")
             case wire.CallOutput(output=list() as parts):
                 return self._content.translate(parts, f"input.{item.type}.output")
             case wire.ShellCallOutput():
                 return Content("\n".join(_shell_text(entry) for entry in item.output))
             case wire.ApplyPatchCallOutput():
-                return Content(item.output or item.status)
+                failed = item.status == "failed" and item.output
+                return Content(f"[The patch was not applied.]\n{item.output}" if failed else item.output or item.status)
             case wire.ToolSearchOutput():
                 return Content(self._found_tools(item))
             case wire.ComputerCallOutput():

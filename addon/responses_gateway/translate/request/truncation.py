@@ -37,7 +37,8 @@ def fit(request: wire.ResponsesRequest, card: ModelCard, ledger: Ledger) -> wire
     if len(kept) == len(request.input):
         return request
     dropped = len(request.input) - len(kept)
-    ledger.add("dropped", "input", f"the oldest {dropped} items (truncation auto): the window has {window} tokens")
+    why = f"the oldest {dropped} items (truncation auto): the window has {window} tokens"
+    ledger.add("dropped", "input", why, loss=False)
     return request.model_copy(update={"input": [request.input[position] for position in kept]})
 
 

@@ -101,6 +101,18 @@ def input_schema(raw: JsonObject) -> JsonObject:
     }
 
 
+def shell_description(environment: object) -> str:
+    """Describe a shell of the client's machine, with the skills that are there."""
+    about = "Run shell commands on the user's machine."
+    found = environment.get("skills") if isinstance(environment, dict) else None
+    skills = [skill for skill in found if isinstance(skill, dict)] if isinstance(found, list) else []
+    if not skills:
+        return about
+    said = ([text_or_empty(skill.get(name)) for name in ("name", "path", "description")] for skill in skills)
+    listed = [f"- {name} (in {path}): {description}" for name, path, description in said]
+    return "\n".join([f"{about} Instructions for special tasks are in these folders there, in SKILL.md:", *listed])
+
+
 def custom_description(raw: JsonObject) -> str:
     """Describe a custom tool to the model: its own description, its grammar in full, and how to call it."""
     blocks = [text_or_empty(raw.get("description"))]

@@ -74,7 +74,10 @@ class OfferedTools:
         if not self.card.tools:
             if len(self.table):
                 self.ledger.add("dropped", "tools", "the model calls no tools")
+            self._require_no_call("the model calls no tools")
             return {}
+        if not offers_tools(self.request):
+            self._require_no_call("the request has no 'tools'")
         fields = self._offer() if offers_tools(self.request) else self._keep(messages, earlier)
         return {**fields, **self.profile.stream_extra} if fields and self.request.stream else fields
 
@@ -84,7 +87,20 @@ class OfferedTools:
             *self.table.render(self.profile, None if allowed is None else self._only(allowed)),
             *self._hosted(),
         ]
-        return {"tools": rendered, **self._tool_choice(choice), **self._parallel()} if rendered else {}
+        if not rendered:
+            self._require_no_call("none of the tools that it allows can be offered to the model here")
+            return {}
+        return {"tools": rendered, **self._tool_choice(choice), **self._parallel()}
+
+    def _require_no_call(self, why: str) -> None:
+        """Raise GatewayError if the client insists on a call, which cannot be."""
+        choice = self.request.tool_choice
+        if isinstance(choice, dict):
+            choice = _allowed_in(choice).get("mode", "auto") if choice.get("type") == "allowed_tools" else "required"
+        if choice == "required":
+            raise GatewayError(
+                f"'tool_choice' asks for a call, but {why}.", code="unsupported_value", param="tool_choice"
+            )
 
     def _hosted(self) -> list[JsonObject]:
         """The declarations for the upstream itself, as far as the request allows them."""
@@ -94,7 +110,7 @@ class OfferedTools:
         types = {entry.get("type") for entry in _allowed_in(choice).get("tools") or () if isinstance(entry, dict)}
         for tool in self.table.passed_on:
             if tool["type"] not in types:
-                self.ledger.add("dropped", f"tools.{tool['type']}", "not among the allowed_tools")
+                self.ledger.add("dropped", f"tools.{tool['type']}", "not among the allowed_tools", loss=False)
         return [tool for tool in self.table.passed_on if tool["type"] in types]
 
     def _keep(self, messages: Sequence[ChatMessage], earlier: Sequence[ChatTool]) -> JsonObject:
@@ -124,7 +140,7 @@ class OfferedTools:
         names = {tool.wire for tool in allowed}
         for tool in self.table:
             if tool.wire not in names:
-                self.ledger.add("dropped", f"tools.{tool.wire}", "not among the allowed_tools")
+                self.ledger.add("dropped", f"tools.{tool.wire}", "not among the allowed_tools", loss=False)
         return names
 
     def _tool_choice(self, choice: Mode | Tool | None) -> JsonObject:
@@ -192,9 +208,26 @@ class OfferedTools:
         named = inner.get("tools")
         if not isinstance(named, list):
             raise missing_parameter("tool_choice.tools")
-        allowed = [tool for entry in named if isinstance(entry, dict) for tool in self._named(entry)]
+        allowed: list[Tool] = []
+        for position, entry in enumerate(named):
+            found = self._named(entry) if isinstance(entry, dict) else []
+            if not found:
+                self._account_missing(entry, f"tool_choice.tools[{position}]")
+            allowed += found
         mode = _mode(inner.get("mode", "auto"))
         return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed
+
+    def _account_missing(self, entry: object, path: str) -> None:
+        """Note an allowed tool that is not offered. Raises GatewayError for one that the client did not declare."""
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(kind, str):
+            raise missing_parameter(f"{path}.type")
+        if kind in ("function", "custom") and not self.table.denies(_name_in(entry), _namespace_in(entry)):
+            raise GatewayError(
+                f"Allowed tool '{_name_in(entry)}' not found in 'tools' parameter.", code="invalid_value", param=path
+            )
+        if kind not in {tool["type"] for tool in self.table.passed_on}:
+            self.ledger.add("dropped", path, f"this {kind} is not offered to the model here")
 
     def _named(self, choice: JsonObject) -> list[Tool]:
         """Return the tools that an entry names: one of the client's own, or all that stand for a hosted one."""

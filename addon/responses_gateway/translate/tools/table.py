@@ -25,6 +25,7 @@ from responses_gateway.translate.tools.declarations import (
     input_schema,
     missing_parameter,
     object_schema,
+    shell_description,
     text_or_empty,
 )
 from responses_gateway.translate.tools.declared_fields import account
@@ -96,6 +97,7 @@ class ToolTable:
         if kind == "namespace" and namespace is None:
             children = raw.get("tools")
             name = declared_name(raw, path)
+            account(raw, self.ledger, defers=self.defers)
             self._describe(name, text_or_empty(raw.get("description")).strip())
             for position, child in enumerate(children if isinstance(children, list) else []):
                 if isinstance(child, dict):
@@ -146,7 +148,7 @@ class ToolTable:
                 if isinstance(place, dict) and place.get("type") in _SERVER_ENVIRONMENTS:
                     self.ledger.add("dropped", f"tools.{kind}", f"no chat upstream has such a {place['type']}")
                     return
-                self._add("shell", None, "shell", SHELL_SCHEMA, "Run shell commands on the user's machine.")
+                self._add("shell", None, "shell", SHELL_SCHEMA, shell_description(place))
             case "apply_patch":
                 self._add("apply_patch", None, "apply_patch", APPLY_PATCH_SCHEMA, "Create, update or delete one file.")
             case "computer" | "computer_use_preview":
@@ -223,7 +225,7 @@ class ToolTable:
                     "dropped", f"tools.{known.wire}", "declared again with another content; the first stays"
                 )
             else:
-                self.ledger.add("dropped", f"tools.{known.wire}", "declared twice")
+                self.ledger.add("dropped", f"tools.{known.wire}", "declared twice", loss=False)
             return
         wire = wanted = flat_name(namespace, name)
         salt = "\0".join((kind, namespace or "", name))
@@ -352,7 +354,8 @@ class ToolTable:
     def _render_one(self, tool: Tool, profile: ToolsProfile, about: str) -> ChatTool:
         parameters = dialect(tool.schema, profile)
         if parameters != tool.schema:
-            self.ledger.add("changed", f"tools.{tool.wire}.parameters", "in the schema dialect of the upstream")
+            why = "in the schema dialect of the upstream"
+            self.ledger.add("changed", f"tools.{tool.wire}.parameters", why, loss=False)
         rendered: ChatTool = {"type": "function", "function": {"name": tool.wire, "parameters": parameters}}
         if about:
             about = f"About all functions of {tool.namespace}: {about}"

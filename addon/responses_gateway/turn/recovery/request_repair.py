@@ -1,7 +1,7 @@
 """Repairs requests that an upstream refused, and remembers the repairs that helped."""
 
 from responses_gateway.translate.repair.request_healing import ROUNDS, heal
-from responses_gateway.translate.repair.request_repairs import IGNORES_SCHEMA, Repair, apply, describe
+from responses_gateway.translate.repair.request_repairs import IGNORES_SCHEMA, Repair, apply, describe, loses
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.recovery.fault import RoundFault
 from responses_gateway.upstream.learned_repairs import LearnedRepairs
@@ -29,11 +29,14 @@ class RequestRepair:
         if IGNORES_SCHEMA in learned:
             exchange.distrust()
         for repair in learned:
+            if route.profile.strict and loses(repair):
+                continue
             repaired = apply(request.body, repair)
             if repaired is not None:
                 request.body = repaired
                 what, how = describe(repair)
-                exchange.ledger.add("learnt", what, f"{how}: {route.profile.name} refused it before")
+                why = f"{how}: {route.profile.name} refused it before"
+                exchange.ledger.add("learnt", what, why, loss=loses(repair))
 
     def repair(self, fault: RoundFault) -> bool:
         """Repair what the upstream complains of; whether there was something to repair."""
@@ -41,13 +44,13 @@ class RequestRepair:
             return False
         request = self._exchange.upstream_request
         healed = heal(request.body, fault.evidence, self._unproven)
-        if healed is None:
+        if healed is None or (request.route.profile.strict and loses(healed.repair)):
             return False
         request.body = healed.body
         self._unproven.append(healed.repair)
         what, how = describe(healed.repair)
         why = f"{how}, because {request.route.profile.name} refused it: {fault.error.message[:200]}"
-        self._exchange.ledger.add("repaired", what, why)
+        self._exchange.ledger.add("repaired", what, why, loss=loses(healed.repair))
         return True
 
     def accepted(self) -> None:

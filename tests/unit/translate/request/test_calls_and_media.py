@@ -78,7 +78,9 @@ def test_the_result_of_a_shell(entries: list[Json], text: str) -> None:
     assert result_of(call, {"type": "shell_call_output", "output": entries}) == text
 
 
-@pytest.mark.parametrize(("output", "text"), [("done", "done"), (None, "failed"), ("", "failed")])
+@pytest.mark.parametrize(
+    ("output", "text"), [("why", "[The patch was not applied.]\nwhy"), (None, "failed"), ("", "failed")]
+)
 def test_the_result_of_a_patch(output: str | None, text: str) -> None:
     call = {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a"}, "status": "completed"}
     assert result_of(call, {"type": "apply_patch_call_output", "status": "failed", "output": output}) == text

@@ -177,6 +177,8 @@ TYPES = """
         {"filename": "a.md", "file_data": f"data:;base64,{WORDS_IN_BASE64}"},
         {"filename": "a.md", "file_data": "data:,all"},
         {"filename": "a.bin", "file_data": "data:text/plain,%EF%BB%BFall"},
+        {"filename": "LICENSE", "file_data": base64.b64encode(b"all").decode()},
+        {"filename": "a" * 200, "file_data": base64.b64encode(b"all").decode()},
     ],
 )
 def test_files_of_text_are_sent_as_text(part: Json) -> None:
@@ -189,8 +191,9 @@ def test_files_of_text_are_sent_as_text(part: Json) -> None:
     "part",
     [
         {"filename": "a.bin", "file_data": WORDS_IN_BASE64},
-        {"file_data": WORDS_IN_BASE64},
-        {"filename": "txt", "file_data": WORDS_IN_BASE64},
+        {"filename": "a.pdf", "file_data": WORDS_IN_BASE64},
+        {"file_data": base64.b64encode(b"%PDF-1.7").decode()},
+        {"file_data": base64.b64encode(b"a\0").decode()},
         {"filename": "a.txt", "file_data": f"data:application/pdf;base64,{WORDS_IN_BASE64}"},
         {"filename": "a.txt", "file_data": f"data:image/png;base64,{WORDS_IN_BASE64}"},
         {"filename": "a.txt", "file_data": "not base64!"},

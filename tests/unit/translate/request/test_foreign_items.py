@@ -107,6 +107,25 @@ def test_a_call_and_its_result(item: Json, name: str, arguments: str, result: st
     assert (answered["role"], answered["tool_call_id"], answered["content"]) == ("tool", item["id"], result)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [("failed", "This call failed."), ("incomplete", "This call was cut off.")]
+)
+@pytest.mark.parametrize(
+    ("item", "before"),
+    [
+        ({"type": "file_search_call", "id": "f", "queries": ["a"]}, ""),
+        (
+            {"type": "code_interpreter_call", "id": "c", "code": "1", "outputs": [{"type": "logs", "logs": "so far"}]},
+            "",
+        ),
+        ({"type": "program_output", "id": "o", "call_id": "p1", "result": "so far"}, "so far\n"),
+    ],
+)
+def test_the_model_is_told_of_a_call_that_did_not_end_well(item: Json, before: str, status: str, words: str) -> None:
+    [_, result], _ = messages(*([PROGRAM] if item["type"] == "program_output" else []), {**item, "status": status})
+    assert result["content"].startswith(f"{before}[{words}]")
+
+
 def test_a_plot_of_the_code_interpreter_is_seen() -> None:
     plot = {"type": "image", "url": f"data:image/png;base64,{PICTURE}"}
     [_, _, shown], _ = messages({"type": "code_interpreter_call", "id": "c", "code": "plot()", "outputs": [plot]})

@@ -61,5 +61,22 @@ def test_an_address_is_no_data() -> None:
     assert ledger == ["dropped input.content.file: a chat upstream takes files as data only, not from an address"]
 
 
-def test_an_id_is_passed_on() -> None:
-    assert content({"file_id": "file_1"})[0] == [{"type": "file", "file": {"file_id": "file_1"}}]
+def test_an_id_goes_only_to_an_upstream_that_keeps_files() -> None:
+    profile = Profile(name="any", messages=MessagesProfile(file_ids=True))
+    assert content({"file_id": "file_1"}, profile)[0] == [{"type": "file", "file": {"file_id": "file_1"}}]
+    sent, ledger = content({"file_id": "file_1"})
+    assert sent == "[file omitted: a file_id cannot be resolved here; send file_data]"
+    assert ledger == ["dropped input.content.file: a file_id cannot be resolved here; send file_data"]
+
+
+def test_the_name_of_a_file_is_bounded() -> None:
+    sent, _ = content({"filename": f"{'a' * 300}.txt", "file_data": "data:,all"})
+    assert sent == f"Content of the file {'a' * 200}:\nall"
+
+
+@pytest.mark.parametrize("other", [{"file_id": "file_1"}, {"file_url": "https://example.com/a.pdf"}])
+def test_the_data_of_a_file_counts(other: dict[str, str]) -> None:
+    data = "data:application/pdf;base64,AA=="
+    sent, ledger = content({"file_data": data, **other})
+    assert sent == [{"type": "file", "file": {"file_data": data}}]
+    assert ledger == [f"dropped input.content.{next(iter(other))}: its data is sent"]

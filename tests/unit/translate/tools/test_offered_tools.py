@@ -72,11 +72,39 @@ def test_a_choice_reaches_the_upstream(choice: Any, sent: Any) -> None:
     assert ledger == []
 
 
-@pytest.mark.parametrize("kind", ["web_search", "web_search_preview", "file_search", "mcp", "apply_patch"])
+@pytest.mark.parametrize(
+    "kind", ["web_search", "web_search_preview", "file_search", "image_generation", "computer", "mcp", "apply_patch"]
+)
 def test_a_choice_of_a_tool_that_nobody_can_serve_is_refused(kind: str) -> None:
-    with pytest.raises(GatewayError, match=f"Tool choice '{kind}' cannot be served") as error:
-        asked({"type": kind}, [RUN])
-    assert (error.value.status, error.value.param) == (400, "tool_choice")
+    for tools in ([RUN], [RUN, {"type": "file_search"}]):
+        refused({"type": kind}, tools, "tool_choice", f"Tool choice '{kind}' cannot be served")
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "allowed_tools", "mode": "required", "tools": []}])
+@pytest.mark.parametrize("tools", [[{"type": "file_search"}], []])
+def test_a_call_that_cannot_be_is_not_asked_for(choice: Any, tools: list[Json]) -> None:
+    refused(choice, tools, "tool_choice", "'tool_choice' asks for a call, but")
+
+
+def test_only_what_nobody_can_serve_is_allowed() -> None:
+    hosted = {"type": "file_search"}
+    refused(allowed("required", hosted), [RUN, hosted], "tool_choice", "none of the tools that it allows")
+    body, ledger = asked(allowed("auto", hosted), [RUN, hosted])
+    assert body == {}
+    assert "dropped tool_choice.tools[0]: this file_search is not offered to the model here" in ledger
+
+
+def test_an_allowed_function_that_is_not_declared_is_refused() -> None:
+    for mode in ("auto", "required"):
+        choice = allowed(mode, LOOK, {"type": "function", "name": "nobody"})
+        refused(choice, TOOLS, "tool_choice.tools[1]", "Allowed tool 'nobody' not found")
+
+
+def refused(choice: Any, tools: list[Json], param: str, words: str) -> None:
+    with pytest.raises(GatewayError) as raised:
+        asked(choice, tools)
+    assert (raised.value.status, raised.value.param) == (400, param)
+    assert words in raised.value.message
 
 
 @pytest.mark.parametrize(
@@ -121,9 +149,8 @@ CUSTOM = {"type": "custom", "name": "edit"}
         (allowed("required", LOOK), ["look"], function("look")),
         (allowed("required", LOOK, CUSTOM), ["look", "edit"], "required"),
         (allowed("auto", CUSTOM, LOOK), ["look", "edit"], "auto"),
-        (allowed("required", {"type": "function", "name": "nobody"}, LOOK), ["look"], function("look")),
         ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [LOOK]}}, ["look"], function("look")),
-        (allowed("auto", {"type": "shell"}, {"type": "mcp", "server_label": "x"}), ["shell"], "auto"),
+        (allowed("auto", {"type": "shell"}), ["shell"], "auto"),
         (allowed("auto", {"type": "function", "namespace": "mcp__echo", "name": "echo"}), ["mcp__echo__echo"], "auto"),
     ],
 )
@@ -215,10 +242,12 @@ def test_what_goes_with_streamed_tools_goes_with_them_only() -> None:
 
 def test_a_model_that_calls_no_tools_is_told_nothing_of_them() -> None:
     card = ModelCard(id="m", tools=False)
-    body, ledger = asked("required", [RUN], card=card, parallel_tool_calls=True)
+    body, ledger = asked("auto", [RUN], card=card, parallel_tool_calls=True)
     assert body == {}
     assert ledger == ["dropped tools: the model calls no tools"]
     assert asked(None, [], card=card) == ({}, [])
+    with pytest.raises(GatewayError, match="the model calls no tools"):
+        asked("required", [RUN], card=card)
 
 
 HISTORY = [
