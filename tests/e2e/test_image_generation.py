@@ -12,7 +12,7 @@ from openai import APIStatusError
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.openai_client import SyncClient
 from upstream import Script, call, reply
-from upstream.images import PNG, ScriptedImages, png, streamed
+from upstream.images import PNG, Handler, ScriptedImages, png, streamed
 
 KEY = "key-of-the-endpoint-0001"
 TOOL = {"type": "image_generation", "partial_images": 2, "size": "1024x1024", "quality": "low"}
@@ -31,7 +31,8 @@ def gateway(images: ScriptedImages, tmp_path: Path, start_gateway: StartGateway)
     config.write_text(
         json.dumps({"image_generation": {"url": images.url, "model": "flux", "api_key_env": "IMAGES_KEY"}})
     )
-    return start_gateway({"gateway_config": str(config)}, environment={"IMAGES_KEY": KEY})
+    options = {"gateway_config": str(config), "gateway_heartbeat": "0"}
+    return start_gateway(options, environment={"IMAGES_KEY": KEY})
 
 
 def ordering(prompt: str, id: str) -> Any:
@@ -84,6 +85,23 @@ def test_a_conversation_with_pictures(gateway: GatewayProcess, images: ScriptedI
     third, _, last = script.requests[2:]
     assert last.messages[: len(third.messages)] == third.messages
     assert KEY not in gateway.log
+
+
+def test_partial_pictures_come_while_the_rest_is_made(
+    gateway: GatewayProcess, images: ScriptedImages, script: Script
+) -> None:
+    def answer(handler: Handler) -> None:
+        streamed(partial=1, end=False)(handler)
+        images.released.wait(60)
+        last = json.dumps({"type": "image_generation.completed", "b64_json": PNG})
+        handler.wfile.write(f"data: {last}\n\n".encode())
+
+    images.answers = [answer]
+    script.answer(reply(calls=[ordering("A cat.", "c1")]), reply(text="Here it is."))
+    for event in SyncClient(gateway.url).iterate(model=script.model, input="Draw.", tools=[TOOL], store=False):
+        if event.type == "response.image_generation_call.partial_image":
+            images.released.set()
+    assert event.type == "response.completed"
 
 
 def test_a_picture_of_ten_megabytes(gateway: GatewayProcess, images: ScriptedImages, script: Script) -> None:

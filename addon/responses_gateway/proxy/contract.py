@@ -124,7 +124,8 @@ class Turn(Protocol):
         """What the client is sent to show that the turn is alive; may be asked for before the upstream answers."""
 
     def told(self) -> bytes:
-        """What the client gets after `GatewayRoundHook`: events of what was done there, or the answer's end."""
+        """What the client gets after `GatewayRoundHook`, and while it is under way: events of what is done there, or
+        the answer's end."""
 
     def head(self) -> http.Response:
         """The head of a streamed answer to the client."""

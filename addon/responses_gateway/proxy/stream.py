@@ -98,6 +98,8 @@ class GatewayStream(LimitedStream):
         if self._step != "draining":
             if turn.streams:
                 due = min(due, self._timer.heartbeat_due)
+            if self._has_news(turn):
+                due = min(due, self._timer.news_due)
             if turn.crashed:
                 due = 0.0
         return due
@@ -111,12 +113,19 @@ class GatewayStream(LimitedStream):
     def _is_answered(self) -> bool:
         return self._step in ("done", "draining")
 
+    def _has_news(self, turn: GuardedTurn) -> bool:
+        """Whether the addon may have something to tell a streaming client before it has decided."""
+        return turn.streams and self._step == "awaiting decision" and self._answer.began and not turn.is_storing
+
     def _timer_fired(self, turn: GuardedTurn, now: float) -> Commands:
         self._timer.check_progress(turn)
         deadline = self._timer.deadline(self._step, turn)
         if now < deadline.due:
             if turn.streams and now >= self._timer.heartbeat_due:
                 yield from self._send(turn, turn.heartbeat())
+            elif self._has_news(turn) and now >= self._timer.news_due:
+                self._timer.looks_for_news()
+                yield from self._send(turn, turn.told())
         elif self._step == "draining":
             yield from self._close_round()
             self._step = "done"
@@ -334,6 +343,8 @@ class GatewayStream(LimitedStream):
     def _ask(self, turn: GuardedTurn) -> Commands:
         """Let the addon decide whether there is another round."""
         self._step = "awaiting decision"
+        self._timer.looks_for_news()
+        self._parent.due_changed()
         self._hook = GatewayRoundHook(RoundEnd(self.flow, turn))
         self._hook.blocking = self  # type: ignore[assignment]  # not True, as in `UpstreamRound.connect`
         yield self._hook

@@ -14,6 +14,9 @@ ERROR_BODY_SECONDS = 10.0
 PROGRESS_CHECK_SECONDS = 0.1
 """Between two checks whether what the upstream sends is content: they cost too much to be made for every piece."""
 
+NEWS_SECONDS = 0.5
+"""Between two looks for what the client can be told while the addon works between two rounds."""
+
 NEVER = float("inf")
 """A time that does not come, as of time.monotonic()."""
 
@@ -45,6 +48,12 @@ class TurnTimer:
         self._turn_began = self._step_began = self._client_got = time.monotonic()
         self._fed_at = self._next_check = self._content_at = self._alive_at = self._answer_ended = 0.0
         self._content = self._keep_alives = 0
+        self.news_due = NEVER
+        """When to look for what the client can be told, while the addon works between two rounds."""
+
+    def looks_for_news(self) -> None:
+        """The next look is due later."""
+        self.news_due = time.monotonic() + NEWS_SECONDS
 
     def next_step(self) -> None:
         """A step begins that has a limit of its own."""

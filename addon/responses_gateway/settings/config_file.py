@@ -145,6 +145,9 @@ def file_path(path: KeyPath) -> KeyPath:
 def _warnings(path: Path, raw: JsonObject, environ: Mapping[str, str]) -> list[str]:
     warnings = []
     literal = any(named_variable(key) is None for key in raw.get("access_keys") or ())
+    pictures = raw.get("image_generation")
+    if isinstance(pictures, dict) and pictures.get("api_key") is not None:
+        literal = literal or named_variable(pictures["api_key"]) is None
     providers = raw.get("providers")
     for name, entry in (providers if isinstance(providers, dict) else {}).items():
         key = entry.get("api_key") if isinstance(entry, dict) else None

@@ -131,6 +131,10 @@ class AnswerRounds:
         self.response = final_response(events)
         yield events
 
+    def take_shown(self) -> list[Event]:
+        """What hosted calls have shown since the last events."""
+        return self._machine.take_shown()
+
     # Events -----------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> Iterator[list[Event]]:

@@ -126,6 +126,8 @@ class Exchange:
 
     def take_waiting(self) -> bytes:
         """What the client has not got yet of hosted calls, and of the end of the answer."""
+        if shown := self._rounds.take_shown():
+            self._client.put_aside(self._client.encode(shown, ended=False))
         return self._client.take_waiting()
 
     # How far the answer is --------------------------------------------------------------------------------------------

@@ -231,6 +231,25 @@ def test_heartbeats_are_sent_while_the_upstream_is_connected(clock: Clock) -> No
     assert got(wire).count(b"HTTP/1.1 ") == 1
 
 
+def test_the_client_is_told_what_the_addon_does_between_rounds(clock: Clock) -> None:
+    told = [b"", b"news", b"", b"more"]
+
+    @dataclass
+    class Busy(Noted):
+        def told(self) -> bytes:
+            return told.pop(0)
+
+    wire = served(Busy(rest=b""), HEAD, chunked(b"a") + END, decides=False)
+    before = body(wire)
+    assert before == chunked(b"<a>")
+    for _ in range(3):
+        clock.now += 0.5
+        wire.wake()
+    assert body(wire) == before + chunked(b"news")
+    wire.decide()
+    assert body(wire) == before + chunked(b"news", b"more", b"!") + END
+
+
 def test_who_waits_for_a_whole_answer_gets_no_heartbeats(clock: Clock) -> None:
     wire = Rounds(Noted(limits=LIMITS._replace(heartbeat=2), streams=False, is_streamed=False))
     wire.connect()

@@ -181,6 +181,8 @@ def test_a_key_of_the_wrong_type_is_not_in_the_message(config, home):
     ("text", "secret"),
     [
         ("providers:\n  deepseek: {api_key: sk-literal}\n", True),
+        ("image_generation: {url: 'http://images.example/v1', api_key: sk-literal}\n", True),
+        ("image_generation: {url: 'http://images.example/v1', api_key_env: IMAGES_KEY}\n", False),
         ("access_keys: [inbound]\n", True),
         ("providers:\n  deepseek: {api_key: $KEY}\n", False),
         ("default_model: m\n", False),

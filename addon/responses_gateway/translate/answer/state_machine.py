@@ -125,6 +125,10 @@ class AnswerStateMachine:
         self._assembler.show_begun(self._begun)
         return self._output.take()
 
+    def take_shown(self) -> list[Event]:
+        """The events that hosted calls have shown while they are carried out."""
+        return self._output.take()
+
     def heartbeat(self) -> list[Event]:
         """Make an event that only shows that the turn is alive."""
         if not self.terminal:

@@ -44,10 +44,7 @@ def hosted_result_entry(
 
 
 def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec, ledger: Ledger) -> list[wire.Item]:
-    """Replace the items of hosted calls in an input by the function calls that they were, and add their results.
-
-    A call whose result did not come back is dropped: without the result, it tells the model nothing.
-    """
+    """Replace the items of hosted calls in an input by the function calls that they were, and add their results."""
     items = paired_searches(items)
     carried = [_entries(item, envelopes) if isinstance(item, wire.Reasoning) else [] for item in items]
     by_id = {entry["id"]: entry for entries in carried for entry in entries}
@@ -69,6 +66,8 @@ def restore_hosted_results(items: Sequence[wire.Item], envelopes: EnvelopeCodec,
             restored += restored_foreign_item(item, position, ledger)
         else:
             restored.append(item)
+        # Clients that do not know an item leave it out; the call is then made where its result is.
+        restored += [_call(one) for one in carried[position] if one["id"] not in of_entries]
         restored += [_result(one, of_entries.get(one["id"]), ledger) for one in carried[position]]
     return restored
 

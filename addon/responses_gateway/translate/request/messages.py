@@ -187,7 +187,8 @@ class MessageTranslator:
             return
         self._end_turn()
         content = self._result_translator.translate(item)
-        name = ".".join(filter(None, (getattr(item, "namespace", None), getattr(item, "name", None))))
+        called = (getattr(item, "namespace", None), getattr(item, "name", None))
+        name = ".".join(part for part in called if isinstance(part, str) and part)
         label = f"Output of {name or 'a tool call'}" + (f" ({result_call_id(item)})" if result_call_id(item) else "")
         self._ledger.add("repaired", f"input.{item.type}", "the result of no known call; sent as a user message")
         self._add_user(f"{label}:\n{content.text or EMPTY_RESULT}", content.media)

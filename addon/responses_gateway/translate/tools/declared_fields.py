@@ -11,6 +11,15 @@ _CARRIED_OUT = {
             *("allowed_tools", "require_approval", "authorization", "headers", "defer_loading", "offered"),
         )
     ),
+    "image_generation": frozenset(
+        (
+            *("type", "action", "background", "complexity", "frame_count", "frame_duration_ms", "input_fidelity"),
+            *("input_image_mask", "model", "moderation", "output_compression", "output_format", "partial_images"),
+            *("quality", "size", "svg"),
+        )
+    ),
+    "computer": frozenset({"type"}),
+    "computer_use_preview": frozenset({"type", "display_width", "display_height", "environment"}),
     "custom": frozenset({"type", "name", "description", "format", "defer_loading"}),
     "namespace": frozenset({"type", "name", "description", "tools"}),
     "tool_search": frozenset({"type", "execution", "description", "parameters"}),

@@ -197,6 +197,17 @@ def test_a_picture_that_the_gateway_made_is_the_result_of_its_call() -> None:
     assert shown["content"][1] == SEEN
 
 
+def test_a_call_whose_item_is_left_out_stays_with_its_result() -> None:
+    names = ("one", "two")
+    entries = [hosted_result_entry("mcp_call", name, f"c_{name}", f"desk__{name}", "{}", name) for name in names]
+    sealed = seal_reasoning(CarriedReasoning(hosted_results=entries))
+    reasoning = {"type": "reasoning", "summary": [], "encrypted_content": sealed}
+    call = {"type": "mcp_call", "server_label": "desk", "arguments": "{}", "output": "x"}
+    kept, _ = messages(*[{**call, "id": name, "name": name} for name in names], reasoning)
+    assert messages(reasoning)[0] == kept
+    assert [one["id"] for one in kept[0]["tool_calls"]] == ["c_one", "c_two"]
+
+
 def test_pictures_of_a_result_travel_with_it() -> None:
     url = SEEN["image_url"]["url"]
     entry = hosted_result_entry("mcp_call", "mcp_1", "c1", "desk__look", "{}", "Seen.", [url])

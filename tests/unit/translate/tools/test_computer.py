@@ -73,6 +73,14 @@ def test_it_can_be_required(kind: str) -> None:
     assert body["tool_choice"] == {"type": "function", "function": {"name": "computer"}}
 
 
+def test_fields_that_mean_nothing_are_noted() -> None:
+    assert (
+        "dropped tools.display_depth: a chat function has no such field"
+        in chat(tools=[PREVIEW | {"display_depth": 3}])[1]
+    )
+    assert chat(tools=[PREVIEW])[1] == []
+
+
 def test_a_function_of_the_same_name_stays_what_it_is() -> None:
     names = [tool["function"]["name"] for tool in chat(tools=[{**RUN, "name": "computer"}, COMPUTER])[0]["tools"]]
     assert names[0] == "computer"
@@ -211,6 +219,7 @@ def test_what_was_sent_stays_as_it_was() -> None:
         [*used("c1", {"type": "wait"}), *used("c1", {"type": "wait"})],
         [{"type": "computer_call", "call_id": "c1"}, {"type": "computer_call_output", "call_id": "c1"}],
         [{"type": "computer_call_output", "call_id": "c1", "output": {"image_url": 5}}],
+        [{"type": "computer_call_output", "name": [5], "namespace": {}}],
     ],
 )
 def test_wrong_pairs_are_no_crash(items: list[Json]) -> None:
