@@ -30,6 +30,8 @@ HERE: Mapping[str, str] = {
     "previous_response_id": "state/history.py puts its items before the input",
     "include=reasoning.encrypted_content": "turn/opening.py seals reasoning",
     "include=web_search_call.action.sources": "hosted/web_search.py shows what was found",
+    "include=message.input_image.image_url": "state/items.py keeps items as they came",
+    "include=computer_call_output.output.image_url": "state/items.py keeps items as they came",
     "max_tool_calls": "hosted/calls.py counts them",
     "reasoning": "an empty object",
     "reasoning.summary=*": "the model's own reasoning is shown",

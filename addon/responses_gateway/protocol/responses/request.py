@@ -50,7 +50,7 @@ class ResponsesRequest(Wire):
     """The body of `POST /v1/responses`."""
 
     model: str | None = None
-    input: Annotated[list[Item], BeforeValidator(_items)]
+    input: Annotated[list[Item], BeforeValidator(_items)] = Field(default_factory=list)
     instructions: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -97,6 +97,8 @@ def parse_request(body: bytes) -> ResponsesRequest:
     """Parse and validate `body`. Raises GatewayError 400, which names `param`, for an invalid request."""
     check_size(body)
     request = _parsed(body)
+    if "input" not in request.model_fields_set and request.prompt is None:
+        raise GatewayError("Missing required parameter: 'input'.", code="missing_required_parameter", param="input")
     if len(request.model_extra or ()) > MAX_UNKNOWN_FIELDS:
         raise GatewayError(
             f"The request has more than {MAX_UNKNOWN_FIELDS} fields that the API does not have.",

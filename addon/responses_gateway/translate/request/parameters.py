@@ -57,8 +57,16 @@ _ANYWAY: Mapping[str, Sequence[str]] = {"service_tier": ("auto", "default")}
 
 LOGPROBS = "message.output_text.logprobs"
 
-_INCLUDED = frozenset({LOGPROBS, "reasoning.encrypted_content", "web_search_call.action.sources"})
-"""What can be included in answers here."""
+_INCLUDED = frozenset(
+    {
+        LOGPROBS,
+        "reasoning.encrypted_content",
+        "web_search_call.action.sources",
+        "message.input_image.image_url",
+        "computer_call_output.output.image_url",
+    }
+)
+"""What can be included in answers here; items of the input are always kept as they came."""
 
 
 @dataclass(slots=True)

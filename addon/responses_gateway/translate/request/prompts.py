@@ -54,7 +54,8 @@ def _values(wanted: JsonObject, prompt: Prompt) -> dict[str, TextPart | ImagePar
         raise _refused(f"The prompt has no variable '{min(unknown)}'.", f"prompt.variables.{min(unknown)}")
     values = {}
     for name in sorted(prompt.names):
-        if (value := given.get(name, prompt.variables.get(name))) is None:
+        value = given.get(name)
+        if value is None and (value := prompt.variables.get(name)) is None:
             raise _refused(f"The prompt's variable '{name}' has no value.", f"prompt.variables.{name}")
         values[name] = _part(value, f"prompt.variables.{name}")
     return values

@@ -210,18 +210,19 @@ class OfferedTools:
             raise missing_parameter("tool_choice.tools")
         allowed: list[Tool] = []
         for position, entry in enumerate(named):
-            found = self._named(entry) if isinstance(entry, dict) else []
+            path = f"tool_choice.tools[{position}]"
+            if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
+                raise missing_parameter(f"{path}.type")
+            found = self._named(entry)
             if not found:
-                self._account_missing(entry, f"tool_choice.tools[{position}]")
+                self._account_missing(entry, path)
             allowed += found
         mode = _mode(inner.get("mode", "auto"))
         return (allowed[0] if len(allowed) == 1 and mode == "required" else mode), allowed
 
-    def _account_missing(self, entry: object, path: str) -> None:
+    def _account_missing(self, entry: JsonObject, path: str) -> None:
         """Note an allowed tool that is not offered. Raises GatewayError for one that the client did not declare."""
-        kind = entry.get("type") if isinstance(entry, dict) else None
-        if not isinstance(entry, dict) or not isinstance(kind, str):
-            raise missing_parameter(f"{path}.type")
+        kind = entry["type"]
         if kind in ("function", "custom") and not self.table.denies(_name_in(entry), _namespace_in(entry)):
             raise GatewayError(
                 f"Allowed tool '{_name_in(entry)}' not found in 'tools' parameter.", code="invalid_value", param=path

@@ -39,6 +39,7 @@ def messages(prompt: Json, **fields: Any) -> list[Json]:
         ({"id": "plain"}, "Be brief."),
         ({"id": "plain", "variables": None, "version": None}, "Be brief."),
         ({"id": "greeter", "variables": {"name": "Ada"}}, "Greet Ada in German."),
+        ({"id": "greeter", "variables": {"name": "Ada", "language": None}}, "Greet Ada in German."),
         ({"id": "greeter", "version": "1", "variables": {"name": "Ada"}}, "Greet Ada."),
         ({"id": "greeter", "variables": {"name": "Ada", "language": "Welsh"}}, "Greet Ada in Welsh."),
         ({"id": "greeter", "version": "1", "variables": {"name": "{{language}}"}}, "Greet {{language}}."),
@@ -51,6 +52,15 @@ def test_a_template_is_filled_in(prompt: Json, words: str) -> None:
 
 def test_own_instructions_follow_the_template() -> None:
     assert messages({"id": "plain"}, instructions="Rhyme.")[0]["content"] == "Be brief.\n\nRhyme."
+
+
+def test_a_template_may_be_all_that_is_asked() -> None:
+    settings = {"upstream": "http://127.0.0.1:1/v1", "store": "none", "prompts": PROMPTS}
+    around = runtime(Settings.model_validate(settings))
+    asked = open_exchange({"model": "m", "prompt": {"id": "plain"}}, {}, around).upstream_request.body["messages"]
+    assert asked == [{"role": "system", "content": "Be brief."}]
+    with pytest.raises(GatewayError, match="Missing required parameter: 'input'"):
+        open_exchange({"model": "m"}, {}, around)
 
 
 def test_a_picture_goes_before_the_input() -> None:

@@ -38,6 +38,10 @@ def names(body: Json) -> list[str]:
     return [tool["function"]["name"] for tool in body.get("tools", ())]
 
 
+def allowed(mode: str | None, *tools: Json) -> Json:
+    return {"type": "allowed_tools", "tools": list(tools), **({"mode": mode} if mode else {})}
+
+
 def function(name: str) -> Json:
     return {"type": "function", "function": {"name": name}}
 
@@ -120,6 +124,13 @@ def refused(choice: Any, tools: list[Json], param: str, words: str) -> None:
         ({"type": "allowed_tools", "mode": "auto"}, "tool_choice.tools", "missing_required_parameter", "Missing"),
         ({"type": "allowed_tools", "tools": {}}, "tool_choice.tools", "missing_required_parameter", "Missing"),
         (
+            {"type": "allowed_tools", "tools": ["x"]},
+            "tool_choice.tools[0].type",
+            "missing_required_parameter",
+            "Missing",
+        ),
+        (allowed("auto", {"type": []}), "tool_choice.tools[0].type", "missing_required_parameter", "Missing"),
+        (
             {"type": "allowed_tools", "mode": "any", "tools": [LOOK]},
             "tool_choice.mode",
             "invalid_value",
@@ -132,10 +143,6 @@ def test_a_choice_of_nothing_is_refused(choice: Json, param: str, code: str, wor
         asked(choice)
     assert (raised.value.status, raised.value.param, raised.value.code) == (400, param, code)
     assert words in raised.value.message
-
-
-def allowed(mode: str | None, *tools: Json) -> Json:
-    return {"type": "allowed_tools", "tools": list(tools), **({"mode": mode} if mode else {})}
 
 
 CUSTOM = {"type": "custom", "name": "edit"}
