@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from responses_gateway.turn.steerings import Steerings
 from responses_gateway.websocket.server import SocketLimits, SocketServer
 
 type Listener = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,7 +30,7 @@ def run(limits: SocketLimits, listener: Listener, use: Callable[[ClientConnectio
 
     async def body() -> None:
         gateway = await asyncio.start_server(listener, "127.0.0.1", 0)
-        server = SocketServer(limits)
+        server = SocketServer(limits, Steerings())
         server.start()
         address = gateway.sockets[0].getsockname()
         headers = server.admit((address[0], address[1]), {"authorization": "Bearer key", "session-id": "s1"})
@@ -117,7 +118,7 @@ def test_lifetime_lets_a_turn_end() -> None:
 
 def test_nobody_comes_in_without_a_ticket() -> None:
     async def body() -> None:
-        server = SocketServer(SocketLimits())
+        server = SocketServer(SocketLimits(), Steerings())
         server.start()
         admitted = server.admit(("127.0.0.1", 1), {"authorization": "Bearer key", "cookie": "c=1"})
         assert "Bearer key" not in str(admitted)

@@ -89,6 +89,7 @@ def open_exchange(
         if asks_for_compaction(request)
         else None,
         begun=hosted.begun,
+        steering=runtime.steerings.claim(headers),
     )
     return kind(request, upstream_request, machine, session, recorder, runtime.watch, hosted, for_codex=for_codex)
 

@@ -101,6 +101,12 @@ class OutputAssembler:
         items = self._output.items
         return any(item["type"] != "reasoning" and item.get("id") not in self._hosted_ids for item in items)
 
+    @property
+    def awaits_client(self) -> bool:
+        """Whether the round has a call, or a question, that the client has to answer."""
+        items = [call.item for call in self._calls.calls]
+        return any(item is not None and not isinstance(item, HostedCallItem) for item in items)
+
     def hold_to(self, schema: JsonObject) -> None:
         """Hold the text back from now on, until it is known to match `schema`."""
         self._messages.hold_to(schema)
@@ -290,10 +296,17 @@ class OutputAssembler:
     def end_choice(self, status: ItemStatus) -> None:
         """End every item of the current choice; one that a limit cut off is incomplete."""
         self.end_calls(status)
-        signatures = {
-            call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra
-        }
-        self._messages.end_choice(status, signatures, self._hosted_results)
+        self._messages.end_choice(status, self._signatures, self._hosted_results)
+
+    def stop(self) -> None:
+        """End the current choice where no item is open; what waits for its turn is given up."""
+        self._queue.clear()
+        self._messages.stop(self._signatures, self._hosted_results)
+
+    @property
+    def _signatures(self) -> dict[str, JsonObject]:
+        """What the upstream wants back with its calls, by call id."""
+        return {call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra}
 
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, unless the model has called a tool and so goes on."""
