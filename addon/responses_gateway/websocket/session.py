@@ -208,14 +208,14 @@ class SocketSession:
         """Begin a turn. One that generates nothing ends at once."""
         try:
             turn = SocketTurn(body, self._memory, lane.name, brought, follows=follows)
-            frames = [] if turn.generates else turn.warm_up()
+            frames = [] if turn.is_posted else turn.warm_up()
         except GatewayError as error:
             self._refuse(error, lane.name)
             for steer in brought:
                 said = steering.failed(steer, "successor_creation_failed", error.message)
                 self._say(dumps({**said, "sequence_number": 0}), lane.name)
             return
-        if turn.generates:
+        if turn.is_posted:
             lane.turn = turn
             self._begun.append(turn)
         for frame in frames:

@@ -10,9 +10,9 @@ from uuid import uuid4
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject, dumps, loads
 from responses_gateway.protocol.responses import parse_request
+from responses_gateway.translate.answer.prepared_output import prepared_events
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.steering import Steering
-from responses_gateway.translate.answer.usage import translate_usage
 from responses_gateway.websocket.steering import Steer
 
 REMEMBERED = 16
@@ -101,7 +101,9 @@ class SocketTurn:
         """The request as it came."""
 
         self.lane = lane
-        self.generates = body.get("generate") is not False and not _prewarms(body)
+        self.is_posted = body.get("generate") is not False or _prewarms(body)
+        """Whether it is posted; what only prepares the next turn is answered here, if no prompt is to be read ahead."""
+
         self.response_id: str | None = None
         self.ended = False
         self.steering = Steering()
@@ -115,7 +117,7 @@ class SocketTurn:
         self._memory = memory
         self._previous = body.get("previous_response_id")
         self._remembered = memory.get(self._previous)
-        self._stored = self.generates and body.get("store") is not False
+        self._stored = self.is_posted and body.get("store") is not False
         given = [*(item for steer in brought for item in steer.items), *_items(body.get("input"))]
         self._base: str | None = self._previous if isinstance(self._previous, str) else None
         if self._remembered is not None:
@@ -174,29 +176,28 @@ class SocketTurn:
 
     def warm_up(self) -> list[bytes]:
         """The frames of a turn that only prepares the next ones (`generate: false`)."""
-        response = self._own_response("completed", usage=translate_usage({}), completed_at=int(time.time()))
-        begun = {**response, "status": "in_progress", "usage": None, "completed_at": None}
+        events = prepared_events(self._snapshot(), int(time.time()))
+        for event in events:
+            event["response"]["previous_response_id"] = self._previous
         self.ended = True
-        self._remember(response)
-        return _frames([("response.created", begun), ("response.in_progress", begun), ("response.completed", response)])
+        self._remember(events[-1]["response"])
+        return [dumps(event) for event in events]
 
     def cancelled(self) -> bytes:
         """The last frame of a turn that the client cancelled."""
         self.ended = True
         items = [loads(payload)["item"] for payload in self._done_items]
-        response = {**(self.response or self._own_response("in_progress")), "status": "cancelled", "output": items}
+        begun = self.response or {**self._snapshot().render("in_progress"), "previous_response_id": self._previous}
+        response = {**begun, "status": "cancelled", "output": items}
         return self.insert({"type": "response.cancelled", "response": response})
 
     def failed(self) -> None:
         """The specification: a failed continuation is forgotten, so that the client sends everything again."""
         self._memory.forget(self.lane, self._previous)
 
-    def _own_response(
-        self, status: str, usage: JsonObject | None = None, completed_at: int | None = None
-    ) -> JsonObject:
-        snapshot = Snapshot(parse_request(dumps(self.body)), f"resp_{uuid4().hex}", int(time.time()))
-        response = snapshot.render(status, usage=usage, completed_at=completed_at)
-        return {**response, "previous_response_id": self._previous}
+    def _snapshot(self) -> Snapshot:
+        """That of a response of our own. Raises GatewayError for a request that is not valid."""
+        return Snapshot(parse_request(dumps(self.body)), f"resp_{uuid4().hex}", int(time.time()))
 
     def _remember(self, response: JsonObject) -> None:
         if not self._stored:
@@ -236,10 +237,3 @@ def _items(value: object) -> list[JsonObject]:
             "Invalid value for 'input': a string or a list of items is expected.", code="invalid_value", param="input"
         )
     return value
-
-
-def _frames(events: Sequence[tuple[str, JsonObject]]) -> list[bytes]:
-    return [
-        dumps({"type": kind, "sequence_number": number, "response": response})
-        for number, (kind, response) in enumerate(events)
-    ]

@@ -244,6 +244,10 @@ class Profile(_Data):
     tools: ToolsProfile = ToolsProfile()
     parameters: ParametersProfile = ParametersProfile()
     answers: AnswersProfile = AnswersProfile()
+    prewarm: bool = False
+    """Whether the server reads a prompt ahead of its turn when the client wants that, by an answer of one token: it
+    keeps the beginnings of prompts, and nobody pays for tokens."""
+
     heal_markup: bool = True
     """Whether tool calls that the model wrote as text become real calls."""
 

@@ -139,7 +139,7 @@ class AnswerStateMachine:
 
     def _end_steered(self) -> list[Event]:
         """End the response before the item that was about to open."""
-        self._output.takes_items, self.wants_round = True, False
+        self._output.takes_items, self.wants_round, self._hosted_call = True, False, None
         self._ledger.add("changed", "output", "ended before its next item, because the client steered")
         self._assembler.stop()
         self._terminate("steered")

@@ -40,6 +40,7 @@ _SERVED_HERE = frozenset(
         "previous_response_id",
         "conversation",
         "client_metadata",
+        "generate",
         "max_tool_calls",
         "truncation",
         *_SAMPLING,
@@ -264,7 +265,7 @@ class ParameterTranslator:
         """Pass on further fields to upstreams that are known to take them."""
         for name in sorted(self.request.model_fields_set - _SERVED_HERE):
             value = getattr(self.request, name)
-            if value is None:
+            if value is None or (name == "prompt_cache_options" and value.keys() <= {"prewarm"}):
                 continue
             if name in self.profile.parameters.accept:
                 body[name] = value
