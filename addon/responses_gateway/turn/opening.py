@@ -73,6 +73,7 @@ def open_exchange(
         # What is echoed is what holds.
         request = request.model_copy(update={"service_tier": None})
     for_codex = is_codex(headers)
+    output, steering = _output(request, runtime, recorder), runtime.steerings.claim(headers)
     machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
         upstream_request.tools,
@@ -87,9 +88,10 @@ def open_exchange(
         ),
         new_id=runtime.new_id,
         clock=runtime.clock,
-        output=_output(request, runtime, recorder),
+        output=output,
         begun=hosted.begun,
-        steering=runtime.steerings.claim(headers),
+        # What stands for the whole of an answer is not made from half of one.
+        steering=steering if output is None else None,
     )
     return kind(request, upstream_request, machine, session, recorder, runtime.watch, hosted, for_codex=for_codex)
 

@@ -243,10 +243,11 @@ class SocketSession:
 
 def _in_lane(frame: bytes, lane: str) -> bytes:
     """The event with the name of its lane, without being parsed."""
-    head = frame.rstrip()
-    if not head.endswith(b"}"):
+    whole = frame.strip()
+    if not (whole.startswith(b"{") and whole.endswith(b"}")):
         return frame
-    return b'%b,"stream_id":%b}' % (head[:-1], dumps(lane))
+    fields = whole[1:-1].strip()
+    return b'{%b%b"stream_id":%b}' % (fields, b"," if fields else b"", dumps(lane))
 
 
 def _event(message: bytes) -> JsonObject:

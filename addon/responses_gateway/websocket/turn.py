@@ -145,7 +145,7 @@ class SocketTurn:
             self.ended = True
             self.failed()
         if kind not in _WITH_RESPONSE:
-            return self._numbered(payload) if self._inserted else payload
+            return payload if number is None else self._numbered(payload)
         event = loads(payload)
         self.response = response = event["response"]
         self.response_id = response["id"]
@@ -156,17 +156,18 @@ class SocketTurn:
         elif self.ended:
             self._remember(response)
         if self._remembered is None:
-            return self._numbered(payload) if self._inserted else payload
+            return payload if number is None else self._numbered(payload)
         response["previous_response_id"] = self._previous
-        return self._numbered(dumps(event)) if self._inserted else dumps(event)
+        return dumps(event) if number is None else self._numbered(dumps(event))
 
     def _numbered(self, payload: bytes) -> bytes:
-        """The event with the number that it has among those that were inserted."""
+        """The event, which has a number, with the one that it has among those that were inserted."""
+        if not self._inserted:
+            return payload
         head = _HEAD.match(payload)
         if head is not None and head[2] is not None:
             return b"%b%d%b" % (payload[: head.start(2)], self._number, payload[head.end(2) :])
-        event = loads(payload)
-        return dumps({**event, "sequence_number": self._number}) if "sequence_number" in event else payload
+        return dumps({**loads(payload), "sequence_number": self._number})
 
     def insert(self, event: JsonObject) -> bytes:
         """The frame for an event that stands behind those that were sent."""

@@ -12,10 +12,12 @@ from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Provider, Settings
 from responses_gateway.state.secret import AesEnvelopeCodec
+from responses_gateway.translate.answer.steering import Steering
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedResult, Source
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.steerings import STEERING_HEADER
 from unit.exchanges import DONE, events, frame
 from unit.machine import RUN, Json, call, check, delta
 from unit.world import open_exchange, runtime
@@ -230,3 +232,22 @@ def test_an_upstream_that_fails_to_read_ahead_says_so() -> None:
     one = opened(generate=False)
     sent = events(one.feed(frame({"error": {"message": "no", "code": "x"}})) + one.fail(GatewayError("no")))
     assert (sent[-1]["type"], sent[-1]["response"]["output"]) == ("response.failed", [])
+
+
+@pytest.mark.parametrize("fields", [{}, {"generate": False}])
+def test_only_an_answer_that_is_shown_is_steered(fields: Json) -> None:
+    around, steering = world(), Steering()
+    one = opened(around, {STEERING_HEADER: around.steerings.announce(steering)}, **fields)
+    steering.wanted = True
+    sent = events(b"".join(one.feed(frame(chunk)) for chunk in THOUGHT) + one.feed(DONE) + one.close())
+    assert sent[-1]["type"] == ("response.completed" if fields else "response.incomplete")
+
+
+def test_nobody_steers_by_guessing() -> None:
+    steering = Steering()
+    around = world()
+    around.steerings.announce(steering)
+    steering.wanted = True
+    one = opened(around, {STEERING_HEADER: "a guess"})
+    sent = events(b"".join(one.feed(frame(chunk)) for chunk in THOUGHT) + one.feed(DONE) + one.close())
+    assert sent[-1]["type"] == "response.completed"

@@ -446,6 +446,17 @@ def test_events_of_other_servers_are_counted_on_too() -> None:
     assert (event["sequence_number"], event["stream_id"]) == (3, "a")
 
 
+@pytest.mark.parametrize("payload", [b"{}", b"[1]", b"no JSON", b'{"type": "keepalive"} '])
+def test_what_upstreams_send_besides_events_passes(payload: bytes) -> None:
+    talk = Talk()
+    talk.create("a")
+    [turn] = talk.turns
+    talk.start(turn)
+    talk.steer(turn)
+    [frame] = talk.session.event(turn, payload)
+    assert frame == payload if payload[:1] != b"{" else json.loads(frame)["stream_id"] == "a"
+
+
 # Any order ------------------------------------------------------------------------------------------------------------
 
 CHUNK = st.sampled_from(
