@@ -193,8 +193,12 @@ class SocketTurn:
         return self.insert({"type": "response.cancelled", "response": response})
 
     def failed(self) -> None:
-        """The specification: a failed continuation is forgotten, so that the client sends everything again."""
-        self._memory.forget(self.lane, self._previous)
+        """The specification: a failed continuation is forgotten, so that the client sends everything again.
+
+        One that the client did not ask for is not its failure: it goes on from there with the input that it gets back.
+        """
+        if not self.follows:
+            self._memory.forget(self.lane, self._previous)
 
     def _snapshot(self) -> Snapshot:
         """That of a response of our own. Raises GatewayError for a request that is not valid."""

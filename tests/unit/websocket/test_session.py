@@ -328,6 +328,8 @@ def test_input_is_given_back_when_its_response_is_not_created() -> None:
         *("response.steer.failed", "successor_creation_failed", "a"),
     )
     assert failed["steer"] == {**accepted["steer"], "input": "Shorter."}
+    talk.create("a", input="Shorter.", previous_response_id=turn.response_id)
+    assert len(talk.turns[0].body["input"]) == 3
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled", "broke"])
