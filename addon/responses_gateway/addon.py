@@ -141,7 +141,7 @@ class Gateway:
         """Start or stop the WebSocket server, as the settings want it."""
         settings = self._settings
         if settings is not None and settings.websocket and self._sockets is None:
-            self._sockets = SocketServer(SocketLimits(message=settings.body_limit))
+            self._sockets = SocketServer(SocketLimits(message=settings.body_limit), self._listeners.steerings)
             self._sockets.start()
         elif settings is not None and not settings.websocket and self._sockets is not None:
             self._sockets.close()

@@ -130,6 +130,28 @@ def test_a_socket_in_front_of_http(native: Native, script: Script) -> None:
     assert script.requests[1].body["previous_response_id"] == ID
 
 
+def test_a_steered_response_is_followed_when_it_is_complete(native: Native, script: Script) -> None:
+    gateway, gate = native(), Gate()
+    end = native_event("response.completed", 8, response=response("completed", [message("One.")]))
+    script.answer(native_stream(beginning(), gate, said("One."), end), native_reply("Two.", id="resp_second"))
+    with open_socket(gateway.url) as socket:
+        socket.send(type="response.create", model=script.model, input="hi", stream_id="a")
+        socket.until("response.in_progress")
+        socket.send(type="response.steer", previous_response_id=ID, input="Shorter.")
+        accepted = socket.receive()
+        assert (accepted["type"], accepted["sequence_number"]) == ("response.steer.accepted", 2)
+        gate.open()
+        first = socket.until("response.completed")
+        assert [event["sequence_number"] for event in first] == [3, 4, 5, 6, 7, 8, 9]
+        second = socket.until("response.completed")
+    assert {event["stream_id"] for event in (accepted, *first, *second)} == {"a"}
+    assert second[-1]["response"]["id"] == "resp_second"
+    body = script.requests[1].body
+    assert body["previous_response_id"] == ID
+    assert body["input"] == [{"type": "message", "role": "user", "content": "Shorter."}]
+    assert "stream_id" not in script.requests[0].body
+
+
 def test_codex_over_a_socket(native: Native, script: Script, tmp_path: Path) -> None:
     codex = Codex(LATEST, native().url, tmp_path / "codex")
     codex.configure_provider("supports_websockets = true")

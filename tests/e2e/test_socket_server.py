@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from responses_gateway.turn.steerings import Steerings
 from responses_gateway.websocket.server import SocketLimits, SocketServer
 
 type Listener = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,7 +30,7 @@ def run(limits: SocketLimits, listener: Listener, use: Callable[[ClientConnectio
 
     async def body() -> None:
         gateway = await asyncio.start_server(listener, "127.0.0.1", 0)
-        server = SocketServer(limits)
+        server = SocketServer(limits, Steerings())
         server.start()
         address = gateway.sockets[0].getsockname()
         headers = server.admit((address[0], address[1]), {"authorization": "Bearer key", "session-id": "s1"})
@@ -117,7 +118,7 @@ def test_lifetime_lets_a_turn_end() -> None:
 
 def test_nobody_comes_in_without_a_ticket() -> None:
     async def body() -> None:
-        server = SocketServer(SocketLimits())
+        server = SocketServer(SocketLimits(), Steerings())
         server.start()
         admitted = server.admit(("127.0.0.1", 1), {"authorization": "Bearer key", "cookie": "c=1"})
         assert "Bearer key" not in str(admitted)
@@ -185,6 +186,39 @@ def test_a_slow_reader_slows_the_answer_down() -> None:
         assert sent == total
 
     run(SocketLimits(), flood, use)
+
+
+def test_lanes_share_the_connection_with_one_that_never_stops() -> None:
+    """Another lane's answer comes through, event for event, while as much as can be sent is sent in the first one."""
+    small = 20
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        endless = b"flood" in await reader.readexactly(length)
+        writer.write(HEAD)
+        if not endless:
+            writer.write(event("response.output_text.delta", delta="y") * small + COMPLETED)
+        while endless and not writer.is_closing():
+            writer.write(event("response.output_text.delta", delta="x" * 100) * 1000)
+            await writer.drain()
+        writer.close()
+
+    async def use(connection: ClientConnection) -> None:
+        await connection.send(create(input="flood", stream_id="endless"))
+        assert json.loads(await connection.recv())["stream_id"] == "endless"
+        for lane in ("one", "two"):
+            await connection.send(create(stream_id=lane))
+        done: list[str] = []
+        deltas = 0
+        while len(done) < 2:
+            frame = json.loads(await connection.recv())
+            if frame["stream_id"] != "endless":
+                deltas += frame["type"] == "response.output_text.delta"
+                done += [frame["stream_id"]] if frame["type"] == "response.completed" else []
+        assert (sorted(done), deltas) == (["one", "two"], 2 * small)
+
+    run(SocketLimits(), listen, use)
 
 
 def test_an_answer_without_an_end_is_an_error() -> None:

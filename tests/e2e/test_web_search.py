@@ -10,7 +10,8 @@ import pytest
 from e2e.codex import LATEST, Codex
 from e2e.gateway import GatewayProcess, StartGateway
 from e2e.openai_client import SyncClient
-from upstream import Script, call, reply
+from e2e.socket_client import open_socket
+from upstream import Gate, Script, call, chunk, reply, stream
 from upstream.search import ScriptedWeb, answer, redirect, zipped
 
 RESULTS = [
@@ -340,3 +341,24 @@ def test_codex(brave: GatewayProcess, script: Script, tmp_path: Path, websockets
     assert run.messages == ["Again."]
     for earlier, later in zip(script.requests, script.requests[1:], strict=False):
         assert later.messages[: len(earlier.messages)] == earlier.messages
+
+
+def test_a_search_is_finished_when_the_client_steers(brave: GatewayProcess, script: Script) -> None:
+    gate = Gate()
+    script.answer(
+        stream(*searching().chunks(0), gate, chunk(finish_reason="tool_calls")), reply(text="In metres: 330.")
+    )
+    with open_socket(brave.url) as socket:
+        socket.send(type="response.create", model=script.model, input="How high?", tools=[SEARCH], store=False)
+        target = socket.until("response.web_search_call.in_progress")[0]["response"]["id"]
+        socket.send(type="response.steer", previous_response_id=target, input="In metres.")
+        socket.until("response.steer.accepted")
+        gate.open()
+        steered = socket.until("response.incomplete")[-1]["response"]
+        successor = socket.until("response.completed")[-1]["response"]
+    assert [item["type"] for item in steered["output"]] == ["web_search_call", "reasoning"]
+    assert successor["output"][-1]["content"][0]["text"] == "In metres: 330."
+    # The model has its call, and what was found, and then the new input.
+    messages = script.requests[-1].messages
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "user"]
+    assert "330 metres" in messages[2]["content"]

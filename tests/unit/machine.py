@@ -14,6 +14,7 @@ from responses_gateway.protocol.responses import ResponsesRequest, parse_request
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
+from responses_gateway.translate.answer.steering import Steering
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.upstream_errors import error_in
 from responses_gateway.translate.tools.table import ToolTable
@@ -48,7 +49,13 @@ def request(**fields: Any) -> ResponsesRequest:
 
 
 def machine(
-    *tools: Json, ledger: Ledger | None = None, web_search: bool = False, include: Sequence[str] = (), **options: Any
+    *tools: Json,
+    ledger: Ledger | None = None,
+    web_search: bool = False,
+    include: Sequence[str] = (),
+    steering: Steering | None = None,
+    response_id: str = "resp_1",
+    **options: Any,
 ) -> AnswerStateMachine:
     ledger = ledger or Ledger()
     asked = request(tools=list(tools), include=list(include))
@@ -58,12 +65,13 @@ def machine(
     table.declare(tools, "tools")
     counter = itertools.count()
     return AnswerStateMachine(
-        Snapshot(asked, "resp_1", 1),
+        Snapshot(asked, response_id, 1),
         table,
         ledger,
         StreamOptions(**options),
         new_id=lambda prefix: f"{prefix}_{next(counter)}",
         clock=lambda: 2.0,
+        steering=steering,
     )
 
 

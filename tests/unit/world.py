@@ -16,6 +16,7 @@ from responses_gateway.turn.background import Jobs
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.steerings import Steerings
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import ListCache, UpstreamLists
 from responses_gateway.upstream.routing import Router
@@ -36,7 +37,7 @@ def runtime(settings: Settings, reverse_url: str | None = None) -> Runtime:
     lists = UpstreamLists(router, ListCache(), http)
     hosted = HostedTools(settings, http, new_id)
     state, jobs, apis = State(settings), Jobs(new_id, clock), SpokenApis(clock)
-    return Runtime(settings, router, Sessions(), state, jobs, lists, http, apis, new_id, clock, hosted)
+    return Runtime(settings, router, Sessions(), state, jobs, lists, http, apis, new_id, clock, hosted, Steerings())
 
 
 def open_exchange(

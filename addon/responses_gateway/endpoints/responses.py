@@ -12,6 +12,7 @@ from responses_gateway.endpoints.off_loop import off_loop
 from responses_gateway.endpoints.paging import page
 from responses_gateway.endpoints.stored import not_found, read, require_storage, unavailable, write
 from responses_gateway.hosted.mcp.offered import with_offered_servers
+from responses_gateway.protocol import sse
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.http import Answer, Call, Forward
 from responses_gateway.protocol.responses import ResponsesRequest, parse_request
@@ -19,6 +20,8 @@ from responses_gateway.state import history
 from responses_gateway.state.packing import events_in, pack
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.state.store import Record, StoreError
+from responses_gateway.translate.answer.prepared_output import prepared_events
+from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.turn import background
 from responses_gateway.turn.exchange import Exchange
@@ -59,7 +62,9 @@ async def _create(call: Call, runtime: Runtime) -> Answer | Forward | Exchange:
         recorder.follow = job.take
         opening = await _opening(call, turn.request, runtime, recorder)
         return await off_loop(size, opening, turn.request, call.headers, runtime, recorder, job.id)
-    if request.background:
+    if not request.generates and not (request.prewarms and _warms(call, request, runtime)):
+        return await _prepared(turn.request, runtime, recorder)
+    if request.background and request.generates:
         return await _begin(call, request, runtime, recorder)
     if replayed := await _replayed(recorder):
         return replay.answer(replayed, bool(request.stream))
@@ -71,6 +76,23 @@ async def _turn(request: ResponsesRequest, owner: str, runtime: Runtime) -> hist
     """`request` with its whole history, and the MCP servers that every client is offered."""
     turn = await history.resolve(request, owner, runtime.state, runtime.new_id)
     return replace(turn, request=with_offered_servers(turn.request, runtime.settings))
+
+
+def _warms(call: Call, request: ResponsesRequest, runtime: Runtime) -> bool:
+    """Whether the upstream is to read the prompt ahead, because that costs nothing there."""
+    return runtime.router.of(call.owner).resolve(request.model).profile.prewarm
+
+
+async def _prepared(request: ResponsesRequest, runtime: Runtime, recorder: Recorder) -> Answer:
+    """An empty response that the next request can continue; no upstream is asked."""
+    now = int(runtime.clock())
+    events = prepared_events(Snapshot(request, runtime.new_id("resp"), now), now)
+    encoded = sse.encode_all(events)
+    recorder.take(events, encoded)
+    await recorder.stored()
+    if request.stream:
+        return Answer(encoded + sse.DONE, headers={"content-type": "text/event-stream; charset=utf-8"})
+    return Answer.json(events[-1]["response"])
 
 
 async def _opening(

@@ -35,10 +35,6 @@ MAX_ERROR_BODY = 1 << 20
 """Bytes of the body of an upstream's error response; the rest of a longer one is not waited for."""
 
 
-def _nothing() -> Commands:
-    yield from ()
-
-
 class StreamLayer(RoundLayer, Protocol):
     """What a stream needs of the HTTP layer that it belongs to."""
 
@@ -97,9 +93,7 @@ class GatewayStream(LimitedStream):
         due = self._timer.deadline(self._step, turn).due
         if self._step != "draining":
             if turn.streams:
-                due = min(due, self._timer.heartbeat_due)
-            if self._has_news(turn):
-                due = min(due, self._timer.news_due)
+                due = min(due, self._timer.heartbeat_due, self._timer.news_due)
             if turn.crashed:
                 due = 0.0
         return due
@@ -113,31 +107,25 @@ class GatewayStream(LimitedStream):
     def _is_answered(self) -> bool:
         return self._step in ("done", "draining")
 
-    def _has_news(self, turn: GuardedTurn) -> bool:
-        """Whether the addon may have something to tell a streaming client before it has decided."""
-        return turn.streams and self._step == "awaiting decision" and self._answer.began and not turn.is_storing
-
     def _timer_fired(self, turn: GuardedTurn, now: float) -> Commands:
         self._timer.check_progress(turn)
         deadline = self._timer.deadline(self._step, turn)
         if now < deadline.due:
             if turn.streams and now >= self._timer.heartbeat_due:
                 yield from self._send(turn, turn.heartbeat())
-            elif self._has_news(turn) and now >= self._timer.news_due:
-                self._timer.looks_for_news()
-                yield from self._send(turn, turn.told())
-        elif self._step == "draining":
-            yield from self._close_round()
+            elif turn.streams and now >= self._timer.news_due:
+                self._timer.awaits_news(turn)
+                yield from self._send(turn, turn.told() if self._answer.began else b"")
+            return
+        yield from self._close_round()
+        if self._step == "draining":
             self._step = "done"
         elif deadline.failure.cause == "turn_timeout":
-            yield from self._close_round()
             turn.fail(deadline.failure)
             yield from self._conclude(turn)
         elif self._step == "streaming" and turn.settled:
-            yield from self._close_round()
             yield from self._finish_round(turn)
         elif self._step == "buffering error":
-            yield from self._close_round()
             yield from self._body_complete(turn)
         else:
             yield from self._fail(turn, deadline.failure)
@@ -150,14 +138,17 @@ class GatewayStream(LimitedStream):
             if "chunked" in event.response.headers.get("transfer-encoding", "").lower():
                 self._round.begin_fast_path(self)
         elif isinstance(event, ResponseData) and self._is_streaming(event.stream_id):
-            if not self._untranslated:
-                self.read_done()
-            self._untranslated.append(event.data)
-            return _nothing()
+            return self._collect(event.data)
         return super().handle_event(event)
 
     def _is_streaming(self, round_id: int) -> bool:
         return self._current_step == "streaming" and round_id == self._round.id and self._paused is None
+
+    def _collect(self, data: bytes) -> Commands:
+        if not self._untranslated:
+            self.read_done()
+        self._untranslated.append(data)
+        yield from ()
 
     def _handle_event(self, event: events.Event) -> Commands:
         yield from self._handle(event)
@@ -343,7 +334,7 @@ class GatewayStream(LimitedStream):
     def _ask(self, turn: GuardedTurn) -> Commands:
         """Let the addon decide whether there is another round."""
         self._step = "awaiting decision"
-        self._timer.looks_for_news()
+        self._timer.awaits_news(turn)
         self._parent.due_changed()
         self._hook = GatewayRoundHook(RoundEnd(self.flow, turn))
         self._hook.blocking = self  # type: ignore[assignment]  # not True, as in `UpstreamRound.connect`

@@ -51,13 +51,14 @@ class TurnTimer:
         self.news_due = NEVER
         """When to look for what the client can be told, while the addon works between two rounds."""
 
-    def looks_for_news(self) -> None:
-        """The next look is due later."""
-        self.news_due = time.monotonic() + NEWS_SECONDS
+    def awaits_news(self, turn: Turn) -> None:
+        """The addon works, and the next look at what it did is due later; there is nothing to see while it stores."""
+        self.news_due = NEVER if turn.is_storing else time.monotonic() + NEWS_SECONDS
 
     def next_step(self) -> None:
         """A step begins that has a limit of its own."""
         self._step_began = time.monotonic()
+        self.news_due = NEVER
 
     def answer_begins(self, turn: Turn) -> None:
         """The upstream has sent the head of its answer."""

@@ -27,6 +27,7 @@ class AnswerRounds:
     def __init__(self, machine: AnswerStateMachine, request: UpstreamRequest, ledger: Ledger, *, streams: bool) -> None:
         """`streams`: the client sees events as they are made, so that an error after the first one is final."""
         self._machine = machine
+        machine.prompt_tokens = lambda: estimated_tokens(request.body)
         self._request = request
         self._ledger = ledger
         self._streams = streams
@@ -256,8 +257,6 @@ class AnswerRounds:
             self._forgives_draft = False
             self.fault = fault
             return []
-        if self._machine.usage is None:
-            self._machine.prompt_tokens = estimated_tokens(self._request.body)
         events = self._machine.finish(done)
         if self._machine.terminal == "completed" and (problem := self._machine.ignored_schema):
             self.ignores_schema = True

@@ -15,6 +15,7 @@ from responses_gateway.state.state import State
 from responses_gateway.turn.background import Jobs
 from responses_gateway.turn.runtime import Runtime, Watch
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.steerings import Steerings
 from responses_gateway.turn.turn_services import TurnServices
 from responses_gateway.upstream.health import UpstreamHealth
 from responses_gateway.upstream.http_client import HttpClient
@@ -53,6 +54,7 @@ class Listeners:
         self._http = HttpClient()
         self._apis = SpokenApis(time.time)
         self._jobs = Jobs(new_id, time.time)
+        self.steerings = Steerings()
         self.learned_repairs = LearnedRepairs(default_path(os.environ), time.time)
         self._settings: Settings | None = None
         self._state: State | None = None
@@ -126,6 +128,7 @@ class Listeners:
             new_id,
             time.time,
             hosted,
+            self.steerings,
             self._watch,
         )
         fetch = partial(fetch_models, self._http)

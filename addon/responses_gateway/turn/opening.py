@@ -10,7 +10,9 @@ from responses_gateway.settings.settings import Settings
 from responses_gateway.state.recorder import Recorder
 from responses_gateway.translate.answer.compaction_output import CompactionOutput
 from responses_gateway.translate.answer.demands import demands
+from responses_gateway.translate.answer.items import Output
 from responses_gateway.translate.answer.options import StreamOptions
+from responses_gateway.translate.answer.prepared_output import PreparedOutput
 from responses_gateway.translate.answer.snapshot import Snapshot
 from responses_gateway.translate.answer.state_machine import AnswerStateMachine
 from responses_gateway.translate.request.chat_fields import with_chat_fields
@@ -51,7 +53,7 @@ def open_exchange(
     thread = session_id(request, headers)
     session = runtime.sessions.get(recorder.owner, thread) if thread else None
     upstream_request = UpstreamRequest(
-        completed_request(with_prompt(request, runtime.settings.prompts), runtime.state.thoughts, recorder),
+        completed_request(_asked(with_prompt(request, runtime.settings.prompts)), runtime.state.thoughts, recorder),
         route,
         recorder,
         session,
@@ -64,6 +66,7 @@ def open_exchange(
         # What is echoed is what holds.
         request = request.model_copy(update={"service_tier": None})
     for_codex = is_codex(headers)
+    output, steering = _output(request, runtime, recorder), runtime.steerings.claim(headers)
     machine = AnswerStateMachine(
         Snapshot(request, response_id or runtime.new_id("resp"), int(runtime.clock())),
         upstream_request.tools,
@@ -73,17 +76,31 @@ def open_exchange(
             # A client that does not stream loses nothing when the answer is checked before it is passed on.
             schema=upstream_request.schema or (None if request.stream else upstream_request.enforced_schema),
             uncallable=_uncallable(request, upstream_request.body),
-            silence_is_done=_ends_with_result(request),
+            silence_is_done=_ends_with_result(request) or not request.generates,
             demands=demands(request, upstream_request.body, upstream_request.enforced_schema),
         ),
         new_id=runtime.new_id,
         clock=runtime.clock,
-        output=CompactionOutput(runtime.new_id, recorder.envelopes(COMPACTION))
-        if asks_for_compaction(request)
-        else None,
+        output=output,
         begun=hosted.begun,
+        # What stands for the whole of an answer is not made from half of one.
+        steering=steering if output is None else None,
     )
     return kind(request, upstream_request, machine, session, recorder, runtime.watch, hosted, for_codex=for_codex)
+
+
+def _asked(request: ResponsesRequest) -> ResponsesRequest:
+    """What the upstream is asked: for one token, if it is only to read the prompt. No upstream takes a zero."""
+    return request if request.generates else request.model_copy(update={"max_output_tokens": 1})
+
+
+def _output(request: ResponsesRequest, runtime: Runtime, recorder: Recorder) -> Output | None:
+    """What shows the answer, if not as it is."""
+    if not request.generates:
+        return PreparedOutput(runtime.new_id)
+    if asks_for_compaction(request):
+        return CompactionOutput(runtime.new_id, recorder.envelopes(COMPACTION))
+    return None
 
 
 def _stream_options(

@@ -10,6 +10,7 @@ from responses_gateway.state.state import State
 from responses_gateway.translate.answer.items import Event
 from responses_gateway.turn.background import Jobs
 from responses_gateway.turn.sessions import Sessions
+from responses_gateway.turn.steerings import Steerings
 from responses_gateway.upstream.http_client import HttpClient
 from responses_gateway.upstream.model_lists import UpstreamLists
 from responses_gateway.upstream.routing import Router
@@ -40,4 +41,5 @@ class Runtime:
     """The time in seconds since the epoch."""
 
     hosted: HostedTools
+    steerings: Steerings
     watch: Watch | None = None

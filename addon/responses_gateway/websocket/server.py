@@ -8,9 +8,10 @@ The protocol: "WebSocket" in the Open Responses specification (2026-04-24), and 
 """
 
 import asyncio
+import contextlib
+import functools
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tornado.httpserver import HTTPServer
@@ -19,29 +20,16 @@ from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from responses_gateway.protocol.errors import GatewayError
-from responses_gateway.protocol.json import JsonObject, dumps, loads
-from responses_gateway.protocol.request_limits import check_size
-from responses_gateway.protocol.sse import SseDecoder
 from responses_gateway.security.redaction import is_secret
 from responses_gateway.security.terminal import get_logger
-from responses_gateway.upstream.http_client import HttpClient, HttpResponse
-from responses_gateway.websocket.turn import Memory, SocketTurn, create_body
+from responses_gateway.turn.steerings import Steerings
+from responses_gateway.websocket.posting import Admission, post
+from responses_gateway.websocket.session import SocketSession
+from responses_gateway.websocket.turn import SocketTurn
 
 logger = get_logger(__name__)
 
 TICKET_HEADER = "x-gateway-ticket"
-
-_NOT_FORWARDED = frozenset(
-    (
-        *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect"),
-        *("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
-    )
-)
-_REFUSAL_LIMIT = 1 << 20
-"""Bytes of an error's body that are read."""
-
-_LARGEST_EVENT = 512 << 20
-"""Bytes of one event of the gateway's own answer: the last one holds all of it."""
 
 _GOING_AWAY = 1001
 _GRACE = 1.0
@@ -61,21 +49,12 @@ class SocketLimits(NamedTuple):
     message: int = 64 << 20
 
 
-@dataclass(frozen=True)
-class Admission:
-    """A client that the gateway let in: where its turns are posted, and the headers of its upgrade request."""
-
-    address: tuple[str, int]
-    headers: Mapping[str, str]
-    path: str = ""
-    """What stands before /v1 there."""
-
-
 class SocketServer:
     """The server; one for the process. `start` needs a running event loop."""
 
-    def __init__(self, limits: SocketLimits) -> None:
+    def __init__(self, limits: SocketLimits, steerings: Steerings) -> None:
         self.limits = limits
+        self.steerings = steerings
         self.port = 0
         self.sockets: set[ResponsesSocket] = set()
         self._admissions: dict[str, Admission] = {}
@@ -112,7 +91,7 @@ class SocketServer:
 
     async def shut_down(self) -> None:
         """Close the connections when their turns have ended; returns when the clients know, or after a moment."""
-        turns = [task for socket in self.sockets for task in socket.tasks]
+        turns = [task for socket in self.sockets for task in socket.tasks.values()]
         if turns:
             await asyncio.wait(turns, timeout=_GRACE)
         self.close()
@@ -128,15 +107,14 @@ class SocketServer:
 
 
 class ResponsesSocket(WebSocketHandler):
-    """One connection. One turn runs at a time."""
+    """One connection: carries out what its `SocketSession` decides."""
 
     def initialize(self, server: SocketServer) -> None:
         self._gateway = server
-        self._memory = Memory()
-        self._turn: SocketTurn | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
-        self._running: asyncio.Task[None] | None = None
-        self._expired = False
+        self._session = SocketSession(server.limits.message)
+        self.tasks: dict[SocketTurn, asyncio.Task[None]] = {}
+        self._is_expired = False
+        self._leaving: asyncio.Task[None] | None = None
         self.closed = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -160,121 +138,75 @@ class ResponsesSocket(WebSocketHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         self._rest()
-        try:
-            event = _event(message)
-            match event["type"]:
-                case "response.create":
-                    self._create(event)
-                case "response.cancel":
-                    await self._cancel(event)
-                case other:
-                    raise GatewayError(f"Unknown event type: '{other}'.", code="invalid_value", param="type")
-        except GatewayError as error:
-            await self._refuse(error)
+        frames = self._session.receive(message)
+        self._follow_session()
+        with contextlib.suppress(WebSocketClosedError):
+            await self._write(frames)
 
     def on_close(self) -> None:
         self._gateway.sockets.discard(self)
         self.closed.set()
         for timer in self._timers.values():
             timer.cancel()
-        for task in self.tasks:
+        for task in self.tasks.values():
             task.cancel()
 
     # Turns ------------------------------------------------------------------------------------------------------------
 
-    def _create(self, event: JsonObject) -> None:
-        if self._turn is not None:
-            raise GatewayError(
-                "A response is in progress on this connection. Wait for its end, or cancel it with response.cancel.",
-                code="response_already_in_flight",
-            )
-        if self._expired:
-            raise _connection_limit()
-        self._turn = turn = SocketTurn(create_body(event), self._memory)
-        self._running = task = asyncio.create_task(self._run(turn))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def _follow_session(self) -> None:
+        """Begin and stop what the session has decided."""
+        for turn in self._session.take_stopped():
+            if turn in self.tasks:
+                self.tasks[turn].cancel()
+        for turn in self._session.take_begun():
+            self.tasks[turn] = task = asyncio.create_task(self._run(turn))
+            task.add_done_callback(functools.partial(self._done, turn))
+
+    def _done(self, turn: SocketTurn, _: asyncio.Task[None]) -> None:
+        self.tasks.pop(turn, None)
 
     async def _run(self, turn: SocketTurn) -> None:
+        with contextlib.suppress(WebSocketClosedError, asyncio.CancelledError):
+            frames = await self._outcome(turn)
+            self._follow_session()
+            self._rest()
+            await self._write(frames)
+            self._expire_if_due()
+
+    async def _outcome(self, turn: SocketTurn) -> list[bytes]:
+        """Pass on the answer; returns what is left to say of a turn that had none."""
         try:
-            if turn.generates:
-                await self._post(turn)
-            else:
-                for frame in turn.warm_up():
-                    await self._send(turn, frame)
+            await self._pass_on(turn)
         except GatewayError as error:
-            turn.failed()
-            await self._end(turn, error)
-        except (WebSocketClosedError, asyncio.CancelledError):
-            pass
+            return self._session.refused(turn, error)
+        except WebSocketClosedError:
+            raise
         except OSError as error:
             message = f"The turn broke off: {error}"
-            await self._end(turn, GatewayError(message, 502, "server_error", type="server_error"))
+            return self._session.broke(turn, GatewayError(message, 502, "server_error", type="server_error"))
         except Exception:
             logger.exception("a turn over a WebSocket failed")
             message = "The gateway failed to serve the turn; its log has the details."
-            await self._end(turn, GatewayError(message, 500, "server_error", type="server_error"))
+            return self._session.broke(turn, GatewayError(message, 500, "server_error", type="server_error"))
+        return []
 
-    async def _post(self, turn: SocketTurn) -> None:
-        host, port = self._admission.address
-        headers = {
-            name: value
-            for name, value in self._admission.headers.items()
-            if name not in _NOT_FORWARDED and not name.startswith(("sec-websocket-", "proxy-"))
-        }
-        headers |= {"accept": "text/event-stream", "content-type": "application/json"}
-        url = f"http://gateway:{port}{self._admission.path}/v1/responses"
-        async with HttpClient([host]) as http, http.request("POST", url, headers, dumps(turn.body)) as response:
-            if response.status != 200:
-                body, _ = await response.read(_REFUSAL_LIMIT)
-                raise _refusal(response, body)
-            decoder = SseDecoder(_LARGEST_EVENT, wraps_errors=False)
-            async for piece in response.body:
-                for payload in decoder.feed(piece):
-                    if payload != b"[DONE]":
-                        await self._send(turn, turn.frame(payload))
-        if not turn.ended:
-            raise OSError("the gateway's own answer had no end")
+    async def _pass_on(self, turn: SocketTurn) -> None:
+        async with contextlib.aclosing(post(turn, self._admission, self._gateway.steerings)) as events:
+            async for payload in events:
+                frames = self._session.event(turn, payload)
+                if turn.ended:
+                    # The next turn may begin while the last frame of this one is on its way.
+                    self._follow_session()
+                    self._rest()
+                await self._write(frames)
+                if turn.ended:
+                    self._expire_if_due()
 
-    async def _send(self, turn: SocketTurn, frame: bytes) -> None:
-        """Send one event, and wait until the client's side has taken it: a slow reader slows the upstream down."""
-        if turn.ended:
-            self._free(turn)
-        await self.write_message(frame)
-        if turn.ended and self._expired:
-            self._expire()
-
-    def _free(self, turn: SocketTurn) -> None:
-        """The next turn may begin, also while the last frame of this one is on its way."""
-        if self._turn is turn:
-            self._turn = None
-            self._rest()
-
-    async def _cancel(self, event: JsonObject) -> None:
-        turn, task = self._turn, self._running
-        if turn is None or task is None or event.get("response_id") not in (None, turn.response_id):
-            raise GatewayError("No such response is in progress on this connection.", code="response_not_in_progress")
-        task.cancel()
-        frame = turn.cancelled()
-        self._free(turn)
-        await self._write(frame)
-
-    async def _end(self, turn: SocketTurn, error: GatewayError) -> None:
-        self._free(turn)
-        await self._refuse(error)
-
-    async def _refuse(self, error: GatewayError) -> None:
-        frame: JsonObject = {"type": "error", "status": error.status, **error.body()}
-        if error.retry_after is not None:
-            # Codex reads them beside the error, openai-python in it.
-            frame["headers"] = frame["error"]["headers"] = {"retry-after": str(max(1, round(error.retry_after)))}
-        await self._write(dumps(frame))
-
-    async def _write(self, frame: bytes) -> None:
-        try:
-            await self.write_message(frame)
-        except WebSocketClosedError:
-            return
+    async def _write(self, frames: Sequence[bytes]) -> None:
+        """Send frames in one go, and wait until the client's side has taken them: a slow reader slows the upstream
+        down. Lanes take turns, because each sends one event and then waits."""
+        for written in [self.write_message(frame) for frame in frames]:
+            await written
 
     # Time -------------------------------------------------------------------------------------------------------------
 
@@ -287,52 +219,22 @@ class ResponsesSocket(WebSocketHandler):
         self._set_timer("idle", self._gateway.limits.idle, self._leave_idle)
 
     def _leave_idle(self) -> None:
-        if self._turn is not None:
+        if self._session.busy:
             self._rest()
         else:
             self.close(1000, "idle")
 
     def _expire(self) -> None:
-        self._expired = True
-        if self._turn is None:
-            task = asyncio.create_task(self._refuse(_connection_limit()))
-            self.tasks.add(task)
-            task.add_done_callback(lambda _: self.close(1000, "connection limit"))
+        self._is_expired = True
+        self._expire_if_due()
 
+    def _expire_if_due(self) -> None:
+        """End a connection that is old enough, once nothing runs on it."""
+        if self._is_expired and self._leaving is None:
+            frames = self._session.expire()
+            self._leaving = None if self._session.busy else asyncio.create_task(self._leave(frames))
 
-def _event(message: str | bytes) -> JsonObject:
-    check_size(message.encode() if isinstance(message, str) else message)
-    try:
-        event = loads(message)
-    except (ValueError, RecursionError) as error:
-        raise GatewayError(f"The message is not valid JSON: {error}", code="invalid_json") from None
-    if not isinstance(event, dict):
-        raise GatewayError("The message must be a JSON object.", code="invalid_type")
-    if not isinstance(event.get("type"), str):
-        raise GatewayError("Missing required parameter: 'type'.", code="missing_required_parameter", param="type")
-    return event
-
-
-def _connection_limit() -> GatewayError:
-    return GatewayError(
-        "This connection has reached its limit of 60 minutes. Open another one to go on.",
-        code="websocket_connection_limit_reached",
-    )
-
-
-def _refusal(response: HttpResponse, body: bytes) -> GatewayError:
-    """The error in an HTTP answer."""
-    try:
-        error = loads(body)["error"]
-        message, code, param, kind = (error.get(name) for name in ("message", "code", "param", "type"))
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        message, code, param, kind = f"The gateway answered {response.status}.", None, None, None
-    wait = response.headers.get("retry-after", "")
-    return GatewayError(
-        str(message),
-        response.status,
-        code,
-        param,
-        str(kind or "invalid_request_error"),
-        float(wait) if wait.isdigit() else None,
-    )
+    async def _leave(self, frames: Sequence[bytes]) -> None:
+        with contextlib.suppress(WebSocketClosedError):
+            await self._write(frames)
+        self.close(1000, "connection limit")

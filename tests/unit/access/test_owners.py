@@ -186,6 +186,7 @@ LASTING_LISTENERS = {
     "_apis": "names the owner",
     "_jobs": "each has its owner",
     "learned_repairs": "names the owner",
+    "steerings": "by a secret of one request",
     "_settings": "the operator's",
     "_state": "names the owner",
     "_hosted": "the operator's",
@@ -206,6 +207,7 @@ LASTING_RUNTIME = {
     "clock": "a function",
     "watch": "the operator's",
     "hosted": "the operator's",
+    "steerings": "by a secret of one request",
 }
 
 LASTING_SERVICES = {

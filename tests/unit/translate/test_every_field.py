@@ -41,6 +41,8 @@ HERE: Mapping[str, str] = {
     "stream=False": "the default",
     "stream_options": "an empty object",
     "stream_options.include_obfuscation=false": "events are not padded",
+    "prompt_cache_options": "an empty object",
+    "prompt_cache_options.prewarm=false": "the default",
     "text": "an empty object",
     "text.format[text]": "the default",
     "truncation=*": "translate/request/truncation.py cuts what does not fit",

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from responses_gateway.catalogue.providers.profile import AnswersProfile, ParametersProfile, Profile
+from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import dumps
 from responses_gateway.protocol.responses import parse_request
 from responses_gateway.settings.settings import Provider, Settings
 from responses_gateway.state.secret import AesEnvelopeCodec
+from responses_gateway.translate.answer.steering import Steering
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.tools.hosted import HostedResult, Source
 from responses_gateway.turn.exchange import Exchange
 from responses_gateway.turn.runtime import Runtime
+from responses_gateway.turn.steerings import STEERING_HEADER
 from unit.exchanges import DONE, events, frame
-from unit.machine import RUN, Json, call, delta
+from unit.machine import RUN, Json, call, check, delta
 from unit.world import open_exchange, runtime
 
 SEARCHES = {"search": "searxng", "search_url": "http://127.0.0.1:1"}
@@ -200,3 +203,45 @@ def test_behind_the_result_of_any_call_a_model_may_be_silent(kind: str, may_be_s
     one.feed(frame(delta("stop")) + DONE)
     one.close()
     assert (one.fault is None) == may_be_silent
+
+
+@pytest.mark.parametrize("fields", [{"generate": False}, {"prompt_cache_options": {"prewarm": True}}])
+@pytest.mark.parametrize("reason", ["length", "stop"])
+def test_a_prompt_that_is_read_ahead_gives_an_empty_response(fields: Json, reason: str) -> None:
+    one = opened(tools=[RUN], **fields)
+    assert one.upstream_request.body["max_tokens"] == 1
+    assert one.upstream_request.body["tools"] == opened(tools=[RUN]).upstream_request.body["tools"]
+    counts = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
+    chunks = [delta(content="Word"), delta(reason), {"choices": [], "usage": counts}]
+    sent = events(b"".join(one.feed(frame(chunk)) for chunk in chunks) + one.feed(DONE) + one.close())
+    check(sent)
+    assert [event["type"] for event in sent] == ["response.created", "response.in_progress", "response.completed"]
+    response = sent[-1]["response"]
+    assert (response["status"], response["output"], response["incomplete_details"]) == ("completed", [], None)
+    assert (response["usage"]["input_tokens"], response["max_output_tokens"]) == (10, None)
+    assert not any("generate" in str(entry) or "prompt_cache" in str(entry) for entry in one.ledger.entries)
+
+
+def test_an_upstream_that_fails_to_read_ahead_says_so() -> None:
+    one = opened(generate=False)
+    sent = events(one.feed(frame({"error": {"message": "no", "code": "x"}})) + one.fail(GatewayError("no")))
+    assert (sent[-1]["type"], sent[-1]["response"]["output"]) == ("response.failed", [])
+
+
+@pytest.mark.parametrize("fields", [{}, {"generate": False}])
+def test_only_an_answer_that_is_shown_is_steered(fields: Json) -> None:
+    around, steering = world(), Steering()
+    one = opened(around, {STEERING_HEADER: around.steerings.announce(steering)}, **fields)
+    steering.wanted = True
+    sent = events(b"".join(one.feed(frame(chunk)) for chunk in THOUGHT) + one.feed(DONE) + one.close())
+    assert sent[-1]["type"] == ("response.completed" if fields else "response.incomplete")
+
+
+def test_nobody_steers_by_guessing() -> None:
+    steering = Steering()
+    around = world()
+    around.steerings.announce(steering)
+    steering.wanted = True
+    one = opened(around, {STEERING_HEADER: "a guess"})
+    sent = events(b"".join(one.feed(frame(chunk)) for chunk in THOUGHT) + one.feed(DONE) + one.close())
+    assert sent[-1]["type"] == "response.completed"

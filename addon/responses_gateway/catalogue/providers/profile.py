@@ -249,6 +249,9 @@ class Profile(_Data):
     answers: AnswersProfile = AnswersProfile()
     strict: bool | None = None
     """Whether a request is refused that would lose something here; None: as the settings say."""
+    prewarm: bool = False
+    """Whether the server reads a prompt ahead of its turn when the client wants that, by an answer of one token: it
+    keeps the beginnings of prompts, and nobody pays for tokens."""
 
     heal_markup: bool = True
     """Whether tool calls that the model wrote as text become real calls."""

@@ -83,6 +83,8 @@ class ResponsesRequest(Wire):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    generate: bool | None = None
     service_tier: str | None = None
 
     # Of chat/completions; clients of bridges send them here too.
@@ -91,6 +93,16 @@ class ResponsesRequest(Wire):
     logprobs: bool | None = None
     modalities: list[str] | None = None
     audio: JsonObject | None = None
+
+    @property
+    def prewarms(self) -> bool:
+        """Whether the prompt is only to be read ahead of its turn."""
+        return (self.prompt_cache_options or {}).get("prewarm") is True
+
+    @property
+    def generates(self) -> bool:
+        """Whether an answer is wanted; if not, the response is empty, and only there to be continued."""
+        return self.generate is not False and not self.prewarms
 
 
 def parse_request(body: bytes) -> ResponsesRequest:

@@ -59,6 +59,11 @@ class HostedCallItem(CallItem):
         self.close("completed")
 
     @property
+    def has_result(self) -> bool:
+        """Whether the call has ended."""
+        return self._result is not None
+
+    @property
     def carried_result(self) -> JsonObject | None:
         """What has to travel to later turns besides the items; None when these say everything."""
         if self._result is None or self._hosted.function.result is not None:

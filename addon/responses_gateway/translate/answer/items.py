@@ -23,6 +23,10 @@ type ReasoningForm = Literal["summary", "text", "both", "none"]
 """How reasoning is streamed: as summary, as raw text, as both, or not at all."""
 
 
+class BeforeItem(Exception):
+    """The answer is to end before the item that was about to open; nothing else is open then."""
+
+
 class Output:
     """Collects events and finished items, and assigns sequence numbers and output indexes.
 
@@ -45,6 +49,8 @@ class Output:
         self._events: list[Event] = []
         self._sequence = 0
         self._indexes = 0
+        self.takes_items = True
+        """Whether another item may open."""
 
     def emit(self, kind: str, fields: JsonObject) -> None:
         if fields.get("output_index", 0) > self._current:
@@ -58,7 +64,9 @@ class Output:
         return events
 
     def add(self, item: JsonObject) -> int:
-        """Announce a new item; returns its output_index."""
+        """Announce a new item; returns its output_index. Raises BeforeItem when no item is to follow."""
+        if not self.takes_items:
+            raise BeforeItem
         index, self._indexes = self._indexes, self._indexes + 1
         self.emit("response.output_item.added", {"output_index": index, "item": item})
         return index

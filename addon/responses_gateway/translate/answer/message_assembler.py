@@ -200,6 +200,11 @@ class MessageAssembler:
         self.close_message(status, "final_answer")
         self._carry(status, signatures, hosted_results)
 
+    def stop(self, signatures: dict[str, JsonObject], hosted_results: list[JsonObject]) -> None:
+        """End the choice where no item is open; what no item was opened for is given up."""
+        self._draft, self._blank = [], []
+        self._carry("completed", signatures, hosted_results)
+
     def add_last_line(self, line: str) -> None:
         """Add a line of the gateway's own behind the text, or in place of it."""
         self._write(f"{self._take_draft()}\n\n{line}" if self.answered else line)

@@ -104,6 +104,12 @@ class OutputAssembler:
         items = self._output.items
         return any(item["type"] != "reasoning" and item.get("id") not in self._hosted_ids for item in items)
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether no call of the round waits for its result, neither from the client nor from the gateway itself."""
+        items = [call.item for call in self._calls.calls]
+        return all(item is None or (isinstance(item, HostedCallItem) and item.has_result) for item in items)
+
     def hold_to(self, schema: JsonObject) -> None:
         """Hold the text back from now on, until it is known to match `schema`."""
         self._messages.hold_to(schema)
@@ -300,13 +306,29 @@ class OutputAssembler:
     def end_choice(self, status: ItemStatus) -> None:
         """End every item of the current choice; one that a limit cut off is incomplete."""
         self.end_calls(status)
-        signatures = {
-            call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra
-        }
+        self._messages.end_choice(status, self._signatures, self._carried_results)
+        self._show_results()
+
+    def stop(self) -> None:
+        """End the current choice where no item is open; what waits for its turn is given up."""
+        self._queue.clear()
+        self._messages.stop(self._signatures, self._carried_results)
+        self._show_results()
+
+    @property
+    def _signatures(self) -> dict[str, JsonObject]:
+        """What the upstream wants back with its calls, by call id."""
+        return {call.item.call_id: call.extra for call in self._calls.calls if call.item is not None and call.extra}
+
+    @property
+    def _carried_results(self) -> list[JsonObject]:
+        """What has to travel with the hosted calls to later turns."""
+        carried = [item.carried_result for item in self._hosted_items.values()]
+        return [entry for entry in carried if entry is not None]
+
+    def _show_results(self) -> None:
+        """Show results that are items, behind the reasoning, which belongs to the calls."""
         hosted, self._hosted_items = self._hosted_items, {}
-        carried = [item.carried_result for item in hosted.values()]
-        self._messages.end_choice(status, signatures, [entry for entry in carried if entry is not None])
-        # Behind the reasoning, which belongs to the calls.
         for item in hosted.values():
             if (shown := item.show_result()) is not None:
                 self._hosted_ids.add(shown)

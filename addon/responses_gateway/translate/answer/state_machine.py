@@ -4,18 +4,19 @@ Whole answers, without streaming, go through the same machine (see `whole_answer
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.translate.answer.call_assembler import name_in
 from responses_gateway.translate.answer.chunk_reader import DeltaPart, read_chunk
 from responses_gateway.translate.answer.content_splitter import ContentSplitter
-from responses_gateway.translate.answer.items import Event, ItemStatus, NewId, Output
+from responses_gateway.translate.answer.items import BeforeItem, Event, ItemStatus, NewId, Output
 from responses_gateway.translate.answer.options import StreamOptions
 from responses_gateway.translate.answer.output_assembler import OutputAssembler
 from responses_gateway.translate.answer.snapshot import Snapshot
+from responses_gateway.translate.answer.steering import Steering
 from responses_gateway.translate.answer.usage import merge_usage, translate_usage
+from responses_gateway.translate.answer.verdicts import FINISHES, INCOMPLETE, LAST_LINES, Verdict
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.structured_output import NonCompliantAnswer
 from responses_gateway.translate.repair.text_call_values import TextCall
@@ -28,29 +29,6 @@ from responses_gateway.translate.tools.table import ToolTable
 
 type Clock = Callable[[], float]
 """Seconds since the epoch."""
-
-type Verdict = Literal["completed", "max_output_tokens", "content_filter", "failed"]
-
-_FINISHES: dict[str, Verdict] = {
-    "length": "max_output_tokens",
-    "max_tokens": "max_output_tokens",
-    "max_output_tokens": "max_output_tokens",
-    "model_length": "max_output_tokens",
-    "model_context_window_exceeded": "max_output_tokens",
-    "content_filter": "content_filter",
-    "sensitive": "content_filter",
-    "safety": "content_filter",
-    "error": "failed",
-    "abort": "failed",
-    "network_error": "failed",
-    "insufficient_system_resource": "failed",
-}
-"""Finish reasons that are not the ordinary end of a turn."""
-
-_LAST_LINES: dict[Verdict, str] = {
-    "max_output_tokens": "[The answer ends here: it reached a limit of the upstream's for output tokens.]",
-    "content_filter": "[The answer ends here: a content filter of the upstream's stopped it.]",
-}
 
 
 class AnswerStateMachine:
@@ -70,8 +48,9 @@ class AnswerStateMachine:
         clock: Clock,
         output: Output | None = None,
         begun: Sequence[BegunItem] = (),
+        steering: Steering | None = None,
     ) -> None:
-        """`begun` are the items that were complete before the model was asked."""
+        """`begun` are the items that were complete before the model was asked. `steering` may end the answer early."""
         self._snapshot = snapshot
         self._tools = tools
         self._ledger = ledger
@@ -79,6 +58,7 @@ class AnswerStateMachine:
         self._new_id = new_id
         self._clock = clock
         self._begun = begun
+        self._steering = steering or Steering()
         self._output = output or Output(new_id)
         self.terminal: str | None = None
         """The final status of the response, once its terminal event was made."""
@@ -86,8 +66,8 @@ class AnswerStateMachine:
         """The usage of all upstream rounds so far, in the Responses shape."""
         self.content = 0
         """The number of delta parts with content so far."""
-        self.prompt_tokens = 0
-        """An estimate of the prompt, for an upstream that sends no usage."""
+        self.prompt_tokens: Callable[[], int] = lambda: 0
+        """Estimates the prompt, for an upstream that sends no usage."""
         self._assembler = OutputAssembler(self._output, tools, ledger, options, new_id)
         self._hosted_calls: Sequence[HostedCall] = ()
         self._begin_round()
@@ -142,13 +122,31 @@ class AnswerStateMachine:
         parts, usage = read_chunk(chunk)
         if usage is not None:
             self.usage = merge_usage(self._earlier_usage, translate_usage(usage))
-        for part in parts:
-            if part.has_content:
-                self.content += 1
-            if part.choice:
-                self._other_choices.setdefault(part.choice, []).append(part)
-            else:
-                self._take(part)
+        self._output.takes_items = not self._is_steered
+        try:
+            for part in parts:
+                if part.has_content:
+                    self.content += 1
+                if part.choice:
+                    self._other_choices.setdefault(part.choice, []).append(part)
+                else:
+                    self._take(part)
+        except BeforeItem:
+            return self._end_steered()
+        self._output.takes_items = True
+        return self._output.take()
+
+    @property
+    def _is_steered(self) -> bool:
+        """Whether the answer is to end before its next item."""
+        return self._steering.wanted and self._assembler.can_stop
+
+    def _end_steered(self) -> list[Event]:
+        """End the response before the item that was about to open."""
+        self._output.takes_items, self.wants_round = True, False
+        self._ledger.add("changed", "output", "ended before its next item, because the client steered")
+        self._assembler.stop()
+        self._terminate("steered")
         return self._output.take()
 
     def finish(self, done: bool) -> list[Event]:
@@ -164,12 +162,14 @@ class AnswerStateMachine:
         """End the round, as far as possible without the results of hosted calls."""
         try:
             return self._end_round()
+        except BeforeItem:
+            return self._end_steered()
         except GatewayError as error:
             return self.fail(error)
 
     def _end_round(self) -> list[Event]:
         """Raise GatewayError for a call that was cut off, or that the client does not take."""
-        verdict = _FINISHES.get(self._finish_reason or "", "completed")
+        verdict = FINISHES.get(self._finish_reason or "", "completed")
         status: ItemStatus = "completed" if verdict == "completed" else "incomplete"
         self._hosted_calls = self._assembler.end_calls(status)
         if self._hosted_calls:
@@ -177,6 +177,8 @@ class AnswerStateMachine:
         self.wants_round = verdict == "completed" and self._assembler.only_hosted
         if self.wants_round:
             self._assembler.close_commentary()
+            if self._is_steered:
+                raise BeforeItem
         if line := self._last_line(verdict):
             self._assembler.add_last_line(line)
             self._ledger.add("added", "output.text", f"a last line, because the client would not tell: {verdict}")
@@ -201,7 +203,7 @@ class AnswerStateMachine:
 
     def _last_line(self, verdict: Verdict) -> str | None:
         """Make the line that says why the text ends: Codex shows half a sentence as if it were all."""
-        return _LAST_LINES.get(verdict) if self._options.for_codex and self._options.incomplete_completes else None
+        return LAST_LINES.get(verdict) if self._options.for_codex and self._options.incomplete_completes else None
 
     @property
     def hosted_calls(self) -> Sequence[HostedCall]:
@@ -262,7 +264,7 @@ class AnswerStateMachine:
     def draft_fault(self) -> NonCompliantAnswer | None:
         """Check the text that was held back, if its stream ended properly. None when nothing is wrong."""
         self.end_text()
-        return None if _FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
+        return None if FINISHES.get(self._finish_reason or "") else self._assembler.draft_fault()
 
     @property
     def ignored_schema(self) -> str | None:
@@ -291,7 +293,7 @@ class AnswerStateMachine:
             not self.terminal
             and self._assembler.empty
             and not self._other_choices
-            and (self._finish_reason is None or self._finish_reason not in _FINISHES)
+            and (self._finish_reason is None or self._finish_reason not in FINISHES)
             and not self._says_done
         )
 
@@ -358,7 +360,7 @@ class AnswerStateMachine:
 
     def _fault_at_end(self, done: bool) -> GatewayError | None:
         reason = self._finish_reason
-        if _FINISHES.get(reason or "") == "failed":
+        if FINISHES.get(reason or "") == "failed":
             return _upstream_fault(f"The upstream gave up: finish_reason {reason}.")
         if reason is None and not done:
             if not (self._options.tolerate_eof and self._assembler.has_answered):
@@ -372,13 +374,13 @@ class AnswerStateMachine:
         return None
 
     def _terminate(self, verdict: Verdict) -> None:
-        cut = verdict in ("max_output_tokens", "content_filter")
+        cut = verdict in INCOMPLETE
         if not cut:
             self._options.demands.account(self._output.items, self._ledger)
         self.terminal = "incomplete" if cut else "completed"
         if self.usage is None:
             # Clients rely on it: some fail without, Codex compacts by it.
-            self.usage = estimated_usage(self.prompt_tokens, self._output.items)
+            self.usage = estimated_usage(self.prompt_tokens(), self._output.items)
             self._ledger.add("added", "usage", "an estimate: the upstream tells none")
         response = self._snapshot.render(
             self.terminal,
@@ -387,7 +389,9 @@ class AnswerStateMachine:
             incomplete_reason=verdict if cut else None,
             completed_at=None if cut else int(self._clock()),
         )
-        event = "response.incomplete" if cut and not self._options.incomplete_completes else "response.completed"
+        # Who steers a response waits for the event that says so.
+        completes = not cut or (self._options.incomplete_completes and verdict != "steered")
+        event = "response.completed" if completes else "response.incomplete"
         self._output.emit(event, {"response": response})
 
 

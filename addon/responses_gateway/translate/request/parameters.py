@@ -41,6 +41,7 @@ _SERVED_HERE = frozenset(
         "conversation",
         "prompt",
         "client_metadata",
+        "generate",
         "max_tool_calls",
         "truncation",
         *_SAMPLING,
@@ -281,7 +282,7 @@ class ParameterTranslator:
         """Pass on further fields to upstreams that are known to take them."""
         for name in sorted(self.request.model_fields_set - _SERVED_HERE):
             value = getattr(self.request, name)
-            if value is None:
+            if value is None or (name == "prompt_cache_options" and value.keys() <= {"prewarm"}):
                 continue
             if name in self.profile.parameters.accept:
                 body[name] = value
