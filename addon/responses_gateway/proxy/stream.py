@@ -115,7 +115,7 @@ class GatewayStream(LimitedStream):
                 yield from self._send(turn, turn.heartbeat())
             elif turn.streams and now >= self._timer.news_due:
                 self._timer.awaits_news(turn)
-                yield from self._send(turn, turn.told() if self._answer.began else b"")
+                yield from self._send(turn, turn.told())
             return
         yield from self._close_round()
         if self._step == "draining":
@@ -334,7 +334,8 @@ class GatewayStream(LimitedStream):
     def _ask(self, turn: GuardedTurn) -> Commands:
         """Let the addon decide whether there is another round."""
         self._step = "awaiting decision"
-        self._timer.awaits_news(turn)
+        if self._answer.began:
+            self._timer.awaits_news(turn)
         self._parent.due_changed()
         self._hook = GatewayRoundHook(RoundEnd(self.flow, turn))
         self._hook.blocking = self  # type: ignore[assignment]  # not True, as in `UpstreamRound.connect`
