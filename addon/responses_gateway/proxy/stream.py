@@ -64,7 +64,7 @@ class GatewayStream(LimitedStream):
         self._turn: GuardedTurn | None = None
         self._timer = TurnTimer(Limits(0, 0, 0, 0))
         self._current_step: Step = "done"
-        self._round = UpstreamRound(self, parent)
+        self._round = UpstreamRound(self, parent, gateway)
         self._answer = AnswerWriter(self)
         self._hook: GatewayRoundHook | None = None
         self._untranslated: list[bytes] = []
@@ -131,7 +131,8 @@ class GatewayStream(LimitedStream):
             yield from self._close_round()
             yield from self._body_complete(turn)
         else:
-            yield from self._fail(turn, deadline.failure)
+            failure = deadline.failure
+            yield from self._fail(turn, self._round.blame(failure) if self._step == "connecting" else failure)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -289,7 +290,7 @@ class GatewayStream(LimitedStream):
 
     def _connected(self, turn: GuardedTurn, connection: Connection | None, error: str | None) -> Commands:
         if connection is None:
-            yield from self._fail(turn, Failure("refused", error or ""))
+            yield from self._fail(turn, self._round.blame(Failure("refused", error or "")))
             return
         self._step = "awaiting answer"
         self._timer.next_step()
@@ -297,6 +298,9 @@ class GatewayStream(LimitedStream):
 
     def _answer_begins(self, turn: GuardedTurn, event: ResponseHeaders) -> Commands:
         response = event.response
+        if (refusal := self._round.refusal(response.status_code)) is not None:
+            yield from self._fail(turn, refusal)
+            return
         if not self._answer.began:
             self.flow.response = response
         is_streamed = turn.begin(response.status_code, response.headers)
