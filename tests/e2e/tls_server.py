@@ -23,7 +23,7 @@ class TlsServer:
         self.authority = folder / "other-ca-cert.pem"
         entry = store.get_cert(names[0], [_name(name) for name in names])
         chain = folder / "chain.pem"
-        chain.write_bytes(_private_key(entry.privatekey) + entry.cert.to_pem())
+        chain.write_bytes(private_key(entry.privatekey) + entry.cert.to_pem())
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(chain)
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -71,7 +71,8 @@ def _name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _private_key(key: Any) -> bytes:
+def private_key(key: Any) -> bytes:
+    """A key as PEM."""
     pem: bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )

@@ -148,9 +148,7 @@ async def _serve(options: ServeOptions, command: Sequence[str]) -> int:
 class _CommandAddon:
     """Starts the command when everything listens, and ends mitmproxy with it."""
 
-    def __init__(
-        self, options: ServeOptions, settings: Settings, command: Sequence[str], proxy_port: int
-    ) -> None:
+    def __init__(self, options: ServeOptions, settings: Settings, command: Sequence[str], proxy_port: int) -> None:
         self.process = CommandProcess(stop=lambda: ctx.master.shutdown())
         self.error: CommandError | None = None
         self._options = options
