@@ -131,8 +131,7 @@ class GatewayStream(LimitedStream):
             yield from self._close_round()
             yield from self._body_complete(turn)
         else:
-            failure = deadline.failure
-            yield from self._fail(turn, self._round.blame(failure) if self._step == "connecting" else failure)
+            yield from self._fail(turn, self._round.blame(deadline.failure))
 
     # Events -----------------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class GetRoundConnection(GetHttpConnection):
     """Get a connection for a round."""
 
     is_at_proxy = False
-    """Whether the attempt has not come further than the proxy on the way."""
+    """Whether it is the proxy on the way that answers, or has failed."""
 
 
 class GetFreshConnection(GetRoundConnection):
@@ -101,15 +101,21 @@ class UpstreamRound:
         return attempt is self._attempt
 
     def blame(self, failure: Failure) -> Failure:
-        """The failure to connect, with the proxy if it may be the proxy's own."""
-        attempt, proxy = self._attempt, self._proxy
-        if proxy is None or attempt is None or (failure.cause == "refused" and not attempt.is_at_proxy):
+        """The failure, with the proxy if it may be the proxy's own."""
+        proxy = self._proxy
+        if proxy is None or not (
+            failure.cause == "connect_timeout" or (failure.cause == "refused" and self._is_at_proxy)
+        ):
             return failure
         return failure._replace(proxy=proxy.url)
 
+    @property
+    def _is_at_proxy(self) -> bool:
+        return self._attempt is not None and self._attempt.is_at_proxy
+
     def refusal(self, status: int) -> Failure | None:
         """The failure that an answer with this status is: the proxy wants to know who asks."""
-        if self._proxy is None or status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        if not self._is_at_proxy or status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return None
         return self.blame(Failure("refused", f"{int(status)} Proxy Authentication Required"))
 

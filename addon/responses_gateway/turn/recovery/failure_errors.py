@@ -15,7 +15,7 @@ _PROXY_SAYS = "refused HTTP CONNECT request: "
 
 _WRONG_PROXY = {
     "407 ": "The user and password for it belong into the variable that names it: http://user:password@host:port.",
-    _PROXY_SAYS + "4": "NO_PROXY names the hosts that are reached without it.",
+    _PROXY_SAYS + "403": "NO_PROXY names the hosts that are reached without it.",
     "Certificate verify failed": "mitmproxy's option ssl_verify_upstream_trusted_ca names an authority of your own.",
     "does not speak TLS": "Is it http:// instead of https://?",
 }
