@@ -36,8 +36,15 @@ def for_proxy(made: http.Request, authorization: str | None) -> http.Request:
     copy = made.copy()
     copy.authority = copy.headers["host"]
     if authorization is not None:
-        copy.headers["proxy-authorization"] = authorization
+        log_in(copy, authorization)
     return copy
+
+
+def log_in(made: http.Request, authorization: str) -> None:
+    """Tell a proxy who asks, unless the request says so already. Raises UnsafeField."""
+    if "proxy-authorization" not in made.headers:
+        fields = headers([("proxy-authorization", authorization)])
+        made.headers = http.Headers((*made.headers.fields, *fields.fields))
 
 
 def response(status: int, body: bytes = b"", fields: Mapping[str, str] | None = None) -> http.Response:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import UpstreamMode
 
+from responses_gateway.proxy import messages
 from responses_gateway.proxy.upstream_proxies import UpstreamProxies
-
-_FIELD = "proxy-authorization"
 
 
 class ProxyLogin:
@@ -32,5 +31,5 @@ class ProxyLogin:
 
     def _log_in(self, flow: http.HTTPFlow, address: tuple[str, int] | None) -> None:
         authorization = self._proxies().authorization(address)
-        if authorization is not None and _FIELD not in flow.request.headers:
-            flow.request.headers[_FIELD] = authorization
+        if authorization is not None:
+            messages.log_in(flow.request, authorization)
