@@ -37,10 +37,12 @@ from responses_gateway.proxy.layer import setup
 from responses_gateway.proxy.listening import LoopbackOnly
 from responses_gateway.proxy.log_output import unblock_log
 from responses_gateway.proxy.private_parts import missing_features
+from responses_gateway.proxy.proxy_login import ProxyLogin
 from responses_gateway.proxy.replay import Replays
 from responses_gateway.proxy.request_body_memory import RequestBodyMemory
 from responses_gateway.proxy.shutdown import end_turns, stop_on_hangup
 from responses_gateway.proxy.socket_fast_path import SocketFastPaths
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies, UpstreamProxy, own_ports
 from responses_gateway.security.terminal import get_logger
 from responses_gateway.settings.config_file import SettingsError
 from responses_gateway.settings.config_watch import ConfigWatch
@@ -106,6 +108,7 @@ class Gateway:
             ConnectionLimit(self._connections),
             Interception(self, self.serves),
             proxy_access,
+            ProxyLogin(self._proxies, self.serves),
             self._access_control,
             self._inspector,
             self._socket_fast_paths,
@@ -175,6 +178,8 @@ class Gateway:
         options = {option.name: getattr(ctx.options, option.name) for option in OPTIONS}
         watch = ConfigWatch(config_location(options, self._environ))
         settings = load_settings(options, self._environ)
+        own = own_ports(ctx.options.mode, ctx.options.listen_port)
+        settings = settings.model_copy(update={"proxies": settings.proxies.without(own)})
         self._listeners.use(settings)
         self._settings, self._access, self._config_watch = settings, Access.of(settings), watch
         self._apis = InterceptedApis(settings.intercept)
@@ -222,6 +227,13 @@ class Gateway:
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
         return self._socket_fast_paths.of(connection)
+
+    def upstream_proxy(self, mode: ProxyMode, request: http.Request) -> UpstreamProxy | None:
+        return self._proxies().choose(request.scheme, request.host, request.port, mode)
+
+    def _proxies(self) -> UpstreamProxies:
+        assert self._settings is not None  # noqa: S101
+        return self._settings.proxies
 
     def may_serve(self, host: str) -> bool:
         return self._apis.has_host(host)

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from e2e.environment import CACHE, clean_environment, exclusive
 
 SCRIPTS = Path(__file__).with_name("clients")
+UNDICI = "undici@6.29.1"
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class ClientLibrary:
     script: str
     packages: Sequence[str]
 
-    def run(self, home: Path, *arguments: str, timeout: float = 60) -> Any:
+    def run(
+        self, home: Path, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 60
+    ) -> Any:
         """Run the script; returns the JSON that it prints last."""
         command = [*self._install(), *arguments]
         ended = subprocess.run(
             command,
-            env=clean_environment(home, {}),
+            env=environment if environment is not None else clean_environment(home, {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -34,6 +37,18 @@ class ClientLibrary:
         )
         assert ended.returncode == 0, f"{self.script} {arguments}:\n{ended.stdout}{ended.stderr}"
         return json.loads(ended.stdout.splitlines()[-1])
+
+    def proxied(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """An environment for the script, in which HTTPS_PROXY holds for Node.js as well.
+
+        Since 22.21, that is a variable which `responses-gateway run` sets; before, programs load undici for it.
+        """
+        if not self.script.endswith(".mjs") or _node_version() >= (22, 21):
+            return environment
+        directory = installed([UNDICI], is_node=True)
+        with exclusive(directory):
+            loaded = Path(shutil.copy(SCRIPTS / "node_proxy.mjs", directory))
+        return {**environment, "NODE_OPTIONS": f"--import={loaded}"}
 
     def _install(self) -> list[str]:
         """The command that runs the script, up to its arguments."""
@@ -69,6 +84,11 @@ def _install_node(directory: Path, packages: Sequence[str]) -> None:
     assert npm, "the tests of the AI SDK need npm on the PATH"
     options = ["--no-audit", "--no-fund", "--no-save", "--loglevel=error"]
     _check([npm, "install", "--prefix", str(directory), *options, *packages])
+
+
+def _node_version() -> tuple[int, ...]:
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    return tuple(map(int, said.strip().removeprefix("v").split(".")))
 
 
 def _check(command: Sequence[str]) -> None:

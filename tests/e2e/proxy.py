@@ -38,8 +38,9 @@ class Proxy(GatewayProcess):
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a client of the proxy needs to have in its environment."""
-        certificates = {"SSL_CERT_FILE": str(self.authority), "CODEX_CA_CERTIFICATE": str(self.authority)}
-        return clean_environment(home, {"HTTPS_PROXY": self.url, "OPENAI_API_KEY": "dummy", **certificates})
+        names = ("SSL_CERT_FILE", "CODEX_CA_CERTIFICATE", "NODE_EXTRA_CA_CERTS")
+        proxy = {"HTTPS_PROXY": self.url, "NODE_USE_ENV_PROXY": "1", **dict.fromkeys(names, str(self.authority))}
+        return clean_environment(home, {"OPENAI_API_KEY": "dummy", **proxy})
 
 
 class Answer:

@@ -1,25 +1,43 @@
 """Client libraries as people use them: a tool loop, a stream, a structured output and a chain of responses each."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from e2e.client_environment import ClientLibrary
+from e2e.environment import UPSTREAM_KEY
 from e2e.gateway import GatewayProcess
-from upstream import Script, call, reply
+from e2e.proxy import Proxy
+from upstream import Script, ScriptedUpstream, call, reply
 from upstream.answers import completion
 
+AGENTS = ClientLibrary("openai_agents_client.py", ["openai-agents==0.24.0"])
+NODE = ClientLibrary("openai_node_client.mjs", ["openai@7.55.0", "zod@4.6.7"])
+AI_SDK = ClientLibrary("ai_sdk_client.mjs", ["ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4.6.7"])
 LIBRARIES = [
-    ClientLibrary("openai_agents_client.py", ["openai-agents==0.24.0"]),
+    AGENTS,
     ClientLibrary("langchain_client.py", ["langchain-openai==1.7.3"]),
     ClientLibrary("pydantic_ai_client.py", ["pydantic-ai-slim[openai]==2.68.0"]),
     ClientLibrary("llama_index_client.py", ["llama-index-llms-openai==0.8.3"]),
-    ClientLibrary("openai_node_client.mjs", ["openai@7.55.0", "zod@4.6.7"]),
-    ClientLibrary("ai_sdk_client.mjs", ["ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4.6.7"]),
+    NODE,
+    AI_SDK,
 ]
+THROUGH_A_PROXY = [AGENTS, NODE, AI_SDK]
 
 
-@pytest.fixture(params=LIBRARIES, ids=lambda library: Path(library.script).stem.removesuffix("_client"))
+def name(library: ClientLibrary) -> str:
+    return Path(library.script).stem.removesuffix("_client")
+
+
+@pytest.fixture(scope="module")
+def proxy(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with Proxy(upstream.url, tmp_path_factory.mktemp("proxy") / "home") as process:
+        yield process
+        assert not process.faults(), f"the gateway's log has a fault:\n{process.log}"
+
+
+@pytest.fixture(params=LIBRARIES, ids=name)
 def library(request: pytest.FixtureRequest) -> ClientLibrary:
     chosen: ClientLibrary = request.param
     return chosen
@@ -64,3 +82,14 @@ def test_an_upstream_that_counts_no_tokens(
     said = {"index": 0, "message": {"role": "assistant", "content": "Ada."}, "finish_reason": "stop"}
     script.answer(*[completion({"object": "chat.completion", "choices": [said]})] * 2)
     assert library.run(tmp_path, f"{gateway.url}/v1", script.model, "chain") == "Ada."
+
+
+@pytest.mark.parametrize("library", THROUGH_A_PROXY, ids=name)
+def test_nothing_but_the_environment(library: ClientLibrary, proxy: Proxy, script: Script, tmp_path: Path) -> None:
+    """They go to OpenAI, through the gateway as a proxy."""
+    script.answer(reply(calls=[call("get_weather", {"city": "Oslo"}, "call_w")]), reply(text="It snows."))
+    environment = library.proxied(proxy.environment(tmp_path))
+    openai = "https://api.openai.com/v1"
+    assert library.run(tmp_path, openai, script.model, "tools", environment=environment) == "It snows."
+    assert script.requests[1].tool_result("call_w") == "snow in Oslo"
+    assert {request.headers["authorization"] for request in script.requests} == {f"Bearer {UPSTREAM_KEY}"}

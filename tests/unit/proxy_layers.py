@@ -15,6 +15,7 @@ from mitmproxy.test import taddons
 
 from responses_gateway.proxy.contract import Failure, GatewayRoundHook, Limits, UpstreamSocket
 from responses_gateway.proxy.layer import GatewayLayer
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies, UpstreamProxy
 
 REQUEST = b"POST /v1/responses HTTP/1.1\r\nhost: gateway\r\ncontent-length: 2\r\n\r\n{}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -116,6 +117,7 @@ class Wire:
     """The latest one."""
 
     upstream_socket_path: UpstreamSocket | None = None
+    proxies: UpstreamProxies = field(default_factory=UpstreamProxies)
 
     _events: deque[events.Event] = field(default_factory=deque)
 
@@ -187,6 +189,9 @@ class Wire:
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
         return self.upstream_socket_path
+
+    def upstream_proxy(self, mode: ProxyMode, request: http.Request) -> UpstreamProxy | None:
+        return self.proxies.choose(request.scheme, request.host, request.port, mode)
 
     def body_limit(self) -> int:
         return 1000

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from responses_gateway.command_line.codex_config import ANY_KEY, CLIENT_KEY_VARIABLE
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies
 
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
 """Where runtimes look for the authorities that they trust: OpenSSL, requests, curl, Node.js, Codex."""
@@ -53,24 +53,10 @@ def client_environment(environ: Mapping[str, str], place: ClientPlace) -> dict[s
     return made
 
 
-@dataclass(frozen=True)
-class ProxyMode:
-    """mitmproxy's mode for the proxy, with what it needs to log in at the proxy behind it."""
+def proxy_mode(environ: Mapping[str, str], port: int) -> str:
+    """mitmproxy's mode for a proxy on a loopback port that goes through the proxy which the user has set, if any.
 
-    spec: str
-    upstream_auth: str | None = None
-
-
-def proxy_mode(environ: Mapping[str, str], port: int) -> ProxyMode | None:
-    """A proxy on a loopback port that goes through the proxy which the user has set, if there is one.
-
-    None: mitmproxy cannot go through the user's proxy.
+    User and password for that proxy are no part of it. Raises ProxyError.
     """
-    own = environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""
-    if not own:
-        return ProxyMode(f"regular@127.0.0.1:{port}")
-    url = urlsplit(own if "://" in own else f"http://{own}")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        return None
-    credentials, _, authority = url.netloc.rpartition("@")
-    return ProxyMode(f"upstream:{url.scheme}://{authority}@127.0.0.1:{port}", credentials or None)
+    own = UpstreamProxies.of_environment(environ).by_scheme.get("https")
+    return f"regular@127.0.0.1:{port}" if own is None else f"upstream:{own.url}@127.0.0.1:{port}"

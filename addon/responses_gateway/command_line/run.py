@@ -134,11 +134,9 @@ async def _serve(options: ServeOptions, command: Sequence[str]) -> int:
         else:
             master = DumpMaster(opts, with_termlog=False, with_dumper=False)
         add_gateway(master, Gateway(target_is_fallback=True))
-        command_addon = _CommandAddon(options, settings, command, proxy_port if mode is not None else None)
+        command_addon = _CommandAddon(options, settings, command, proxy_port)
         master.addons.add(command_addon)
-        if mode is not None:
-            auth = [f"upstream_auth={mode.upstream_auth}"] if mode.upstream_auth else []
-            options = replace(options, modes=[mode.spec], options=[*auth, *options.options])
+        options = replace(options, modes=[mode])
         apply(opts, options, target)
         command_addon.process.watch_signals()
         await master.run()
@@ -150,9 +148,7 @@ async def _serve(options: ServeOptions, command: Sequence[str]) -> int:
 class _CommandAddon:
     """Starts the command when everything listens, and ends mitmproxy with it."""
 
-    def __init__(
-        self, options: ServeOptions, settings: Settings, command: Sequence[str], proxy_port: int | None
-    ) -> None:
+    def __init__(self, options: ServeOptions, settings: Settings, command: Sequence[str], proxy_port: int) -> None:
         self.process = CommandProcess(stop=lambda: ctx.master.shutdown())
         self.error: CommandError | None = None
         self._options = options
@@ -180,7 +176,7 @@ class _CommandAddon:
         server: Proxyserver = ctx.master.addons.get("proxyserver")
         url = base_url(self._options.host, server.listen_addrs()[0][1])
         proxy = None
-        if self._proxy_port is not None and not runs_codex(self._command):
+        if not runs_codex(self._command):
             authority = Path(ctx.options.confdir).expanduser() / f"{CONF_BASENAME}-ca-cert.pem"
             bundle = write_bundle(state_directory(os.environ), authority, os.environ)
             proxy = Proxy(f"http://127.0.0.1:{self._proxy_port}", bundle)

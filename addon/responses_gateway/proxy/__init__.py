@@ -8,12 +8,13 @@ What it may import: `security` and nothing else of the gateway. It knows HTTP, a
 what is sent to the upstream and to the client.
 
 What may import it: `addon`, which registers the addons here and answers the layers' questions (`contract.Gateway`).
-`settings`, `turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`, `messages`,
-`log_output` and `arrivals` only.
+`settings`, `upstream`, `hosted`, `turn`, `access`, `inspection` and `command_line` import `contract`, `guard.MESSAGE`,
+`messages`, `log_output`, `arrivals` and `upstream_proxies` only.
 
 The modules, from the wire types up; each imports only those before it:
 
 - `messages` makes mitmproxy's requests and responses. `contract` is the interface to the rest of the gateway.
+- `upstream_proxies`, `proxy_login`: the proxies on the way to upstreams.
 - `private_parts`: which features this mitmproxy supports.
 - `guard`, `time_limits`: a turn that cannot raise, and its time limits.
 - `user_choice`: what the user says about what passes.
@@ -30,7 +31,7 @@ The private parts of mitmproxy, and who uses them:
 
 - the HTTP layer and its streams (`HttpLayer`, `HttpStream`, their states, `_events`, `_hooks`): `layer`,
   `upstream_pool`, `limited_stream`, `stream`, `upstream_round`, `answer_writer`, `interception`
-- the tunnel through another proxy (`_upstream_proxy`): `tunnel_stream`
+- the tunnel through another proxy (`_upstream_proxy`), and its state: `tunnel_stream`, `upstream_pool`
 - the server of a mode (`ServerInstance`): `inner_listener`
 - HTTP/1 on a connection (`_base`, `_http1`; with h11's private reader of chunks): `client_connection`,
   `upstream_connection`, `trailers`, `fast_path`, `upstream_pool`, `layer`

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple, Protocol
 from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from responses_gateway.proxy.upstream_proxies import UpstreamProxy
 
 MAX_WHOLE_ANSWER = 64 << 20
 """Bytes that an answer may have which is translated as a whole, not piece by piece."""
@@ -58,6 +61,9 @@ class Failure(NamedTuple):
     text: str = ""
     seconds: float = 0.0
     """The time limit that was exceeded; 0 for other causes."""
+
+    proxy: str = ""
+    """The URL of the proxy on the way to the upstream, if the failure may be its own."""
 
 
 class Turn(Protocol):
@@ -181,6 +187,9 @@ class Gateway(Protocol):
 
     def upstream_socket(self, connection: Connection) -> UpstreamSocket | None:
         """The socket of an upstream connection, unless a proxy is on the way or the client speaks TLS."""
+
+    def upstream_proxy(self, mode: ProxyMode, request: http.Request) -> UpstreamProxy | None:
+        """The proxy through which a round's request leaves, in a turn that came to the listener of that mode."""
 
     def may_serve(self, host: str) -> bool:
         """Whether the gateway is a proxy that answers requests for this host, so that it has to read them."""

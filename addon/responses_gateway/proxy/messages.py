@@ -31,6 +31,22 @@ def request(method: str, url: str, fields: Mapping[str, str], body: bytes = b"")
     return made
 
 
+def for_proxy(made: http.Request, authorization: str | None) -> http.Request:
+    """A copy of a request without TLS, in the form in which a proxy takes it (RFC 9112, section 3.2.2)."""
+    copy = made.copy()
+    copy.authority = copy.headers["host"]
+    if authorization is not None:
+        log_in(copy, authorization)
+    return copy
+
+
+def log_in(made: http.Request, authorization: str) -> None:
+    """Tell a proxy who asks, unless the request says so already. Raises UnsafeField."""
+    if "proxy-authorization" not in made.headers:
+        fields = headers([("proxy-authorization", authorization)])
+        made.headers = http.Headers((*made.headers.fields, *fields.fields))
+
+
 def response(status: int, body: bytes = b"", fields: Mapping[str, str] | None = None) -> http.Response:
     """A response with these header fields and `content-length`. Raises UnsafeField."""
     made = http.Response.make(status, body)

@@ -60,7 +60,7 @@ class GatewayStream(LimitedStream):
         self._turn: GuardedTurn | None = None
         self._timer = TurnTimer(Limits(0, 0, 0, 0))
         self._current_step: Step = "done"
-        self._round = UpstreamRound(self, parent)
+        self._round = UpstreamRound(self, parent, gateway)
         self._answer = AnswerWriter(self)
         self._hook: GatewayRoundHook | None = None
         self._untranslated: list[bytes] = []
@@ -128,7 +128,7 @@ class GatewayStream(LimitedStream):
         elif self._step == "buffering error":
             yield from self._body_complete(turn)
         else:
-            yield from self._fail(turn, deadline.failure)
+            yield from self._fail(turn, self._round.blame(deadline.failure))
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -137,12 +137,9 @@ class GatewayStream(LimitedStream):
         if isinstance(event, ResponseHeaders) and event.stream_id == self._round.id:
             if "chunked" in event.response.headers.get("transfer-encoding", "").lower():
                 self._round.begin_fast_path(self)
-        elif isinstance(event, ResponseData) and self._is_streaming(event.stream_id):
+        elif isinstance(event, ResponseData) and self.may_translate(event.stream_id):
             return self._collect(event.data)
         return super().handle_event(event)
-
-    def _is_streaming(self, round_id: int) -> bool:
-        return self._current_step == "streaming" and round_id == self._round.id and self._paused is None
 
     def _collect(self, data: bytes) -> Commands:
         if not self._untranslated:
@@ -245,7 +242,6 @@ class GatewayStream(LimitedStream):
 
     def may_translate(self, round_id: int) -> bool:
         """Whether the next piece of the round's body can be translated right now, without an event of the layer."""
-        # Like `_is_streaming`, written out because it is asked for every piece of a stream.
         in_round = self._current_step == "streaming" and round_id == self._round.id
         return in_round and self._answer.began and self._paused is None
 
@@ -289,7 +285,7 @@ class GatewayStream(LimitedStream):
 
     def _connected(self, turn: GuardedTurn, connection: Connection | None, error: str | None) -> Commands:
         if connection is None:
-            yield from self._fail(turn, Failure("refused", error or ""))
+            yield from self._fail(turn, self._round.blame(Failure("refused", error or "")))
             return
         self._step = "awaiting answer"
         self._timer.next_step()
@@ -297,6 +293,9 @@ class GatewayStream(LimitedStream):
 
     def _answer_begins(self, turn: GuardedTurn, event: ResponseHeaders) -> Commands:
         response = event.response
+        if (refusal := self._round.refusal(response.status_code)) is not None:
+            yield from self._fail(turn, refusal)
+            return
         if not self._answer.began:
             self.flow.response = response
         is_streamed = turn.begin(response.status_code, response.headers)

@@ -6,13 +6,14 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpClient, HttpLayer, HTTPMode, RegisterHttpConnection
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
+from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 from responses_gateway.proxy.client_connection import GatewayHttp1Server
 from responses_gateway.proxy.contract import Gateway
 from responses_gateway.proxy.fast_path import FastPath
 from responses_gateway.proxy.private_parts import FAST_PATH, UPSTREAM_CONNECTION, missing_parts
 from responses_gateway.proxy.upstream_connection import GatewayHttp1Client
-from responses_gateway.proxy.upstream_round import GetFreshConnection
+from responses_gateway.proxy.upstream_round import GetFreshConnection, GetRoundConnection
 
 type Commands = layer.CommandGenerator[None]
 
@@ -33,7 +34,20 @@ class UpstreamPoolLayer(HttpLayer):
     def register_connection(self, command: RegisterHttpConnection) -> Commands:
         if command.err is None and not missing_parts(UPSTREAM_CONNECTION):
             yield from self._replace_http1(command.connection)
+        if command.err is not None and self._is_at_proxy(command.connection):
+            for attempt in self.waiting_for_establishment[command.connection]:
+                if isinstance(attempt, GetRoundConnection):
+                    attempt.is_at_proxy = True
         yield from super().register_connection(command)
+
+    def _is_at_proxy(self, connection: Connection) -> bool:
+        """Whether a connection goes through a proxy which has not opened a tunnel."""
+        below: layer.Layer | None = self.connections[connection]
+        while isinstance(below, tunnel.TunnelLayer):
+            if isinstance(below, HttpUpstreamProxy):
+                return below.tunnel_state is not tunnel.TunnelState.OPEN
+            below = below.child_layer
+        return False
 
     def _replace_http1(self, connection: Connection) -> Commands:
         """Put our own layer in the place of mitmproxy's, for an HTTP/1 connection that was just established."""
@@ -66,7 +80,7 @@ class UpstreamPoolLayer(HttpLayer):
             if not connection.connected or upstream.stream_id is not None:
                 continue
             if isinstance(event, GetFreshConnection) or self._has_unread(connection):
-                yield commands.CloseConnection(connection)
+                yield from self._close(connection)
         yield from super().get_connection(event, reuse=reuse)
 
     def _has_unread(self, connection: Connection) -> bool:
@@ -93,8 +107,16 @@ class UpstreamPoolLayer(HttpLayer):
             if len(others) < len(waiting):
                 self.waiting_for_establishment[connection] = others
                 if not others:
-                    yield commands.CloseConnection(connection)
+                    yield from self._close(connection)
                 return
+
+    def _close(self, connection: Connection) -> Commands:
+        """Close an upstream connection; one through a proxy has its socket there."""
+        outer = self.connections[connection]
+        with_socket = outer.tunnel_connection if isinstance(outer, tunnel.TunnelLayer) else connection
+        if with_socket is not connection:
+            connection.state = ConnectionState.CLOSED
+        yield commands.CloseConnection(with_socket)
 
     def is_forgotten(self, connection: Connection) -> bool:
         """Whether this layer has dropped the connection."""
@@ -104,10 +126,12 @@ class UpstreamPoolLayer(HttpLayer):
         """Drop closed connections. mitmproxy keeps them, and takes a failed one for the answer to a new attempt."""
         kept = {self.context.server, *self.waiting_for_establishment}
         kept.update(stream.context.server for stream in self.streams.values())
+        # The end of a tunnel's socket has to come to the layers of the connection through it.
+        layers = {id(self.connections[connection]) for connection in kept if connection in self.connections}
         for connection in list(self.connections):
             # One that is closed on one side only has its end still to come, and a socket that has to be closed then.
             closed = isinstance(connection, Server) and connection.state is ConnectionState.CLOSED
-            if closed and connection not in kept:
+            if closed and connection not in kept and id(self.connections[connection]) not in layers:
                 del self.connections[connection]
                 self._fast_paths.pop(connection, None)
                 self._http1.pop(connection, None)

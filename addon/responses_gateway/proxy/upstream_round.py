@@ -1,5 +1,6 @@
 """One request of a turn to its upstream: the connection for it, sending it, and stopping it."""
 
+from http import HTTPStatus
 from typing import Protocol
 
 from mitmproxy import http
@@ -14,13 +15,22 @@ from mitmproxy.proxy.layers.http._events import (
     RequestProtocolError,
 )
 
+from responses_gateway.proxy import messages
+from responses_gateway.proxy.contract import Failure, Gateway
 from responses_gateway.proxy.fast_path import AnswerStream, FastPath
-from responses_gateway.security.loopback import is_loopback
+from responses_gateway.proxy.upstream_proxies import UpstreamProxy
 
 type Commands = layer.CommandGenerator[None]
 
 
-class GetFreshConnection(GetHttpConnection):
+class GetRoundConnection(GetHttpConnection):
+    """Get a connection for a round."""
+
+    is_at_proxy = False
+    """Whether it is the proxy on the way that answers, or has failed."""
+
+
+class GetFreshConnection(GetRoundConnection):
     """Open a connection, even if there is an idle one."""
 
 
@@ -51,12 +61,14 @@ class RoundLayer(Protocol):
 class UpstreamRound:
     """The round of a stream that is under way, if one is. The same object serves all rounds, one after the other."""
 
-    def __init__(self, stream: HttpStream, parent: RoundLayer) -> None:
+    def __init__(self, stream: HttpStream, parent: RoundLayer, gateway: Gateway) -> None:
         self.id: int | None = None
         """The stream id of the request and its answer; None before it is sent, and when it is over."""
         self._stream = stream
         self._parent = parent
-        self._attempt: GetHttpConnection | None = None
+        self._gateway = gateway
+        self._attempt: GetRoundConnection | None = None
+        self._proxy: UpstreamProxy | None = None
         self._request: http.Request
         self._is_retry = False
 
@@ -69,11 +81,17 @@ class UpstreamRound:
         self._is_retry = is_retry
         yield from self._parent.close_draining()
         self._parent.forget_closed()
-        server = self._stream.flow.server_conn
-        # No proxy on the way (mitmproxy's mode `upstream`) leads to this machine.
-        via = None if is_loopback(request.host) else server.via
-        get = GetFreshConnection if is_retry else GetHttpConnection
-        self._attempt = get((request.host, request.port), request.scheme == "https", via, server.transport_protocol)
+        self._proxy = proxy = self._gateway.upstream_proxy(self._stream.context.client.proxy_mode, request)
+        get = GetFreshConnection if is_retry else GetRoundConnection
+        protocol = self._stream.flow.server_conn.transport_protocol
+        if proxy is not None and request.scheme == "http":
+            # Many proxies open tunnels to the port of HTTPS only.
+            self._request = messages.for_proxy(request, proxy.authorization)
+            self._attempt = get(proxy.address, proxy.scheme == "https", None, protocol)
+            self._attempt.is_at_proxy = True
+        else:
+            via = proxy.via if proxy is not None else None
+            self._attempt = get((request.host, request.port), request.scheme == "https", via, protocol)
         # mitmproxy pauses a layer whose command says True here. The stream has to go on: heartbeats, time limits.
         self._attempt.blocking = self._stream  # type: ignore[assignment]
         yield self._attempt
@@ -81,6 +99,25 @@ class UpstreamRound:
     def completes(self, attempt: commands.Command) -> bool:
         """Whether this connection attempt, which has completed, is the one of this round."""
         return attempt is self._attempt
+
+    def blame(self, failure: Failure) -> Failure:
+        """The failure, with the proxy if it may be the proxy's own."""
+        proxy = self._proxy
+        if proxy is None or not (
+            failure.cause == "connect_timeout" or (failure.cause == "refused" and self._is_at_proxy)
+        ):
+            return failure
+        return failure._replace(proxy=proxy.url)
+
+    @property
+    def _is_at_proxy(self) -> bool:
+        return self._attempt is not None and self._attempt.is_at_proxy
+
+    def refusal(self, status: int) -> Failure | None:
+        """The failure that an answer with this status is: the proxy wants to know who asks."""
+        if not self._is_at_proxy or status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return None
+        return self.blame(Failure("refused", f"{int(status)} Proxy Authentication Required"))
 
     def send(self, connection: Connection) -> Commands:
         """Send the request on the connection that the attempt gave."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from responses_gateway.catalogue.providers.shipped import shipped
 from responses_gateway.catalogue.yaml_file import KeyPath
+from responses_gateway.proxy.upstream_proxies import ProxyError, UpstreamProxies
 from responses_gateway.settings import credentials
 from responses_gateway.settings.config_file import SettingsError, read_config, suggestion
 from responses_gateway.settings.options import (
@@ -64,6 +65,7 @@ def load_settings(options: Mapping[str, Any], environ: Mapping[str, str], config
     return Settings(
         **{name: getattr(configuration, name) for name in Configuration.model_fields},
         credentials=credentials.find(_key_variables(configuration), environ, home),
+        proxies=_proxies(environ),
         config_path=path,
         warnings=(*(config.warnings if config else ()), *_misspelt_variables(environ)),
     )
@@ -73,6 +75,13 @@ def _config_file(options: Mapping[str, Any], environ: Mapping[str, str]) -> Path
     path = config_location(options, environ)
     named = options.get(CONFIG_OPTION.name) or environ.get(CONFIG_OPTION.variable)
     return path if named or path.exists() else None
+
+
+def _proxies(environ: Mapping[str, str]) -> UpstreamProxies:
+    try:
+        return UpstreamProxies.of_environment(environ)
+    except ProxyError as error:
+        raise SettingsError(f"environment variable {error}") from None
 
 
 def _key_variables(configuration: Configuration) -> set[str]:

@@ -9,6 +9,7 @@ from responses_gateway.catalogue.providers.profile import BaseUrl, Names, Profil
 from responses_gateway.catalogue.providers.shipped import same_host
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Limits
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies
 from responses_gateway.security.header_fields import is_safe
 from responses_gateway.settings.credentials import Credentials
 from responses_gateway.settings.options import Options, SettingsModel
@@ -124,6 +125,9 @@ class Settings(Configuration):
     """All settings of the gateway, and the API keys that it found. `load_settings` makes it."""
 
     credentials: Credentials = Credentials()
+    proxies: UpstreamProxies = UpstreamProxies()
+    """What leads to upstreams, by the variables that other programs read as well."""
+
     config_path: Path | None = None
     """The file that was read; None when there is none."""
 

@@ -65,6 +65,7 @@ class Listeners:
     def use(self, settings: Settings) -> None:
         """Serve by new settings from now on. Raises SettingsError or SecretError, and keeps the old ones then."""
         hosted = HostedTools(settings, self._http, new_id)
+        self._http.proxies = settings.proxies
         if self._settings is None or self._state is None or not settings.keeps_state_as(self._settings):
             # Turns that still run keep the state from before, and close it as they end.
             self._state = State(settings)

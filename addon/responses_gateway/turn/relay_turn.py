@@ -153,10 +153,11 @@ class RelayTurn:
 
     def fail(self, failure: Failure) -> None:
         status = 504 if failure.cause.endswith("timeout") else 502
+        way = f" through the proxy {failure.proxy}" if failure.proxy else ""
         if failure.cause.endswith("timeout"):
-            why = f"{_MISSING[failure.cause]} within {failure.seconds:g} s (gateway_{failure.cause})"
+            why = f"{_MISSING[failure.cause]}{way} within {failure.seconds:g} s (gateway_{failure.cause})"
         else:
-            why = failure.cause.replace("_", " ") + (f": {failure.text}" if failure.text else "")
+            why = failure.cause.replace("_", " ") + way + (f": {failure.text}" if failure.text else "")
         self._error = self._no_answer(status, why)
 
     def _no_answer(self, status: int, why: str) -> GatewayError:

@@ -6,14 +6,13 @@ Redirects are not followed, cookies are not kept, and bodies are read only as fa
 
 import asyncio
 import functools
-import re
+import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import certifi
@@ -21,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from responses_gateway.protocol import encoding
+from responses_gateway.proxy.upstream_proxies import ProxyError, UpstreamProxies, UpstreamProxy
 from responses_gateway.security.header_fields import UnsafeField, encoded, safe_url
 
 _CONNECT_TIMEOUT = 10.0
@@ -28,8 +28,6 @@ _CONNECT_TIMEOUT = 10.0
 
 _HEAD_LIMIT = 1 << 17
 """Bytes of one line of an answer's head."""
-
-_LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 
 class HttpError(OSError):
@@ -70,8 +68,8 @@ class HttpClient:
     """Sends requests. It belongs to the event loop of its first one, and has to be closed.
 
     Each request has a connection of its own: requests are rare, and one that meets a kept connection that has died
-    meanwhile could not be repeated. The proxies that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name are used,
-    except for loopback.
+    meanwhile could not be repeated. The proxies that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name are used, or
+    those of `proxies`.
 
     `only`: connect to no other addresses than these, whatever the host of a URL; certificates are checked against the
     host. Such a client uses no proxy, because that would resolve the host once more. `verify`: a server with TLS has to
@@ -82,6 +80,7 @@ class HttpClient:
         self._only = only
         self._verify = verify
         self._session: aiohttp.ClientSession | None = None
+        self.proxies: UpstreamProxies | None = UpstreamProxies() if only is not None else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,8 +106,9 @@ class HttpClient:
         sent = _sendable(headers or {})
         uses_tls = target.scheme == "https"
         trusted: ssl.SSLContext | bool = await asyncio.to_thread(tls_context) if self._verify and uses_tls else False
-        proxy, credentials = (None, {}) if self._only is not None else _proxy(target)
-        with _translated(target.host or ""):
+        proxy = self._proxy(target)
+        credentials = _credentials(proxy)
+        with _translated(target.host or "", proxy):
             response = await self._opened().request(
                 method,
                 target,
@@ -116,7 +116,7 @@ class HttpClient:
                 data=body or None,
                 allow_redirects=False,
                 ssl=trusted,
-                proxy=proxy,
+                proxy=proxy.url if proxy is not None else None,
                 proxy_headers=credentials if uses_tls else None,
             )
         try:
@@ -128,6 +128,13 @@ class HttpClient:
                 await pieces.aclose()
         finally:
             response.close()
+
+    def _proxy(self, target: URL) -> UpstreamProxy | None:
+        try:
+            proxies = UpstreamProxies.of_environment(os.environ) if self.proxies is None else self.proxies
+        except ProxyError as error:
+            raise HttpError(str(error)) from None
+        return proxies.choose(target.scheme, target.host or "", target.port or 0)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is not None and self._session.closed:
@@ -211,31 +218,23 @@ def _target(url: str) -> URL:
     return target.with_fragment(None)
 
 
-def _proxy(target: URL) -> tuple[URL | None, Mapping[str, str]]:
-    """The proxy that the environment names for a URL, and the headers that it needs. Raises HttpError."""
-    host, proxies = target.host or "", getproxies_environment()
-    named = proxies.get(target.scheme) or proxies.get("all")
-    if not named or _LOOPBACK.fullmatch(host) or proxy_bypass(f"{host}:{target.port}"):
-        return None, {}
-    try:
-        proxy = URL(named if "://" in named else f"http://{named}")
-    except ValueError:
-        raise HttpError(f"the proxy for {target.scheme} is not a URL") from None
-    if proxy.scheme not in ("http", "https") or not proxy.host:
-        raise HttpError(f"the proxy for {target.scheme} is no HTTP proxy")
-    if proxy.user is None:
-        return proxy, {}
-    credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "", "utf-8")
-    return proxy.with_user(None), {"proxy-authorization": credentials}
+def _credentials(proxy: UpstreamProxy | None) -> dict[str, str]:
+    """The header that a proxy needs to know who asks."""
+    return {"proxy-authorization": proxy.authorization} if proxy is not None and proxy.authorization else {}
 
 
 @contextmanager
-def _translated(host: str) -> Iterator[None]:
+def _translated(host: str, proxy: UpstreamProxy | None = None) -> Iterator[None]:
     """aiohttp's errors as OSError."""
+    way = f" through the proxy {proxy.url}" if proxy is not None else ""
     try:
         yield
     except aiohttp.ConnectionTimeoutError:
-        raise TimeoutError(f"{host} did not accept a connection within {_CONNECT_TIMEOUT:g} seconds") from None
+        raise TimeoutError(f"{host} did not accept a connection{way} within {_CONNECT_TIMEOUT:g} seconds") from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise HttpError(f"{host} cannot be reached{way}: {error.os_error}") from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise HttpError(f"{host} cannot be reached{way}: {error.status} {error.message}") from None
     except aiohttp.ServerDisconnectedError:
         raise HttpError("the server closed the connection without an answer") from None
     except aiohttp.ClientConnectorCertificateError as error:

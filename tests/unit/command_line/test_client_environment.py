@@ -8,7 +8,6 @@ from responses_gateway.command_line.ca_bundle import write_bundle
 from responses_gateway.command_line.client_environment import (
     ClientPlace,
     Proxy,
-    ProxyMode,
     client_environment,
     proxy_mode,
 )
@@ -78,15 +77,15 @@ def test_without_a_proxy_there_is_none() -> None:
 @pytest.mark.parametrize(
     ("own", "mode"),
     [
-        (None, ProxyMode("regular@127.0.0.1:8080")),
-        ("http://next:3128", ProxyMode("upstream:http://next:3128@127.0.0.1:8080")),
-        ("next:3128", ProxyMode("upstream:http://next:3128@127.0.0.1:8080")),
-        ("https://me:secret@next", ProxyMode("upstream:https://next@127.0.0.1:8080", "me:secret")),
-        ("socks5://next:1080", None),
+        ({}, "regular@127.0.0.1:8080"),
+        ({"HTTPS_PROXY": "http://next:3128"}, "upstream:http://next:3128@127.0.0.1:8080"),
+        ({"all_proxy": "next:3128"}, "upstream:http://next:3128@127.0.0.1:8080"),
+        ({"HTTPS_PROXY": "https://me:secret@next"}, "upstream:https://next:443@127.0.0.1:8080"),
+        ({"HTTPS_PROXY": "next", "NO_PROXY": "*"}, "regular@127.0.0.1:8080"),
     ],
 )
-def test_the_users_own_proxy_is_the_next_one(own: str | None, mode: ProxyMode | None) -> None:
-    assert proxy_mode({"HTTPS_PROXY": own} if own else {}, 8080) == mode
+def test_the_users_own_proxy_is_the_next_one(own: dict[str, str], mode: str) -> None:
+    assert proxy_mode(own, 8080) == mode
 
 
 def test_the_bundle_has_all_authorities_once(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_failure_is_told_with_its_cause(settings_file: Path) -> None:
     kind, error, failure = watching.told[-1]
     assert kind == "ended"
     assert "sent no content for 7 s" in error
-    assert failure == ("idle_timeout", "", 7.0)
+    assert failure == Failure("idle_timeout", "", 7.0)
 
 
 def test_a_whole_answer_is_told_too(settings_file: Path) -> None:

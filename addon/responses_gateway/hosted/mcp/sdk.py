@@ -1,7 +1,8 @@
 """Connections to MCP servers by the package `mcp`: Streamable HTTP, the older SSE, and programs.
 
 An address that a client names is not trusted: names are resolved first, only public addresses are connected to, and
-redirects lead nowhere but to the same origin, which the package makes sure of. For the same reason no proxy is used.
+redirects lead nowhere but to the same origin, which the package makes sure of. For the same reason no proxy is used for
+it.
 """
 
 import subprocess
@@ -22,6 +23,7 @@ from responses_gateway.hosted.interface import HostedError
 from responses_gateway.hosted.mcp.session import CallOutcome, Connect, NotTaken, Refused, ServerAddress, Session
 from responses_gateway.protocol.json import JsonObject, dumps_text
 from responses_gateway.protocol.pictures import picture_address, picture_kind
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies, UpstreamProxy
 from responses_gateway.security.terminal import silence
 from responses_gateway.version import __version__
 
@@ -44,12 +46,12 @@ _PLACE_LIMIT = 200
 _INFO = types.Implementation(name="responses-gateway", version=__version__)
 
 
-def connector(addresses: CheckedAddresses, seconds: float) -> Connect:
-    """What opens connections; each step of a connection may take `seconds`."""
+def connector(addresses: CheckedAddresses, seconds: float, proxies: UpstreamProxies) -> Connect:
+    """What opens connections; each step of a connection may take `seconds`. `proxies` lead to configured servers."""
     silence("mcp", "httpx2", "httpcore2")
 
     def connect(address: ServerAddress) -> AbstractAsyncContextManager[Session]:
-        return _program(address) if address.command else _web(address, addresses, seconds)
+        return _program(address) if address.command else _web(address, addresses, seconds, proxies)
 
     return connect
 
@@ -66,8 +68,10 @@ async def _program(address: ServerAddress) -> AsyncIterator[Session]:
 
 
 @asynccontextmanager
-async def _web(address: ServerAddress, addresses: CheckedAddresses, seconds: float) -> AsyncIterator[Session]:
-    gate = _Gate(None if address.configured else addresses)
+async def _web(
+    address: ServerAddress, addresses: CheckedAddresses, seconds: float, proxies: UpstreamProxies
+) -> AsyncIterator[Session]:
+    gate = _Gate(None if address.configured else addresses, _proxy(address.url, proxies))
 
     def client(
         headers: Mapping[str, str] | None = None, timeout: httpx2.Timeout | None = None, auth: httpx2.Auth | None = None
@@ -91,7 +95,7 @@ async def _web(address: ServerAddress, addresses: CheckedAddresses, seconds: flo
         except HostedError:
             if opened or gate.fault is not None or gate.status not in _ASKS_FOR_SSE:
                 raise
-            gate = _Gate(gate.addresses)
+            gate = _Gate(gate.addresses, gate.proxy)
     gate.noted = ("GET", "POST")
     with _explained(gate):
         events = sse_client(address.url, timeout=seconds, sse_read_timeout=3600, httpx_client_factory=client)
@@ -100,13 +104,26 @@ async def _web(address: ServerAddress, addresses: CheckedAddresses, seconds: flo
             yield _SdkSession(session, gate)
 
 
+def _proxy(url: str, proxies: UpstreamProxies) -> UpstreamProxy | None:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return proxies.choose(parts.scheme, parts.hostname or "", port)
+
+
+def _spoken_to(proxy: UpstreamProxy | None) -> httpx2.Proxy | None:
+    if proxy is None:
+        return None
+    return httpx2.Proxy(proxy.url, headers={"proxy-authorization": proxy.authorization} if proxy.authorization else {})
+
+
 class _Gate(httpx2.AsyncBaseTransport):
     """Sends requests to addresses that were checked, and limits what comes back."""
 
-    def __init__(self, addresses: CheckedAddresses | None) -> None:
-        """`addresses` None: any address is right."""
+    def __init__(self, addresses: CheckedAddresses | None, proxy: UpstreamProxy | None) -> None:
+        """`addresses` None: any address is right, and `proxy` leads there."""
         self.addresses = addresses
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
+        self.proxy = proxy
+        self._inner = httpx2.AsyncHTTPTransport(trust_env=False, proxy=_spoken_to(proxy) if addresses is None else None)
         self.noted: Sequence[str] = ("POST",)
         """The methods of the requests whose failure matters; many servers have no stream of their own to GET."""
 

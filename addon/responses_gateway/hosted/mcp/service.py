@@ -15,6 +15,7 @@ from responses_gateway.hosted.mcp.tool import MCP_TYPES, ListedTools
 from responses_gateway.protocol import responses as wire
 from responses_gateway.protocol.errors import GatewayError
 from responses_gateway.protocol.json import JsonObject
+from responses_gateway.proxy.upstream_proxies import UpstreamProxies
 from responses_gateway.security.redaction import Redactor
 from responses_gateway.settings.settings import Settings
 from responses_gateway.translate.request.compaction import asks_for_compaction
@@ -70,6 +71,7 @@ class McpService:
     def __init__(self, settings: Settings) -> None:
         self._permitted = Permitted(settings.mcp_servers, others=settings.mcp == "any")
         self._seconds = settings.mcp_timeout
+        self._proxies = settings.proxies
         self._limits = ToolLimits(settings.mcp_rounds, settings.mcp_timeout, "calls of MCP tools", "calling MCP tools")
         self._addresses = CheckedAddresses(settings.mcp_private_hosts)
         self._lists = ToolLists()
@@ -77,7 +79,7 @@ class McpService:
         self._has_package = find_spec("mcp") is not None
 
     async def _connector(self) -> Connect:
-        return await asyncio.to_thread(_loaded, self._addresses, self._seconds)
+        return await asyncio.to_thread(_loaded, self._addresses, self._seconds, self._proxies)
 
     async def open(self, declared: DeclaredTool) -> RunnableTool:
         servers = declared_servers(declared.declarations, self._permitted)
@@ -156,11 +158,11 @@ class McpKind:
 MCP = McpKind()
 
 
-def _loaded(addresses: CheckedAddresses, seconds: float) -> Connect:
+def _loaded(addresses: CheckedAddresses, seconds: float, proxies: UpstreamProxies) -> Connect:
     # Slow to load, and for those alone who use it.
     from responses_gateway.hosted.mcp.sdk import connector
 
-    return connector(addresses, seconds)
+    return connector(addresses, seconds, proxies)
 
 
 def _known_lists(declared: DeclaredTool) -> dict[str, list[JsonObject]]:

@@ -7,6 +7,7 @@ from typing import Self
 from responses_gateway.protocol.errors import EmptyAnswer, GatewayError
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.translate.repair.upstream_errors import told_wait
+from responses_gateway.turn.recovery.failure_errors import proxy_failed
 
 _TRANSIENT_STATUS = frozenset({408, 425, 502, 503, 504, 529})
 _HEALABLE_STATUS = frozenset({400, 415, 422, 500, 501})
@@ -38,6 +39,9 @@ class RoundFault:
     is_mute: bool = False
     """Whether the upstream said nothing until a time limit."""
 
+    is_elsewhere: bool = False
+    """Whether the upstream was not reached, and it is not to blame: a proxy on the way is."""
+
     @classmethod
     def of_refusal(cls, error: GatewayError, status: int, headers: Mapping[str, str], body: bytes) -> Self:
         """The upstream answered with an error status."""
@@ -68,6 +72,7 @@ class RoundFault:
         return cls(
             error,
             transient=failure.cause in _TRANSIENT_CAUSES and error.status >= 500,
-            blames_upstream=failure.cause in (*_TRANSIENT_CAUSES, *_MUTE_CAUSES),
+            blames_upstream=failure.cause in (*_TRANSIENT_CAUSES, *_MUTE_CAUSES) and not proxy_failed(failure),
             is_mute=failure.cause in _MUTE_CAUSES,
+            is_elsewhere=proxy_failed(failure),
         )

@@ -44,6 +44,8 @@ class RestingUpstream:
 
     def failed(self, fault: RoundFault) -> Rest | None:
         """Note a fault; the upstream's rest if it is not to be asked any more. A refusal shows that it is there."""
+        if fault.is_elsewhere:
+            return None
         if not fault.blames_upstream:
             self.worked()
             return None
