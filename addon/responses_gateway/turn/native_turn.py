@@ -19,6 +19,7 @@ from responses_gateway.security.redaction import ErrorRedactor
 from responses_gateway.translate.ledger import Ledger
 from responses_gateway.translate.repair.upstream_errors import upstream_error
 from responses_gateway.turn.error_response import error_response
+from responses_gateway.turn.ledger_header import ledger_header
 from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.native_stream import NativeStream
 from responses_gateway.turn.opening import is_codex
@@ -242,15 +243,16 @@ class NativeTurn:
     def head(self) -> http.Response:
         response = messages.response(200)
         if self._status == 200 and self._passed_on:
-            response.headers = messages.headers(self._decoded_fields())
+            response.headers = messages.headers(self._fields())
         else:
             response.headers = messages.headers(EVENT_STREAM.items())
         response.headers["transfer-encoding"] = "chunked"
         response.stream = True
         return response
 
-    def _decoded_fields(self) -> list[tuple[str, str]]:
-        return [(name, value) for name, value in self._passed_on if name.lower() != "content-encoding"]
+    def _fields(self) -> list[tuple[str, str]]:
+        fields = [(name, value) for name, value in self._passed_on if name.lower() != "content-encoding"]
+        return [*fields, *ledger_header(self.ledger).items()]
 
     def end(self) -> bytes:
         """What ends a stream that the upstream did not end: its answer in one piece, or the error."""
@@ -278,7 +280,7 @@ class NativeTurn:
         if self._body is None:
             return error_response(self._error)
         response = messages.response(self._status)
-        response.headers = messages.headers(self._decoded_fields())
+        response.headers = messages.headers(self._fields())
         response.raw_content = self._body
         response.headers["content-length"] = str(len(self._body))
         return response

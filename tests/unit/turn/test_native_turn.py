@@ -24,6 +24,7 @@ from responses_gateway.protocol.http import Call
 from responses_gateway.protocol.json import JsonObject
 from responses_gateway.proxy.contract import Failure
 from responses_gateway.settings.settings import Settings
+from responses_gateway.translate.reasoning import PLAIN_ENVELOPES
 from responses_gateway.turn.native_request import NativeRequest
 from responses_gateway.turn.native_turn import NativeTurn
 from responses_gateway.turn.served_turn import ServedTurn
@@ -178,6 +179,20 @@ def test_a_whole_answer_is_passed_on_as_it_is() -> None:
     assert not world.goes_on()
     answer = world.turn.answer()
     assert (answer.status_code, answer.raw_content, answer.headers["x-new"]) == (200, body, "kept")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_client_is_told_what_its_request_lost(stream: bool) -> None:
+    sealed = {"type": "compaction", "encrypted_content": PLAIN_ENVELOPES.seal({"text": "for another model"})}
+    world = World(json.dumps({"model": "m", "stream": stream, "input": [sealed, "hi"]}).encode())
+    if stream:
+        world.stream(CREATED)
+        answer = world.turn.head()
+    else:
+        world.begin(headers={"content-type": "application/json"})
+        world.turn.take(b"{}")
+        answer = world.turn.answer()
+    assert answer.headers["x-responses-gateway-ledger"] == "dropped input.compaction"
 
 
 def test_the_end_of_a_stream_that_was_cut_continues_it() -> None:
