@@ -3,13 +3,13 @@
 import base64
 import json
 import struct
-import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from upstream.threaded import Server, ThreadedServer
 
 type Json = dict[str, Any]
 type Answer = Callable[["Handler"], None]
@@ -42,7 +42,7 @@ class Request:
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: "ScriptedImages._Server"
+    server: Server
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self._serve(b"")
 
     def _serve(self, body: bytes) -> None:
-        images = self.server.images
+        images: ScriptedImages = self.server.scripted
         headers = {name.lower(): value for name, value in self.headers.items()}
         images.requests.append(Request(self.path, headers, body))
         answer = images.answers.pop(0) if images.answers else made()
@@ -104,32 +104,14 @@ def streamed(*events: Json, partial: int = 0, end: bool = True) -> Answer:
     return answer
 
 
-class ScriptedImages:
+class ScriptedImages(ThreadedServer):
     """`answers` in order, then pictures; `requests` are those that came."""
 
-    class _Server(ThreadingHTTPServer):
-        daemon_threads = True
-        images: "ScriptedImages"
-
     def __init__(self, *answers: Answer) -> None:
+        super().__init__(Handler)
         self.answers = list(answers)
         self.requests: list[Request] = []
-        self.released = threading.Event()
-        """Set when the test is over, for answers that wait."""
-
-    def __enter__(self) -> Self:
-        self._server = self._Server(("127.0.0.1", 0), Handler)
-        self._server.images = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://{self.host}/v1"

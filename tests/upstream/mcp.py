@@ -1,11 +1,11 @@
 """An MCP server over Streamable HTTP that says whatever a test wants it to say, in a thread."""
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from upstream.threaded import Server, ThreadedServer
 
 type Json = dict[str, Any]
 type Answer = Callable[["Handler", Json], None]
@@ -13,16 +13,16 @@ type Answer = Callable[["Handler", Json], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: "ScriptedMcp._Server"
+    server: Server
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.mcp.messages.append(message)
+        self.server.scripted.messages.append(message)
         if "id" not in message:
             self.plain(202)
             return
-        answer = self.server.mcp.answers.get(message["method"])
+        answer = self.server.scripted.answers.get(message["method"])
         if answer is None:
             self.error(message, -32601, "no such method")
         else:
@@ -65,14 +65,11 @@ def tool(name: str, **fields: Any) -> Json:
     return {"name": name, "inputSchema": {"type": "object", "properties": {}}, **fields}
 
 
-class ScriptedMcp:
+class ScriptedMcp(ThreadedServer):
     """`answers` by method; `messages` are those that came."""
 
-    class _Server(ThreadingHTTPServer):
-        daemon_threads = True
-        mcp: "ScriptedMcp"
-
     def __init__(self, **answers: Answer) -> None:
+        super().__init__(Handler)
         begun = {
             "protocolVersion": "2025-06-18",
             "capabilities": {"tools": {}},
@@ -85,25 +82,6 @@ class ScriptedMcp:
         }
         self.answers |= {name.replace("_", "/"): answer for name, answer in answers.items()}
         self.messages: list[Json] = []
-        self.released = threading.Event()
-        """Set when the test is over, for answers that wait."""
-
-    def __enter__(self) -> Self:
-        self._server = self._Server(("127.0.0.1", 0), Handler)
-        self._server.mcp = self
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:

@@ -195,14 +195,14 @@ def redirect(handler: Handler) -> None:
 
 
 def hang(handler: Handler) -> None:
-    handler.server.images.released.wait(60)
+    handler.server.scripted.released.wait(60)
 
 
 def endless(content_type: str, piece: bytes) -> Answer:
     def answer(handler: Handler) -> None:
         handler.begin(content_type)
         try:
-            while not handler.server.images.released.is_set():
+            while not handler.server.scripted.released.is_set():
                 handler.wfile.write(piece)
         except OSError:
             pass

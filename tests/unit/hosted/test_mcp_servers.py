@@ -147,7 +147,7 @@ def test_tools_are_listed_once_in_a_session() -> None:
 
 
 def hang(handler: Handler, message: Json) -> None:
-    handler.server.mcp.released.wait(60)
+    handler.server.scripted.released.wait(60)
     handler.result(message, {})
 
 
@@ -157,7 +157,7 @@ def endless(handler: Handler, message: Json) -> None:
     handler.end_headers()
     handler.close_connection = True
     try:
-        while not handler.server.mcp.released.is_set():
+        while not handler.server.scripted.released.is_set():
             handler.wfile.write(b": nothing\n\n" * 1000)
     except OSError:
         pass
@@ -226,7 +226,7 @@ def test_a_call_that_goes_wrong(answer: Callable[[Handler, Json], None], says: s
 
 def test_after_a_failure_there_is_another_connection() -> None:
     def once(handler: Handler, message: Json) -> None:
-        if handler.server.mcp.asked("tools/call") == 1:
+        if handler.server.scripted.asked("tools/call") == 1:
             handler.plain(500)
         else:
             handler.result(message, {"content": [{"type": "text", "text": "here again"}]})
@@ -243,7 +243,7 @@ def test_a_session_that_the_server_has_forgotten(status: int) -> None:
     """A restarted server is such a one, too."""
 
     def forgets(handler: Handler, message: Json) -> None:
-        if handler.server.mcp.asked("tools/call") == 2:
+        if handler.server.scripted.asked("tools/call") == 2:
             handler.plain(status)
         else:
             handler.result(message, {"content": [{"type": "text", "text": "seen"}]})
@@ -255,7 +255,7 @@ def test_a_session_that_the_server_has_forgotten(status: int) -> None:
 
 def test_calls_at_the_same_time_in_a_forgotten_session() -> None:
     def forgets(handler: Handler, message: Json) -> None:
-        server = handler.server.mcp
+        server = handler.server.scripted
         if server.asked("initialize") == 1 and server.asked("tools/call") > 1:
             handler.plain(404)
         else:

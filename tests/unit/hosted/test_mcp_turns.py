@@ -131,7 +131,7 @@ def test_approved_calls_count_and_are_carried_out_at_the_same_time(limit: int | 
     together = threading.Barrier(2, timeout=30)
 
     def meets(handler: Handler, message: Json) -> None:
-        if limit is None and handler.server.mcp.asked("tools/call") <= 2:
+        if limit is None and handler.server.scripted.asked("tools/call") <= 2:
             together.wait()
         handler.result(message, {"content": [{"type": "text", "text": "seen"}]})
 
